@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NNS_CORE_COUNTERS_H
+#define NNS_CORE_COUNTERS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/*
+ * What happened, counted. One table gives each counter its dotted name and text; status and, later, metrics
+ * come out of it. Every drop, refusal and retry has one.
+ *
+ * A thread adds to its own block (relaxed, no sharing); a reader folds all blocks. Threads register once;
+ * blocks live as long as the process.
+ */
+#define NNS_COUNTERS(X)                                                                                      \
+    X(FEED_MESSAGES, "feed.messages", "queue messages read")                                                 \
+    X(FEED_PIDS, "feed.pids", "pids read from the queue")                                                    \
+    X(FEED_PAUSES, "feed.pauses", "times the queue was left unread because the workers were busy")           \
+    X(FEED_ERRORS, "feed.errors", "failed reads of the queue")                                               \
+    X(REFUSED_EMPTY, "refused.empty", "messages without content")                                            \
+    X(REFUSED_TOKEN, "refused.token", "words that are not a number")                                         \
+    X(REFUSED_RANGE, "refused.range", "numbers that are no pid of this host")                                \
+    X(REFUSED_TRUNCATED, "refused.truncated", "binary messages shorter than they say")                       \
+    X(REFUSED_TRAILING, "refused.trailing", "binary messages longer than they say")                          \
+    X(REFUSED_TYPE, "refused.type", "binary messages of an unknown type")                                    \
+    X(REFUSED_COUNT, "refused.count", "binary messages with a count of 0")                                   \
+    X(SYNC_NEW, "sync.new", "requests that found a namespace not known before")                              \
+    X(SYNC_KNOWN, "sync.known", "requests for a known namespace")                                            \
+    X(SYNC_GONE, "sync.gone", "requests for a process that is gone")                                         \
+    X(SYNC_DENIED, "sync.denied", "requests the kernel did not let us answer")                               \
+    X(SYNC_DISABLED, "sync.disabled", "requests while network.enabled is false")                             \
+    X(SYNC_EXCLUDED, "sync.excluded", "requests for a namespace that exclude.namespaces names")              \
+    X(SYNC_REFUSED, "sync.refused", "requests of clients for what is no pid of this host")                   \
+    X(SYNC_ERROR, "sync.error", "requests that failed otherwise")                                            \
+    X(CLAIMS_JOINED, "claims.joined", "requests that waited for another's opening of the same namespace")    \
+    X(CLAIMS_PASSED, "claims.passed", "claims passed on because the first process had died")                 \
+    X(RESOLVE_LINK, "resolve.link", "pids resolved by readlink")                                             \
+    X(RESOLVE_PIDFD, "resolve.pidfd", "namespaces opened through a pidfd")                                   \
+    X(RESOLVE_PROC, "resolve.proc", "namespaces opened through /proc")                                       \
+    X(RESOLVE_MOVED, "resolve.moved", "processes that changed namespace while we looked")                    \
+    X(LIST_DUMPS, "list.dumps", "device listings")                                                           \
+    X(LIST_FAILED, "list.failed", "device listings that failed and will be tried again")                     \
+    X(LIST_INTERRUPTED, "list.interrupted",                                                                  \
+      "device listings repeated because the devices changed meanwhile")                                      \
+    X(NAMESPACES_ADDED, "namespaces.added", "namespaces added to the cache")                                 \
+    X(NAMESPACES_EVICTED, "namespaces.evicted", "live namespaces flushed because the cache was full")        \
+    X(NAMESPACES_LONELY, "namespaces.lonely", "namespaces flushed because no process and no mount was left") \
+    X(NAMESPACES_FLUSHED, "namespaces.flushed", "namespaces flushed for any reason")                         \
+    X(DEVICES_QUEUED, "devices.queued", "devices queued for attachment")                                     \
+    X(DEVICES_DUPLICATE, "devices.duplicate", "devices that stood in the queue already")                     \
+    X(DEVICES_OVERFLOWED, "devices.overflowed", "device queues that filled up and ended in a new listing")   \
+    X(DEVICES_GONE, "devices.gone", "devices that went away before or while we attached")                    \
+    X(ATTACH_DONE, "attach.done", "devices attached on both hooks")                                          \
+    X(ATTACH_ADOPTED, "attach.adopted", "filters of ours found in place and kept or replaced")               \
+    X(ATTACH_FAILED, "attach.failed", "attempts to attach a device that failed")                             \
+    X(ATTACH_SENDS, "attach.sends", "netlink exchanges for attaching")                                       \
+    X(ATTACH_GIVEN_UP, "attach.given_up", "devices left failed after the last retry")                        \
+    X(DETACH_DONE, "detach.done", "filters of ours removed")                                                 \
+    X(DETACH_FOREIGN, "detach.foreign", "filters found at our place that were not ours, and left alone")     \
+    X(DETACH_FAILED, "detach.failed", "filters of ours that could not be removed")                           \
+    X(METER_EXHAUSTED, "meter.exhausted", "devices attached without a slot of their own: counted together")  \
+    X(LONELY_SWEEPS, "lonely.sweeps", "looks at all processes and mounts")                                   \
+    X(LONELY_UNKNOWN, "lonely.unknown", "such looks that failed, so that nothing followed from them")        \
+    X(CONTROL_CLIENTS, "control.clients", "control connections accepted")                                    \
+    X(CONTROL_REQUESTS, "control.requests", "control requests")                                              \
+    X(CONTROL_REFUSED, "control.refused", "control requests that were malformed or too large")               \
+    X(CONTROL_BUSY, "control.busy", "control connections refused because there were too many")               \
+    X(CONTROL_TIMEOUTS, "control.timeouts", "control connections closed because the client stalled")
+
+enum nns_counter {
+#define NNS_COUNTER_ID(id, name, text) NNS_COUNT_##id,
+    NNS_COUNTERS(NNS_COUNTER_ID)
+#undef NNS_COUNTER_ID
+        NNS_COUNTER_TOTAL
+};
+
+/* Add to a counter on the calling thread's block; the first call of a thread registers it. Any thread. */
+void nns_count(enum nns_counter counter, uint64_t by);
+
+/* The sum over all threads, those that ended included. Any thread. */
+uint64_t nns_counter_read(enum nns_counter counter);
+
+const char *nns_counter_name(enum nns_counter counter);
+const char *nns_counter_text(enum nns_counter counter);
+
+#endif

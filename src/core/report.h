@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NNS_CORE_REPORT_H
+#define NNS_CORE_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/device.h"
+#include "core/namespace.h"
+#include "core/outcome.h"
+
+/*
+ * Copies of what the owner knows, made for the operator: plain values, nothing shared. The owner fills them,
+ * the loop thread turns them into JSON (core/protocol.h).
+ */
+struct nns_traffic {
+    uint64_t packets, bytes;
+};
+
+struct nns_device_row {
+    struct nns_device device;
+    struct nns_traffic traffic[NNS_HOOKS];
+    bool counted;         /* traffic is this device's own (it has a slot and the built-in meter) */
+    uint64_t retry_in_ms; /* for a failed or queued device: when it is tried again; 0: not scheduled */
+};
+
+struct nns_namespace_row {
+    uint64_t cookie;
+    uint32_t inum;
+    uint8_t handle; /* enum nns_handle_kind */
+    bool host;
+    bool evicted;           /* no longer kept: uncovered because the cache was full */
+    const char *list_error; /* why its devices could not be listed, a constant string, or NULL */
+    struct nns_device_row *devices;
+    uint32_t device_count;
+};
+
+/* Frees the devices of each row; not the rows themselves. */
+void nns_namespace_rows_deinit(struct nns_namespace_row *rows, size_t count);
+
+/* What `status` says beside the counters. Strings are constants. */
+struct nns_status {
+    const char *version;
+    char instance[33];
+    const char *resolver, *handles, *identity, *first_scan, *discovery, *device_events, *attach, *meter_key;
+    uint64_t namespaces, namespaces_capacity, namespaces_pinned, namespaces_evicted_now;
+    uint64_t devices_known, devices_covered, devices_queued, devices_failed, devices_excluded;
+    uint64_t missing_by_reason[NNS_REASON_COUNT]; /* devices not covered, by reason */
+    uint64_t slots_in_use, slots_limit, meter_bytes;
+    uint64_t batches_waiting, claims, uptime_ms;
+    uint32_t program_ids[NNS_HOOKS];
+};
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NNS_IO_LINKS_H
+#define NNS_IO_LINKS_H
+
+#include <stddef.h>
+
+#include "core/device.h"
+
+/*
+ * Listing a namespace's devices, and what sits at their ingress/clsact place, over a NETLINK_ROUTE socket
+ * opened inside.
+ *
+ * A failed listing is never an empty one: links are valid only when 0 is returned. A dump the kernel calls
+ * interrupted (NLM_F_DUMP_INTR: devices changed meanwhile) is repeated, a bounded number of times, and then
+ * fails with -EAGAIN.
+ */
+struct nns_links {
+    struct nns_link *items; /* sorted by ifindex */
+    size_t count, capacity;
+};
+
+#define NNS_LINKS_NULL ((struct nns_links){NULL, 0, 0})
+
+/* List all devices with their qdisc. 0, or -errno with *links untouched. */
+int nns_links_list(int socket, struct nns_links *links);
+
+void nns_links_deinit(struct nns_links *links);
+
+#endif

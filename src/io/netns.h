@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NNS_IO_NETNS_H
+#define NNS_IO_NETNS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * Network namespaces: opening, identifying and entering them. The only user of setns(2).
+ *
+ * Identity is always read from the fd itself after opening (I4). A thread that enters a namespace returns to
+ * its own or the daemon stops (I8). Every ability is probed by trying it once.
+ */
+struct nns_netns_id {
+    uint64_t cookie; /* 0 when it is not known yet: then nns_netns_socket_cookie tells */
+    uint32_t inum;
+};
+
+/* How this host answers. Filled by nns_netns_probe; read-only after. */
+struct nns_netns_abilities {
+    bool pidfd_ioctl;  /* PIDFD_GET_NET_NAMESPACE, Linux 6.11 */
+    bool pidfd_thread; /* PIDFD_THREAD, Linux 6.9 */
+    bool ns_get_id;    /* NS_GET_ID on a namespace fd, Linux 6.18 */
+};
+
+/* Look what the kernel can do and open the daemon's own namespace. Once, before any thread. 0 or -errno. */
+int nns_netns_probe(struct nns_netns_abilities *abilities);
+
+/* Identity of the daemon's own namespace. */
+struct nns_netns_id nns_netns_own(void);
+
+enum nns_netns_way { NNS_NETNS_BY_PIDFD, NNS_NETNS_BY_PROC };
+
+/*
+ * Open the network namespace of a process or thread; *way says how. Returns an fd (close-on-exec), or
+ * -ESRCH when there is no such process (or only a zombie), -EACCES/-EPERM when the kernel does not let us, or
+ * -errno.
+ */
+int nns_netns_open_pid(uint32_t pid, enum nns_netns_way *way);
+
+/* Open a namespace file (a bind mount such as /run/netns/NAME). -EINVAL when it is no network namespace. */
+int nns_netns_open_path(const char *path);
+
+/* Verify that fd is a network namespace and say which. 0; -EINVAL when it is none; -errno. */
+int nns_netns_identify(int fd, struct nns_netns_id *id);
+
+/*
+ * Enter a namespace and open a NETLINK_ROUTE socket in it, ready for requests (strict checking, capped acks,
+ * extended acks; receive buffer large enough for `answers` error messages). Returns the socket, or -errno
+ * with the thread back in its own namespace. The thread stays inside until nns_netns_leave.
+ */
+int nns_netns_enter(int fd, unsigned answers);
+
+/* Close the socket (-1 is fine) and return to the daemon's own namespace; aborts the process when that fails.
+ */
+void nns_netns_leave(int socket);
+
+/* Cookie of the namespace a socket was opened in (SO_NETNS_COOKIE, Linux 5.14). 0 or -errno. */
+int nns_netns_socket_cookie(int socket, uint64_t *cookie);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NNS_IO_TC_H
+#define NNS_IO_TC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/device.h"
+
+/*
+ * Attaching programs with clsact and cls_bpf (direct action), many devices in one netlink exchange. The only
+ * speaker of tc.
+ *
+ * What is ours (I7): a filter whose handle is NNS_TC_HANDLE, whose name is
+ * "netnsync:<instance>:<program name>:<program tag>", and whose program, as the kernel reports it, has that
+ * name and that tag. Nothing else is ever replaced or deleted, and no qdisc is.
+ *
+ * All functions take a NETLINK_ROUTE socket opened inside the namespace (nns_netns_enter) and block until the
+ * kernel has answered; netlink answers synchronously, so they do not wait on anybody. One thread a socket.
+ */
+#define NNS_TC_HANDLE     0x2e
+#define NNS_TC_PRIORITIES 16 /* tried from the wanted one upwards */
+
+struct nns_tc_program {
+    int fd; /* of a BPF_PROG_TYPE_SCHED_CLS program, borrowed */
+    uint32_t id;
+    char name[16];  /* as the kernel holds it */
+    uint8_t tag[8]; /* likewise */
+};
+
+/* A program set as tc needs it. */
+struct nns_tc_set {
+    char instance[33];
+    uint16_t priority;
+    struct nns_tc_program programs[NNS_HOOKS];
+};
+
+/* One device's part in an exchange. */
+struct nns_tc_job {
+    uint32_t ifindex;
+    uint16_t slot; /* becomes the filters' classid */
+    uint8_t qdisc; /* enum nns_qdisc, as the last listing saw it; renewed when found different */
+    /* For attach: what is known to be there (program_id 0: nothing); after: what is there now, or why not.
+     * For detach: what we put there; after: program_id 0 where it is gone. */
+    struct nns_attachment hooks[NNS_HOOKS];
+};
+
+struct nns_tc_stats {
+    unsigned sends;   /* messages handed to the kernel with sendmsg: exchanges */
+    unsigned adopted; /* filters of ours that were there already */
+    unsigned foreign; /* filters at our place that were not ours, left alone */
+    unsigned removed;
+};
+
+/*
+ * Make every job's device carry the set's programs on both hooks. Devices without a qdisc get clsact and both
+ * filters in one batched exchange (NLM_F_EXCL throughout); devices that have clsact are looked at first, so
+ * that ours is replaced in place and a priority that somebody else uses is left to them, the next free one
+ * taken, at most NNS_TC_PRIORITIES; under a legacy ingress qdisc no egress filter is sent. 0 when every job
+ * has its answer in hooks[]; -errno when the socket failed and the answers are unknown: hooks[] then say
+ * NNS_REASON_UNKNOWN where nothing was heard.
+ */
+int nns_tc_attach(int socket, const struct nns_tc_set *set, struct nns_tc_job *jobs, size_t count,
+                  struct nns_tc_stats *stats);
+
+/* Remove what the jobs say we put there, after asking the kernel whether it is still ours. 0 or -errno as
+ * above. */
+int nns_tc_detach(int socket, const struct nns_tc_set *set, struct nns_tc_job *jobs, size_t count,
+                  struct nns_tc_stats *stats);
+
+/*
+ * Remove all filters of an instance from all given devices, known or not: for what a dead daemon left behind.
+ * Program name and tag are asked of the kernel by program id. 0 or -errno.
+ */
+int nns_tc_sweep(int socket, const char *instance, const uint32_t *ifindexes, size_t count,
+                 struct nns_tc_stats *stats);
+
+#endif
