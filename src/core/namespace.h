@@ -43,6 +43,7 @@ struct nns_namespace {
     struct nns_devices devices;
     struct nns_device_queue queue;
     bool relist;                /* list the devices again at the next piece of work */
+    bool verify;                /* with relist: look at attached devices too */
     bool doomed;                /* to be flushed at the next piece of work */
     uint8_t tries;              /* failed listings or entries in a row */
     uint16_t list_error;        /* positive errno of the last listing, 0 when it went well */
