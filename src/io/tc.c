@@ -1,22 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/tc.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/bpf.h>
-#include <linux/if_ether.h>
-#include <linux/pkt_cls.h>
-#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
-#include <netlink/attr.h>
-#include <netlink/msg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "core/netlink_batch.h"
+#include "core/netlink.h"
+#include "core/tc_message.h"
 
 /* One send: well below the default send buffer of 208 KiB, and 400 devices. */
 #define SEND_BYTES (128u << 10)
@@ -49,12 +44,6 @@ struct talk {
     unsigned next_program;
 };
 
-/* Takes an object the kernel answered with; `about` is what the request was for. */
-struct taker {
-    void (*take)(void *context, uint32_t about, struct nlmsghdr *message);
-    void *context;
-};
-
 static int talk_init(struct talk *talk, int socket, struct nns_tc_stats *stats)
 {
     *talk = (struct talk){.socket = socket, .stats = stats, .send_bytes = SEND_BYTES};
@@ -66,17 +55,6 @@ static void talk_deinit(struct talk *talk)
 {
     free(talk->inbox);
     nns_netlink_batch_deinit(&talk->batch);
-}
-
-/* `count` numbers of the lower half: listings on the same socket have the upper one. */
-static uint32_t take_sequence(size_t count)
-{
-    static _Thread_local uint32_t next = 1;
-    if (next + count > INT32_MAX)
-        next = 1;
-    uint32_t sequence = next;
-    next += (uint32_t)count;
-    return sequence;
 }
 
 static int send_all(struct talk *talk, const void *bytes, size_t length)
@@ -104,41 +82,9 @@ static int receive(struct talk *talk)
     }
 }
 
-static int error_of(struct nlmsghdr *message)
-{
-    if (nlmsg_datalen(message) < (int)sizeof(int))
-        return -EPROTO;
-    return *(int *)nlmsg_data(message);
-}
-
-/* Part of a batch on its way. */
-struct part {
-    struct nns_netlink_request *requests;
-    size_t count;
-    uint32_t sequence;
-};
-
-/* True when the answer to the part's last request was among it. */
-static bool take_answers(const struct part *part, struct nlmsghdr *message, int length,
-                         const struct taker *taker)
-{
-    bool last = false;
-    for (; nlmsg_ok(message, length); message = nlmsg_next(message, &length)) {
-        size_t index = message->nlmsg_seq - part->sequence;
-        if (index >= part->count)
-            continue;
-        if (message->nlmsg_type == NLMSG_ERROR) {
-            part->requests[index].answer = error_of(message);
-            last = last || index == part->count - 1;
-        } else if (taker) {
-            taker->take(taker->context, part->requests[index].about, message);
-        }
-    }
-    return last;
-}
-
 /* Answers that do not come stay NNS_NETLINK_UNHEARD. */
-static int hear_part(struct talk *talk, const struct part *part, const struct taker *taker)
+static int hear_part(struct talk *talk, const struct nns_netlink_part *part,
+                     const struct nns_netlink_taker *taker)
 {
     bool lost = false, last = false;
     while (!last) {
@@ -150,107 +96,34 @@ static int hear_part(struct talk *talk, const struct part *part, const struct ta
         else if (n < 0)
             return n;
         else
-            last = take_answers(part, (struct nlmsghdr *)talk->inbox, n, taker);
+            last = nns_netlink_hear(part, talk->inbox, (size_t)n, taker);
     }
-    for (size_t i = 0; i < part->count && !lost; i++) {
-        if (part->requests[i].answer == NNS_NETLINK_UNHEARD)
-            part->requests[i].answer = 0;
-    }
+    if (!lost)
+        nns_netlink_heard_all(part);
     return 0;
 }
 
 /* Hand the batch to the kernel, at most `most` requests at once, and hear its answers. */
-static int exchange(struct talk *talk, size_t most, const struct taker *taker)
+static int exchange(struct talk *talk, size_t most, const struct nns_netlink_taker *taker)
 {
     struct nns_netlink_batch *batch = &talk->batch;
     if (batch->failed)
         return -ENOMEM;
     for (size_t first = 0; first < batch->count;) {
-        struct part part = {.requests = &batch->requests[first]};
-        part.count = nns_netlink_cut(batch, first, talk->send_bytes, most);
-        part.sequence = take_sequence(part.count);
-        size_t length;
-        void *bytes = nns_netlink_seal(batch, first, part.count, part.sequence, &length);
-        int r = send_all(talk, bytes, length);
-        if (r == -EMSGSIZE && part.count > 1) {
-            talk->send_bytes = length / 2; /* this host's send buffers are small */
+        size_t count = nns_netlink_cut(batch, first, talk->send_bytes, most);
+        struct nns_netlink_part part = nns_netlink_seal(batch, first, count);
+        int r = send_all(talk, part.bytes, part.length);
+        if (r == -EMSGSIZE && count > 1) {
+            talk->send_bytes = part.length / 2; /* this host's send buffers are small */
             continue;
         }
         if (r == 0)
             r = hear_part(talk, &part, taker);
         if (r < 0)
             return r;
-        first += part.count;
+        first += count;
     }
     return 0;
-}
-
-static uint32_t parent_of(enum nns_hook hook)
-{
-    return TC_H_MAKE(TC_H_CLSACT, hook == NNS_INGRESS ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
-}
-
-static struct tcmsg filter_head(uint32_t ifindex, enum nns_hook hook, uint16_t priority)
-{
-    return (struct tcmsg){
-        .tcm_ifindex = (int)ifindex,
-        .tcm_parent = parent_of(hook),
-        .tcm_handle = NNS_TC_HANDLE,
-        .tcm_info = TC_H_MAKE((uint32_t)priority << 16, htons(ETH_P_ALL)),
-    };
-}
-
-/* About exactly one filter: a deletion with handle 0 would take everybody's. */
-static void put_about_filter(struct nns_netlink_batch *batch, uint16_t type, const struct tcmsg *head,
-                             uint32_t about)
-{
-    nns_netlink_begin(batch, type, 0, head, sizeof(*head));
-    nns_netlink_put_string(batch, TCA_KIND, "bpf");
-    nns_netlink_end(batch, about);
-}
-
-/* A filter as an answer shows it. */
-struct filter {
-    struct tcmsg head;
-    uint16_t priority;
-    bool bpf;
-    uint32_t chain;
-    const char *name; /* NULL: none */
-    uint32_t program_id;
-    uint8_t tag[8];
-};
-
-static void read_bpf_options(struct filter *filter, struct nlattr *options)
-{
-    struct nlattr *attribute;
-    int left;
-    nla_for_each_nested(attribute, options, left)
-    {
-        if (nla_type(attribute) == TCA_BPF_NAME && nla_len(attribute) > 0) {
-            const char *name = nla_data(attribute);
-            filter->name = name[nla_len(attribute) - 1] == '\0' ? name : NULL;
-        } else if (nla_type(attribute) == TCA_BPF_ID && nla_len(attribute) >= (int)sizeof(uint32_t)) {
-            filter->program_id = nla_get_u32(attribute);
-        } else if (nla_type(attribute) == TCA_BPF_TAG) {
-            nla_memcpy(filter->tag, attribute, sizeof(filter->tag));
-        }
-    }
-}
-
-static bool read_filter(struct filter *filter, struct nlmsghdr *message)
-{
-    if (message->nlmsg_type != RTM_NEWTFILTER || !nlmsg_valid_hdr(message, sizeof(struct tcmsg)))
-        return false;
-    *filter = (struct filter){.head = *(struct tcmsg *)nlmsg_data(message)};
-    filter->priority = (uint16_t)(TC_H_MAJ(filter->head.tcm_info) >> 16);
-    struct nlattr *chain = nlmsg_find_attr(message, sizeof(struct tcmsg), TCA_CHAIN);
-    struct nlattr *kind = nlmsg_find_attr(message, sizeof(struct tcmsg), TCA_KIND);
-    struct nlattr *options = nlmsg_find_attr(message, sizeof(struct tcmsg), TCA_OPTIONS);
-    filter->chain = chain && nla_len(chain) >= (int)sizeof(uint32_t) ? nla_get_u32(chain) : 0;
-    filter->bpf = kind && nla_strcmp(kind, "bpf") == 0;
-    if (filter->bpf && options)
-        read_bpf_options(filter, options);
-    return true;
 }
 
 static long bpf_call(int command, union bpf_attr *attr)
@@ -293,54 +166,50 @@ static const struct program *find_program(struct talk *talk, uint32_t id)
 }
 
 /* I7: handle, name, and the program's own name and tag. */
-static bool is_ours(struct talk *talk, const char *instance, const struct filter *filter)
+static bool is_ours(struct talk *talk, const char *instance, const struct nns_tc_filter *filter)
 {
     struct nns_tc_name_parts parts;
-    if (filter->head.tcm_handle != NNS_TC_HANDLE || !filter->bpf || filter->chain != 0 ||
-        TC_H_MIN(filter->head.tcm_info) != htons(ETH_P_ALL) ||
-        !nns_tc_name_parse(filter->name, instance, &parts) ||
-        memcmp(parts.tag, filter->tag, sizeof(parts.tag)))
+    if (!filter->like_ours || !nns_tc_name_parse(filter->name, instance, &parts) ||
+        memcmp(parts.tag, filter->tag, sizeof(parts.tag)) != 0)
         return false;
     const struct program *program = find_program(talk, filter->program_id);
     return program && strncmp(program->name, parts.program, sizeof(parts.program)) == 0 &&
            memcmp(program->tag, parts.tag, sizeof(parts.tag)) == 0;
 }
 
-/* Show every filter of a hook to the taker; a device without a qdisc has none. 0 or -errno. */
-static int dump_filters(struct talk *talk, uint32_t ifindex, enum nns_hook hook, const struct taker *taker)
+/* Show all of something to the taker. 0; -EAGAIN when it was not all; -errno. */
+static int dump(struct talk *talk, uint16_t type, const struct tcmsg *head,
+                const struct nns_netlink_taker *taker)
 {
     struct {
         struct nlmsghdr head;
         struct tcmsg message;
-    } request = {
-        .head = {.nlmsg_len = sizeof(request),
-                 .nlmsg_type = RTM_GETTFILTER,
-                 .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
-                 .nlmsg_seq = take_sequence(1)},
-        .message = {.tcm_ifindex = (int)ifindex, .tcm_parent = parent_of(hook)},
-    };
-    int fault = send_all(talk, &request, sizeof(request));
-    if (fault < 0)
-        return fault;
-    for (;;) {
-        int length = receive(talk);
-        if (length == -ENOBUFS)
-            fault = -EAGAIN;
-        else if (length < 0)
-            return length;
-        struct nlmsghdr *message = (struct nlmsghdr *)talk->inbox;
-        for (; nlmsg_ok(message, length); message = nlmsg_next(message, &length)) {
-            if (message->nlmsg_seq != request.head.nlmsg_seq)
-                continue;
-            if (message->nlmsg_flags & NLM_F_DUMP_INTR)
-                fault = -EAGAIN;
-            if (message->nlmsg_type == NLMSG_DONE || message->nlmsg_type == NLMSG_ERROR) {
-                int r = error_of(message);
-                return r < 0 ? r : fault;
-            }
-            taker->take(taker->context, ifindex, message);
-        }
-    }
+    } request = {.head = {.nlmsg_len = sizeof(request), .nlmsg_type = type}, .message = *head};
+    request.head.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    request.head.nlmsg_seq = nns_netlink_sequence(1);
+    int r = send_all(talk, &request, sizeof(request));
+    if (r < 0)
+        return r;
+    bool incomplete = false;
+    do {
+        r = receive(talk);
+        if (r == -ENOBUFS)
+            incomplete = true;
+        else if (r < 0)
+            return r;
+        else
+            r = nns_netlink_hear_dump(request.head.nlmsg_seq, (uint32_t)head->tcm_ifindex, talk->inbox,
+                                      (size_t)r, taker, &incomplete);
+    } while (r > 0 || r == -ENOBUFS);
+    return r == 0 && incomplete ? -EAGAIN : r;
+}
+
+/* Every filter of a hook; a device without a qdisc has none. */
+static int dump_filters(struct talk *talk, uint32_t ifindex, enum nns_hook hook,
+                        const struct nns_netlink_taker *taker)
+{
+    struct tcmsg head = {.tcm_ifindex = (int)ifindex, .tcm_parent = nns_tc_parent(hook)};
+    return dump(talk, RTM_GETTFILTER, &head, taker);
 }
 
 /* One job on its way to an answer. */
@@ -393,87 +262,60 @@ static void fail_job_by_errno(struct task *task, int error)
 
 static void put_clsact(struct attach *attach, struct task *task)
 {
-    struct nns_netlink_batch *batch = &attach->talk.batch;
-    struct tcmsg head = {
-        .tcm_ifindex = (int)task->job->ifindex,
-        .tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0),
-        .tcm_parent = TC_H_CLSACT,
-    };
-    nns_netlink_begin(batch, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, &head, sizeof(head));
-    nns_netlink_put_string(batch, TCA_KIND, "clsact");
-    nns_netlink_end(batch, about(attach, task, CLSACT));
+    nns_tc_put_clsact(&attach->talk.batch, task->job->ifindex, about(attach, task, CLSACT));
     task->with_qdisc = true;
-    task->answers[CLSACT] = NNS_NETLINK_UNHEARD;
 }
 
 static void put_filter(struct attach *attach, struct task *task, enum nns_hook hook)
 {
-    struct nns_netlink_batch *batch = &attach->talk.batch;
     const struct nns_tc_place *place = &task->places[hook];
-    struct tcmsg head = filter_head(task->job->ifindex, hook, place->priority);
-    uint16_t mode = place->step == NNS_TC_REPLACE ? NLM_F_REPLACE : NLM_F_EXCL;
-    nns_netlink_begin(batch, RTM_NEWTFILTER, NLM_F_CREATE | mode, &head, sizeof(head));
-    nns_netlink_put_string(batch, TCA_KIND, "bpf");
-    size_t options = nns_netlink_nest(batch, TCA_OPTIONS);
-    nns_netlink_put_u32(batch, TCA_BPF_FD, (uint32_t)attach->set->programs[hook].fd);
-    nns_netlink_put_string(batch, TCA_BPF_NAME, attach->names[hook]);
-    nns_netlink_put_u32(batch, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
-    if (task->job->slot)
-        nns_netlink_put_u32(batch, TCA_BPF_CLASSID, task->job->slot);
-    nns_netlink_unnest(batch, options);
-    nns_netlink_end(batch, about(attach, task, hook));
+    struct nns_tc_spot spot = {
+        .ifindex = task->job->ifindex, .priority = place->priority, .hook = (uint8_t)hook};
+    nns_tc_put_filter(&attach->talk.batch, spot, attach->set->programs[hook].fd, attach->names[hook],
+                      task->job->slot, place->step == NNS_TC_REPLACE, about(attach, task, hook));
     task->sent[hook] = true;
-    task->answers[hook] = NNS_NETLINK_UNHEARD;
 }
 
-static void take_qdisc(void *context, uint32_t index, struct nlmsghdr *message)
+static struct task *find_task(const struct attach *attach, uint32_t ifindex)
 {
-    struct task *task = &((struct attach *)context)->tasks[index];
-    if (message->nlmsg_type != RTM_NEWQDISC || !nlmsg_valid_hdr(message, sizeof(struct tcmsg)))
+    size_t low = 0, high = attach->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (attach->tasks[middle].job->ifindex < ifindex)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < attach->count && attach->tasks[low].job->ifindex == ifindex ? &attach->tasks[low] : NULL;
+}
+
+static void take_qdisc(void *context, uint32_t nothing, const struct nlmsghdr *message)
+{
+    struct nns_tc_qdisc qdisc;
+    if (!nns_tc_read_qdisc(message, &qdisc))
         return;
-    struct nlattr *kind = nlmsg_find_attr(message, sizeof(struct tcmsg), TCA_KIND);
-    if (kind && nla_strcmp(kind, "clsact") == 0)
-        task->qdisc = NNS_QDISC_CLSACT;
-    else if (kind && nla_strcmp(kind, "ingress") == 0)
-        task->qdisc = NNS_QDISC_INGRESS;
-    else
-        task->qdisc = NNS_QDISC_UNKNOWN;
-    task->shared[NNS_INGRESS] = nlmsg_find_attr(message, sizeof(struct tcmsg), TCA_INGRESS_BLOCK) != NULL;
-    task->shared[NNS_EGRESS] = nlmsg_find_attr(message, sizeof(struct tcmsg), TCA_EGRESS_BLOCK) != NULL;
+    struct task *task = find_task(context, qdisc.ifindex);
+    if (!task || !task->pending || !task->look)
+        return;
+    task->qdisc = (uint8_t)qdisc.kind;
+    memcpy(task->shared, qdisc.shared, sizeof(task->shared));
+    if (qdisc.kind == NNS_QDISC_UNKNOWN)
+        fail_job(task, NNS_REASON_KERNEL, -EOPNOTSUPP);
 }
 
-static void settle_qdisc(struct task *task, int answer)
+/* By a dump: asking for one device's qdisc would tell all of the host's listeners about it. */
+static int look_at_qdiscs(struct attach *attach)
 {
-    task->look = answer == NNS_NETLINK_UNHEARD;
-    if (answer == 0)
-        task->job->qdisc = task->qdisc;
-    else if (answer == -ENOENT || answer == -EINVAL)
-        task->job->qdisc = task->qdisc = NNS_QDISC_NONE;
-    else if (answer < 0)
-        fail_job_by_errno(task, answer);
-    if (answer == 0 && task->qdisc == NNS_QDISC_UNKNOWN)
-        fail_job(task, NNS_REASON_KERNEL, -EOPNOTSUPP); /* a kind nobody has heard of yet */
-}
-
-static int ask_qdiscs(struct attach *attach)
-{
-    struct nns_netlink_batch *batch = &attach->talk.batch;
-    nns_netlink_batch_clear(batch);
     for (size_t i = 0; i < attach->count; i++) {
         struct task *task = &attach->tasks[i];
         if (!task->pending || !task->look)
             continue;
-        struct tcmsg head = {.tcm_ifindex = (int)task->job->ifindex, .tcm_parent = TC_H_CLSACT};
-        task->qdisc = NNS_QDISC_NONE; /* no answer but the acknowledgement: nothing worth showing */
+        task->qdisc = NNS_QDISC_NONE;
         memset(task->shared, 0, sizeof(task->shared));
-        nns_netlink_begin(batch, RTM_GETQDISC, 0, &head, sizeof(head));
-        nns_netlink_end(batch, (uint32_t)i);
     }
-    struct taker taker = {.take = take_qdisc, .context = attach};
-    int r = exchange(&attach->talk, SEND_QUESTIONS, &taker);
-    for (size_t i = 0; i < batch->count && r == 0; i++)
-        settle_qdisc(&attach->tasks[batch->requests[i].about], batch->requests[i].answer);
-    return r;
+    struct tcmsg all = {0};
+    struct nns_netlink_taker taker = {.take = take_qdisc, .context = attach};
+    return dump(&attach->talk, RTM_GETQDISC, &all, &taker);
 }
 
 struct look {
@@ -481,15 +323,15 @@ struct look {
     struct nns_tc_view *view;
 };
 
-static void take_filter(void *context, uint32_t ifindex, struct nlmsghdr *message)
+static void take_filter(void *context, uint32_t ifindex, const struct nlmsghdr *message)
 {
     struct look *look = context;
     struct attach *attach = look->attach;
-    struct filter filter;
-    if (!read_filter(&filter, message) || filter.chain != 0)
+    struct nns_tc_filter filter;
+    if (!nns_tc_read_filter(message, &filter) || filter.chain != 0)
         return;
     enum nns_tc_seen seen = NNS_TC_SEEN_FOREIGN;
-    if (filter.head.tcm_handle == 0)
+    if (filter.handle == 0)
         seen = NNS_TC_SEEN_HEAD;
     else if (is_ours(&attach->talk, attach->set->instance, &filter))
         seen = NNS_TC_SEEN_OURS;
@@ -501,35 +343,37 @@ static bool reachable(const struct task *task, enum nns_hook hook)
     return !task->shared[hook] && (task->qdisc == NNS_QDISC_CLSACT || hook == NNS_INGRESS);
 }
 
-/* A hook we could not read is looked at again: task->look stays. */
+/* Both hooks' filters. -EAGAIN: not seen for sure. */
 static int look_at_filters(struct attach *attach, struct task *task)
 {
-    for (int hook = 0; hook < NNS_HOOKS; hook++) {
-        if (!reachable(task, hook))
+    int r = 0;
+    for (int hook = 0; hook < NNS_HOOKS && r == 0; hook++) {
+        if (task->qdisc == NNS_QDISC_NONE || !reachable(task, hook))
             continue;
         task->views[hook] = (struct nns_tc_view){0};
         struct look look = {.attach = attach, .view = &task->views[hook]};
-        struct taker taker = {.take = take_filter, .context = &look};
-        int r = dump_filters(&attach->talk, task->job->ifindex, hook, &taker);
-        if (r == -EAGAIN)
-            task->look = true;
-        else if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-/* Learn what is there on the devices in doubt. */
-static int look(struct attach *attach)
-{
-    int r = ask_qdiscs(attach);
-    for (size_t i = 0; i < attach->count && r == 0; i++) {
-        struct task *task = &attach->tasks[i];
-        if (task->pending && !task->look &&
-            (task->qdisc == NNS_QDISC_CLSACT || task->qdisc == NNS_QDISC_INGRESS))
-            r = look_at_filters(attach, task);
+        struct nns_netlink_taker taker = {.take = take_filter, .context = &look};
+        r = dump_filters(&attach->talk, task->job->ifindex, hook, &taker);
     }
     return r;
+}
+
+/* Learn what is there on the devices in doubt. Those not seen for sure stay in doubt. */
+static int look(struct attach *attach)
+{
+    int r = look_at_qdiscs(attach);
+    for (size_t i = 0; i < attach->count && r == 0; i++) {
+        struct task *task = &attach->tasks[i];
+        if (!task->pending || !task->look)
+            continue;
+        r = look_at_filters(attach, task);
+        task->look = r == -EAGAIN;
+        if (r == -EAGAIN)
+            r = 0;
+        else if (r == 0)
+            task->job->qdisc = task->qdisc;
+    }
+    return r == -EAGAIN ? 0 : r;
 }
 
 static void confirm(struct attach *attach, struct task *task, enum nns_hook hook)
@@ -698,9 +542,10 @@ static int remove_surplus(struct attach *attach)
         if (now->reason != NNS_REASON_NONE && now->reason != NNS_REASON_NO_PRIORITY)
             continue;
         for (int k = 0; k < view->count; k++) {
-            struct tcmsg head = filter_head(task->job->ifindex, hook, view->ours[k].priority);
-            if (view->ours[k].priority != now->priority)
-                put_about_filter(&talk->batch, RTM_DELTFILTER, &head, 0);
+            struct nns_tc_spot spot = {
+                .ifindex = task->job->ifindex, .priority = view->ours[k].priority, .hook = hook};
+            if (spot.priority != now->priority)
+                nns_tc_put_delete(&talk->batch, spot, 0);
         }
     }
     int r = exchange(talk, SIZE_MAX, NULL);
@@ -739,6 +584,12 @@ static int attach_all(struct attach *attach)
     return remove_surplus(attach);
 }
 
+static int by_ifindex(const void *a, const void *b)
+{
+    uint32_t x = ((const struct task *)a)->job->ifindex, y = ((const struct task *)b)->job->ifindex;
+    return (x > y) - (x < y);
+}
+
 static int attach_init(struct attach *attach, int socket, const struct nns_tc_set *set,
                        struct nns_tc_job *jobs, size_t count, struct nns_tc_stats *stats)
 {
@@ -751,11 +602,17 @@ static int attach_init(struct attach *attach, int socket, const struct nns_tc_se
         return -ENOMEM;
     for (int hook = 0; hook < NNS_HOOKS; hook++)
         nns_tc_name(attach->names[hook], set->instance, set->programs[hook].name, set->programs[hook].tag);
+    bool sorted = true;
     for (size_t i = 0; i < count; i++) {
         struct task *task = &attach->tasks[i];
-        *task = (struct task){.job = &jobs[i], .pending = true, .qdisc = NNS_QDISC_NONE};
+        task->job = &jobs[i];
+        task->pending = true;
+        task->qdisc = NNS_QDISC_NONE;
         task->look = jobs[i].qdisc != NNS_QDISC_NONE;
+        sorted = sorted && (i == 0 || jobs[i - 1].ifindex < jobs[i].ifindex);
     }
+    if (!sorted)
+        qsort(attach->tasks, count, sizeof(*attach->tasks), by_ifindex);
     return 0;
 }
 
@@ -794,11 +651,11 @@ static struct nns_attachment *hook_of(const struct detach *detach, size_t index)
     return &detach->jobs[index / NNS_HOOKS].hooks[index % NNS_HOOKS];
 }
 
-static void take_attached(void *context, uint32_t index, struct nlmsghdr *message)
+static void take_attached(void *context, uint32_t index, const struct nlmsghdr *message)
 {
     struct detach *detach = context;
-    struct filter filter;
-    if (!read_filter(&filter, message))
+    struct nns_tc_filter filter;
+    if (!nns_tc_read_filter(message, &filter))
         return;
     bool ours = filter.program_id == hook_of(detach, index)->program_id &&
                 is_ours(&detach->talk, detach->set->instance, &filter);
@@ -810,15 +667,19 @@ static bool is_gone(int answer)
     return answer == -ENOENT || answer == -ENODEV || answer == -EINVAL || answer == -EOPNOTSUPP;
 }
 
-static void put_hooks(struct detach *detach, enum leave state, uint16_t type)
+typedef void (*put_fn)(struct nns_netlink_batch *batch, struct nns_tc_spot spot, uint32_t about);
+
+static void put_hooks(struct detach *detach, enum leave state, put_fn put)
 {
     nns_netlink_batch_clear(&detach->talk.batch);
     for (size_t i = 0; i < detach->count; i++) {
-        if (detach->state[i] != state)
-            continue;
-        struct tcmsg head =
-            filter_head(detach->jobs[i / NNS_HOOKS].ifindex, i % NNS_HOOKS, hook_of(detach, i)->priority);
-        put_about_filter(&detach->talk.batch, type, &head, (uint32_t)i);
+        struct nns_tc_spot spot = {
+            .ifindex = detach->jobs[i / NNS_HOOKS].ifindex,
+            .priority = hook_of(detach, i)->priority,
+            .hook = i % NNS_HOOKS,
+        };
+        if (detach->state[i] == state)
+            put(&detach->talk.batch, spot, (uint32_t)i);
     }
 }
 
@@ -847,8 +708,8 @@ static void settle_leaving(struct detach *detach, size_t index, int answer)
 static int ask_hooks(struct detach *detach)
 {
     const struct nns_netlink_batch *batch = &detach->talk.batch;
-    put_hooks(detach, LEAVE_ASK, RTM_GETTFILTER);
-    struct taker taker = {.take = take_attached, .context = detach};
+    put_hooks(detach, LEAVE_ASK, nns_tc_put_get);
+    struct nns_netlink_taker taker = {.take = take_attached, .context = detach};
     int r = exchange(&detach->talk, SEND_QUESTIONS, &taker);
     for (size_t i = 0; i < batch->count && r == 0; i++) {
         size_t index = batch->requests[i].about;
@@ -865,7 +726,7 @@ static int ask_hooks(struct detach *detach)
 static int delete_hooks(struct detach *detach)
 {
     const struct nns_netlink_batch *batch = &detach->talk.batch;
-    put_hooks(detach, LEAVE_OURS, RTM_DELTFILTER);
+    put_hooks(detach, LEAVE_OURS, nns_tc_put_delete);
     int r = exchange(&detach->talk, SIZE_MAX, NULL);
     for (size_t i = 0; i < batch->count && r == 0; i++) {
         size_t index = batch->requests[i].about;
@@ -920,22 +781,23 @@ struct sweep {
     enum nns_hook hook; /* being looked at */
 };
 
-static void take_swept(void *context, uint32_t ifindex, struct nlmsghdr *message)
+/* The filters of a shared block come with another number than the device's. */
+static void take_swept(void *context, uint32_t ifindex, const struct nlmsghdr *message)
 {
     struct sweep *sweep = context;
-    struct filter filter;
-    if (!read_filter(&filter, message) || (uint32_t)filter.head.tcm_ifindex != ifindex ||
+    struct nns_tc_filter filter;
+    if (!nns_tc_read_filter(message, &filter) || filter.ifindex != ifindex ||
         !is_ours(&sweep->talk, sweep->instance, &filter))
         return;
-    struct tcmsg head = filter_head(ifindex, sweep->hook, filter.priority);
-    put_about_filter(&sweep->talk.batch, RTM_DELTFILTER, &head, 0);
+    struct nns_tc_spot spot = {.ifindex = ifindex, .priority = filter.priority, .hook = (uint8_t)sweep->hook};
+    nns_tc_put_delete(&sweep->talk.batch, spot, 0);
 }
 
 /* One look at all devices; *again when some answers were lost. */
 static int sweep_once(struct sweep *sweep, const uint32_t *ifindexes, size_t count, bool *again)
 {
     struct nns_netlink_batch *batch = &sweep->talk.batch;
-    struct taker taker = {.take = take_swept, .context = sweep};
+    struct nns_netlink_taker taker = {.take = take_swept, .context = sweep};
     nns_netlink_batch_clear(batch);
     for (size_t i = 0; i < count * NNS_HOOKS; i++) {
         sweep->hook = i % NNS_HOOKS;

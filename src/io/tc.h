@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "core/device.h"
+#include "core/tc_message.h"
 #include "core/tc_plan.h"
 
 /*
@@ -19,7 +20,6 @@
  * All functions take a NETLINK_ROUTE socket opened inside the namespace (nns_netns_enter) and block until the
  * kernel has answered; netlink answers synchronously, so they do not wait on anybody. One thread a socket.
  */
-#define NNS_TC_HANDLE 0x2e
 
 struct nns_tc_program {
     int fd; /* of a BPF_PROG_TYPE_SCHED_CLS program, borrowed */
