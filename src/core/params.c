@@ -138,9 +138,8 @@ static const struct param table[] = {
     {"devices.queue", AT(devices_queue), IS_NUMBER(1, MEBI, "devices"), .standard = "4096",
      .text = "devices of a namespace that may wait for attachment; beyond it they are listed anew"},
     {"discover.enabled", AT(discover_enabled), IS_BOOL, .standard = "true",
-     .text = "find namespaces without being told. This version has no source for that yet: only what the "
-             "queue or "
-             "a client names is looked at"},
+     .text = "find namespaces without being told. This version has no source for that yet: only what "
+             "the queue or a client names is looked at"},
     {"exclude.devices", AT(exclude_devices), IS_LIST(valid_glob, "globs without '/' and white space"),
      .standard = "", .text = "globs over the names of devices to leave alone"},
     {"exclude.namespaces", AT(exclude_namespaces),
@@ -207,7 +206,10 @@ static bool parse_number(const char *value, const struct unit *units, uint64_t *
     if (!isdigit((unsigned char)*value))
         return false;
     for (; isdigit((unsigned char)*value); value++)
-        count = count > UINT32_MAX ? count : count * 10 + (uint64_t)(*value - '0');
+        if (count <= UINT32_MAX)
+            count = count * 10 + (uint64_t)(*value - '0');
+    if (count > UINT32_MAX)
+        count = (uint64_t)UINT32_MAX + 1; /* still fits when multiplied by a unit */
     for (; units->name; units++) {
         if (strcmp(value, units->name) == 0) {
             *number = count * units->size;
@@ -267,14 +269,23 @@ static void print_allowed(const struct param *param, char *to, size_t size)
 
 enum { ALLOWED_ROOM = 160 };
 
-static int refuse(const struct param *param, const char *value, char *error, size_t size)
+/* What of a value is wrong: all of it, or one item of a list. */
+struct piece {
+    const char *text;
+    size_t length;
+};
+
+static int refuse(const struct param *param, const struct piece *wrong, char *error, size_t size)
 {
+    enum { SHOWN = 100 };
+    bool later = param->later && strcmp(wrong->text, param->later) == 0, cut = wrong->length > SHOWN;
     char allowed[ALLOWED_ROOM];
-    bool later = param->later && strcmp(value, param->later) == 0;
 
     print_allowed(param, allowed, sizeof(allowed));
-    snprintf(error, size, "%s cannot be \"%s\": %s%sit must be %s", param->name, value, later ? value : "",
-             later ? " is not available in this version; " : "", allowed);
+    snprintf(error, size, "%s cannot %s \"%.*s%s\": %s%sit must be %s", param->name,
+             param->kind == LIST ? "hold" : "be", cut ? SHOWN : (int)wrong->length, wrong->text,
+             cut ? "..." : "", later ? param->later : "", later ? " is not available in this version; " : "",
+             allowed);
     return -EINVAL;
 }
 
@@ -318,28 +329,31 @@ static int list_add(struct nns_list *list, const char *item, size_t length)
     return 0;
 }
 
-/* 0, -EINVAL when an item is not valid, or -ENOMEM; then the list may hold the items before it. */
-static int list_parse(struct nns_list *list, const char *value, bool (*valid)(const char *item))
+/* 0; -EINVAL when an item is not valid, which *wrong then is; -ENOMEM. The list may hold the items before it.
+ */
+static int list_parse(struct nns_list *list, const char *value, bool (*valid)(const char *item),
+                      struct piece *wrong)
 {
     for (const char *item = value; *value; item = value + 1) {
-        size_t length;
+        struct piece piece;
 
         value = strchrnul(item, ',');
-        length = trim(&item, (size_t)(value - item));
-        if (length == 0)
-            return -EINVAL;
-        if (list_add(list, item, length) < 0)
+        piece.length = trim(&item, (size_t)(value - item));
+        piece.text = item;
+        if (piece.length && list_add(list, piece.text, piece.length) < 0)
             return -ENOMEM;
-        if (!valid(list->items[list->count - 1]))
+        if (!piece.length || !valid(list->items[list->count - 1])) {
+            *wrong = piece;
             return -EINVAL;
+        }
     }
     return 0;
 }
 
-static int set_list(struct nns_list *list, const struct param *param, const char *value)
+static int set_list(struct nns_list *list, const struct param *param, const char *value, struct piece *wrong)
 {
     struct nns_list fresh = {NULL, 0};
-    int result = list_parse(&fresh, value, param->valid);
+    int result = list_parse(&fresh, value, param->valid, wrong);
 
     if (result < 0) {
         list_deinit(&fresh);
@@ -393,15 +407,18 @@ static int set_bool(bool *flag, const char *value)
     return 0;
 }
 
-static int set_field(struct nns_params *params, const struct param *param, const char *value)
+/* 0; -EINVAL, with *wrong in value; -ENOMEM. */
+static int set_field(struct nns_params *params, const struct param *param, const char *value,
+                     struct piece *wrong)
 {
+    *wrong = (struct piece){value, strlen(value)};
     switch (param->kind) {
     case BOOL:
         return set_bool(field(params, param), value);
     case TEXT:
         return set_text(field(params, param), param, value);
     case LIST:
-        return set_list(field(params, param), param, value);
+        return set_list(field(params, param), param, value, wrong);
     case CHOICE:
         return set_choice(field(params, param), param, value);
     default:
@@ -431,18 +448,20 @@ static bool has_control(const char *text, size_t length)
 static int set_value(struct nns_params *params, const struct param *param, const char *value, char *error,
                      size_t size)
 {
+    struct piece wrong;
     int result;
 
     /* Else a value could be set that no file can hold, and nns_params_dump would lie. */
     if (*find_comment(value)) {
-        snprintf(error, size, "%s cannot be \"%s\": a '#' at the start or after white space starts a comment",
+        snprintf(error, size,
+                 "%s cannot be \"%.100s\": a '#' at the start or after white space starts a comment",
                  param->name, value);
         return -EINVAL;
     }
-    result = set_field(params, param, value);
+    result = set_field(params, param, value, &wrong);
     if (result == -ENOMEM)
         return no_memory(error, size);
-    return result < 0 ? refuse(param, value, error, size) : 0;
+    return result < 0 ? refuse(param, &wrong, error, size) : 0;
 }
 
 int nns_params_set(struct nns_params *params, const char *assignment, char *error, size_t size)
@@ -480,7 +499,8 @@ int nns_params_init(struct nns_params *params)
 {
     memset(params, 0, sizeof(*params));
     for (int i = 0; i < COUNT; i++) {
-        int result = set_field(params, &table[i], table[i].standard);
+        struct piece wrong;
+        int result = set_field(params, &table[i], table[i].standard, &wrong);
 
         if (result < 0) {
             nns_params_deinit(params);
