@@ -77,6 +77,7 @@ struct write {
 };
 
 static void settle(struct nns_control_client *client);
+static void enter_phase(struct nns_control_client *client, enum phase phase);
 
 /* Ends. */
 
@@ -204,6 +205,7 @@ static void deliver(struct nns_control_client *client)
     client->start = client->scanned = client->scanned + 1;
     client->answering = true;
     client->data = NULL;
+    enter_phase(client, PHASE_ANSWERING);
     control->ops.request(control->context, client, line, length);
 }
 
