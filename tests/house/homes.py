@@ -13,7 +13,8 @@ HOMES = [
     ("jansson", "include", r"jansson\.h", r"src/core/protocol\w*\.[ch]|src/cli/\w+\.[ch]", None),
     ("inih", "include", r"ini\.h", r"src/core/\w+\.c", 1),
     ("POSIX message queues", "include", r"mqueue\.h", r"src/io/\w+\.c", 1),
-    ("the tc request", "include", r"linux/pkt_(sched|cls)\.h", r"src/io/tc\w*\.[ch]|src/bpf/.*", None),
+    ("filters", "include", r"linux/pkt_cls\.h", r"src/io/tc\w*\.[ch]|src/bpf/.*", None),
+    ("filters", "call", r"\bRTM_(NEW|DEL)TFILTER\b", r"src/io/tc\w*\.c", None),
     ("setns", "call", r"\bsetns\s*\(", r"src/io/\w+\.c", 1),
 ]
 LIBBPF = re.compile(r"bpf/.*")
@@ -34,7 +35,7 @@ def users_of(root, paths, kind, pattern):
 
 def check_home(root, paths, title, kind, pattern, where, most):
     users = users_of(root, paths, kind, pattern)
-    violations = [f"{path}:{line}: {title} does not live here" for path, line in users
+    violations = [f"{path}:{line}: {title}: not at home here" for path, line in users
                   if not re.fullmatch(where, path)]
     homes = sorted({path for path, _ in users})
     if most is not None and len(homes) > most:
