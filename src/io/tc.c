@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "core/netlink.h"
-#include "core/tc_message.h"
 
 /* One send: well below the default send buffer of 208 KiB, and 400 devices. */
 #define SEND_BYTES (128u << 10)
@@ -212,355 +211,89 @@ static int dump_filters(struct talk *talk, uint32_t ifindex, enum nns_hook hook,
     return dump(talk, RTM_GETTFILTER, &head, taker);
 }
 
-/* One job on its way to an answer. */
-struct task {
-    struct nns_tc_job *job;
-    bool pending;
-    bool look;       /* what is there is not known for sure */
-    bool with_qdisc; /* clsact is among what was sent */
-    bool shared[NNS_HOOKS];
-    bool sent[NNS_HOOKS];
-    uint8_t qdisc;             /* enum nns_qdisc, as the last look saw it */
-    uint16_t fresh[NNS_HOOKS]; /* where this call put a filter, or may have */
-    struct nns_tc_place places[NNS_HOOKS];
-    struct nns_tc_view views[NNS_HOOKS];
-    int answers[NNS_HOOKS + 1]; /* of the filters and of clsact */
-};
-
-enum { CLSACT = NNS_HOOKS }; /* beside enum nns_hook: what a request was for */
-
 struct attach {
     struct talk talk;
-    const struct nns_tc_set *set;
-    char names[NNS_HOOKS][NNS_TC_NAME_SIZE];
-    struct task *tasks;
-    size_t count;
+    struct nns_tc_work work;
 };
-
-static uint32_t about(const struct attach *attach, const struct task *task, unsigned what)
-{
-    return (uint32_t)(task - attach->tasks) << 2 | what;
-}
-
-static void fail_hook(struct task *task, enum nns_hook hook, enum nns_reason reason, int error)
-{
-    task->job->hooks[hook] = (struct nns_attachment){
-        .reason = (uint8_t)reason, .error = reason == NNS_REASON_KERNEL ? (uint16_t)-error : 0};
-}
-
-static void fail_job(struct task *task, enum nns_reason reason, int error)
-{
-    for (int hook = 0; hook < NNS_HOOKS; hook++)
-        fail_hook(task, hook, reason, error);
-    task->pending = false;
-}
-
-static void fail_job_by_errno(struct task *task, int error)
-{
-    fail_job(task, error == -ENODEV ? NNS_REASON_GONE : NNS_REASON_KERNEL, error);
-}
-
-static void put_clsact(struct attach *attach, struct task *task)
-{
-    nns_tc_put_clsact(&attach->talk.batch, task->job->ifindex, about(attach, task, CLSACT));
-    task->with_qdisc = true;
-}
-
-static void put_filter(struct attach *attach, struct task *task, enum nns_hook hook)
-{
-    const struct nns_tc_place *place = &task->places[hook];
-    struct nns_tc_spot spot = {
-        .ifindex = task->job->ifindex, .priority = place->priority, .hook = (uint8_t)hook};
-    nns_tc_put_filter(&attach->talk.batch, spot, attach->set->programs[hook].fd, attach->names[hook],
-                      task->job->slot, place->step == NNS_TC_REPLACE, about(attach, task, hook));
-    task->sent[hook] = true;
-}
-
-static struct task *find_task(const struct attach *attach, uint32_t ifindex)
-{
-    size_t low = 0, high = attach->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (attach->tasks[middle].job->ifindex < ifindex)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < attach->count && attach->tasks[low].job->ifindex == ifindex ? &attach->tasks[low] : NULL;
-}
 
 static void take_qdisc(void *context, uint32_t nothing, const struct nlmsghdr *message)
 {
+    struct attach *attach = context;
     struct nns_tc_qdisc qdisc;
-    if (!nns_tc_read_qdisc(message, &qdisc))
-        return;
-    struct task *task = find_task(context, qdisc.ifindex);
-    if (!task || !task->pending || !task->look)
-        return;
-    task->qdisc = (uint8_t)qdisc.kind;
-    memcpy(task->shared, qdisc.shared, sizeof(task->shared));
-    if (qdisc.kind == NNS_QDISC_UNKNOWN)
-        fail_job(task, NNS_REASON_KERNEL, -EOPNOTSUPP);
-}
-
-/* By a dump: asking for one device's qdisc would tell all of the host's listeners about it. */
-static int look_at_qdiscs(struct attach *attach)
-{
-    for (size_t i = 0; i < attach->count; i++) {
-        struct task *task = &attach->tasks[i];
-        if (!task->pending || !task->look)
-            continue;
-        task->qdisc = NNS_QDISC_NONE;
-        memset(task->shared, 0, sizeof(task->shared));
-    }
-    struct tcmsg all = {0};
-    struct nns_netlink_taker taker = {.take = take_qdisc, .context = attach};
-    return dump(&attach->talk, RTM_GETQDISC, &all, &taker);
+    if (nns_tc_read_qdisc(message, &qdisc))
+        nns_tc_work_see_qdisc(&attach->work, &qdisc);
 }
 
 struct look {
     struct attach *attach;
-    struct nns_tc_view *view;
+    struct nns_tc_task *task;
+    enum nns_hook hook;
 };
 
 static void take_filter(void *context, uint32_t ifindex, const struct nlmsghdr *message)
 {
     struct look *look = context;
-    struct attach *attach = look->attach;
+    const struct nns_tc_set *set = look->attach->work.set;
     struct nns_tc_filter filter;
-    if (!nns_tc_read_filter(message, &filter) || filter.chain != 0)
-        return;
-    enum nns_tc_seen seen = NNS_TC_SEEN_FOREIGN;
-    if (filter.handle == 0)
-        seen = NNS_TC_SEEN_HEAD;
-    else if (is_ours(&attach->talk, attach->set->instance, &filter))
-        seen = NNS_TC_SEEN_OURS;
-    nns_tc_view_add(look->view, attach->set->priority, seen, filter.priority, filter.program_id);
-}
-
-static bool reachable(const struct task *task, enum nns_hook hook)
-{
-    return !task->shared[hook] && (task->qdisc == NNS_QDISC_CLSACT || hook == NNS_INGRESS);
+    if (nns_tc_read_filter(message, &filter))
+        nns_tc_task_see_filter(look->task, set, look->hook, &filter,
+                               is_ours(&look->attach->talk, set->instance, &filter));
 }
 
 /* Both hooks' filters. -EAGAIN: not seen for sure. */
-static int look_at_filters(struct attach *attach, struct task *task)
+static int look_at_filters(struct attach *attach, struct nns_tc_task *task)
 {
     int r = 0;
     for (int hook = 0; hook < NNS_HOOKS && r == 0; hook++) {
-        if (task->qdisc == NNS_QDISC_NONE || !reachable(task, hook))
-            continue;
-        task->views[hook] = (struct nns_tc_view){0};
-        struct look look = {.attach = attach, .view = &task->views[hook]};
+        struct look look = {.attach = attach, .task = task, .hook = hook};
         struct nns_netlink_taker taker = {.take = take_filter, .context = &look};
-        r = dump_filters(&attach->talk, task->job->ifindex, hook, &taker);
+        if (nns_tc_task_reaches(task, hook))
+            r = dump_filters(&attach->talk, task->job->ifindex, hook, &taker);
     }
     return r;
 }
 
-/* Learn what is there on the devices in doubt. Those not seen for sure stay in doubt. */
+/* Learn what is there on the devices in doubt; those not seen for sure stay in doubt. The qdiscs by a dump:
+ * asking for one device's would tell all of the namespace's listeners about it. */
 static int look(struct attach *attach)
 {
-    int r = look_at_qdiscs(attach);
-    for (size_t i = 0; i < attach->count && r == 0; i++) {
-        struct task *task = &attach->tasks[i];
-        if (!task->pending || !task->look)
+    struct nns_tc_work *work = &attach->work;
+    struct tcmsg all = {0};
+    struct nns_netlink_taker taker = {.take = take_qdisc, .context = attach};
+    nns_tc_work_look(work);
+    int r = dump(&attach->talk, RTM_GETQDISC, &all, &taker);
+    for (size_t i = 0; i < work->count && r == 0; i++) {
+        if (!work->tasks[i].doubt)
             continue;
-        r = look_at_filters(attach, task);
-        task->look = r == -EAGAIN;
-        if (r == -EAGAIN)
+        r = look_at_filters(attach, &work->tasks[i]);
+        if (r == 0)
+            nns_tc_task_seen(&work->tasks[i]);
+        else if (r == -EAGAIN)
             r = 0;
-        else if (r == 0)
-            task->job->qdisc = task->qdisc;
     }
     return r == -EAGAIN ? 0 : r;
 }
 
-static void confirm(struct attach *attach, struct task *task, enum nns_hook hook)
+static int attach_round(struct attach *attach, bool *pending)
 {
-    task->job->hooks[hook] = (struct nns_attachment){
-        .program_id = attach->set->programs[hook].id,
-        .priority = task->places[hook].priority,
-    };
-}
-
-static void plan_hook(struct attach *attach, struct task *task, enum nns_hook hook)
-{
-    struct nns_tc_place *place = &task->places[hook];
-    if (!reachable(task, hook)) {
-        *place = (struct nns_tc_place){.step = NNS_TC_REFUSE};
-        fail_hook(task, hook, task->shared[hook] ? NNS_REASON_SHARED_BLOCK : NNS_REASON_LEGACY_INGRESS, 0);
-        return;
-    }
-    *place = nns_tc_choose(&task->views[hook], attach->set->priority, attach->set->programs[hook].id,
-                           task->fresh[hook]);
-    if (place->step == NNS_TC_KEEP)
-        confirm(attach, task, hook);
-    else if (place->step == NNS_TC_REFUSE)
-        fail_hook(task, hook, NNS_REASON_NO_PRIORITY, 0);
-    else
-        put_filter(attach, task, hook);
-}
-
-static void plan_bare(struct attach *attach, struct task *task)
-{
-    put_clsact(attach, task);
-    for (int hook = 0; hook < NNS_HOOKS; hook++) {
-        task->views[hook] = (struct nns_tc_view){0};
-        task->places[hook] = (struct nns_tc_place){.step = NNS_TC_ADD, .priority = attach->set->priority};
-        put_filter(attach, task, hook);
-    }
-}
-
-static void plan(struct attach *attach)
-{
-    nns_netlink_batch_clear(&attach->talk.batch);
-    for (size_t i = 0; i < attach->count; i++) {
-        struct task *task = &attach->tasks[i];
-        task->with_qdisc = task->sent[NNS_INGRESS] = task->sent[NNS_EGRESS] = false;
-        if (!task->pending || task->look)
-            continue;
-        if (task->qdisc == NNS_QDISC_NONE) {
-            plan_bare(attach, task);
-            continue;
-        }
-        for (int hook = 0; hook < NNS_HOOKS; hook++)
-            plan_hook(attach, task, hook);
-    }
-}
-
-/* Somebody was there before us, or took away what we were about to use. */
-static bool raced(int answer)
-{
-    return answer == -EEXIST || answer == -EINVAL || answer == -ENOENT;
-}
-
-static void note_fresh(struct task *task, enum nns_hook hook)
-{
-    int answer = task->answers[hook];
-    if (task->places[hook].step == NNS_TC_ADD && (answer == 0 || answer == NNS_NETLINK_UNHEARD))
-        task->fresh[hook] = task->places[hook].priority;
-}
-
-/* False: to be looked at again. */
-static bool settle_hook(struct attach *attach, struct task *task, enum nns_hook hook)
-{
-    const struct nns_tc_place *place = &task->places[hook];
-    int answer = task->answers[hook];
-    note_fresh(task, hook);
-    if (answer == NNS_NETLINK_UNHEARD) {
-        task->job->hooks[hook].reason = NNS_REASON_UNKNOWN;
-        return false;
-    }
-    if (answer == 0) {
-        confirm(attach, task, hook);
-        return true;
-    }
-    fail_hook(task, hook, answer == -EOPNOTSUPP ? NNS_REASON_SHARED_BLOCK : NNS_REASON_KERNEL, answer);
-    if (place->step == NNS_TC_REPLACE) { /* the old one stays where it was */
-        task->job->hooks[hook].program_id = place->program_id;
-        task->job->hooks[hook].priority = place->priority;
-    }
-    return !raced(answer);
-}
-
-/* True when clsact's answer leaves the filters' answers their meaning. One that was there already may not be
- * clsact at all, and our filters may have gone where they do not belong. */
-static bool settle_clsact(struct task *task)
-{
-    int answer = task->answers[CLSACT];
-    if (answer == 0) {
-        task->job->qdisc = task->qdisc = NNS_QDISC_CLSACT;
-        return true;
-    }
-    if (answer < 0 && answer != -EEXIST) {
-        fail_job_by_errno(task, answer);
-        return false;
-    }
-    for (int hook = 0; hook < NNS_HOOKS; hook++)
-        note_fresh(task, hook);
-    task->look = true;
-    return false;
-}
-
-static void count_found(struct attach *attach, const struct task *task)
-{
-    for (int hook = 0; hook < NNS_HOOKS; hook++) {
-        const struct nns_tc_place *place = &task->places[hook];
-        bool there = place->step == NNS_TC_KEEP || place->step == NNS_TC_REPLACE;
-        attach->talk.stats->adopted += there && place->priority != task->fresh[hook];
-        attach->talk.stats->foreign += place->yielded;
-    }
-}
-
-static void settle_task(struct attach *attach, struct task *task)
-{
-    if (task->with_qdisc && !settle_clsact(task))
-        return;
-    bool settled = true;
-    for (int hook = 0; hook < NNS_HOOKS; hook++) {
-        if (task->sent[hook] && task->answers[hook] == -ENODEV) {
-            fail_job(task, NNS_REASON_GONE, 0);
-            return;
-        }
-        if (task->sent[hook] && !settle_hook(attach, task, hook))
-            settled = false;
-    }
-    task->pending = task->look = !settled;
-    if (settled)
-        count_found(attach, task);
-}
-
-static bool settle(struct attach *attach)
-{
-    const struct nns_netlink_batch *batch = &attach->talk.batch;
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct nns_netlink_request *request = &batch->requests[i];
-        attach->tasks[request->about >> 2].answers[request->about & 3] = request->answer;
-    }
-    bool pending = false;
-    for (size_t i = 0; i < attach->count; i++) {
-        struct task *task = &attach->tasks[i];
-        if (task->pending && !task->look)
-            settle_task(attach, task);
-        pending = pending || task->pending;
-    }
-    return pending;
-}
-
-/* Filters of ours beside the one that stays: where a place was yielded, or an earlier daemon's at another
- * priority. Taken away last, so that no packet goes uncounted. */
-static int remove_surplus(struct attach *attach)
-{
-    struct talk *talk = &attach->talk;
-    nns_netlink_batch_clear(&talk->batch);
-    for (size_t i = 0; i < attach->count * NNS_HOOKS; i++) {
-        const struct task *task = &attach->tasks[i / NNS_HOOKS];
-        enum nns_hook hook = i % NNS_HOOKS;
-        const struct nns_tc_view *view = &task->views[hook];
-        const struct nns_attachment *now = &task->job->hooks[hook];
-        if (now->reason != NNS_REASON_NONE && now->reason != NNS_REASON_NO_PRIORITY)
-            continue;
-        for (int k = 0; k < view->count; k++) {
-            struct nns_tc_spot spot = {
-                .ifindex = task->job->ifindex, .priority = view->ours[k].priority, .hook = hook};
-            if (spot.priority != now->priority)
-                nns_tc_put_delete(&talk->batch, spot, 0);
-        }
-    }
-    int r = exchange(talk, SIZE_MAX, NULL);
-    for (size_t i = 0; i < talk->batch.count && r == 0; i++)
-        talk->stats->removed += talk->batch.requests[i].answer == 0;
+    struct nns_netlink_batch *batch = &attach->talk.batch;
+    nns_netlink_batch_clear(batch);
+    nns_tc_work_plan(&attach->work, batch);
+    int r = exchange(&attach->talk, SIZE_MAX, NULL);
+    if (r == 0)
+        *pending = nns_tc_work_settle(&attach->work, batch);
     return r;
 }
 
-static bool in_doubt(const struct attach *attach)
+static int remove_surplus(struct attach *attach)
 {
-    for (size_t i = 0; i < attach->count; i++) {
-        if (attach->tasks[i].pending && attach->tasks[i].look)
-            return true;
-    }
-    return false;
+    struct nns_netlink_batch *batch = &attach->talk.batch;
+    nns_netlink_batch_clear(batch);
+    nns_tc_work_surplus(&attach->work, batch);
+    int r = exchange(&attach->talk, SIZE_MAX, NULL);
+    for (size_t i = 0; i < batch->count && r == 0; i++)
+        attach->talk.stats->removed += batch->requests[i].answer == 0;
+    return r;
 }
 
 static int attach_all(struct attach *attach)
@@ -568,58 +301,17 @@ static int attach_all(struct attach *attach)
     bool pending = true;
     for (int looks = 0; pending;) {
         int r = 0;
-        if (in_doubt(attach)) {
+        if (nns_tc_work_in_doubt(&attach->work)) {
             if (looks++ == LOOKS)
                 break;
             r = look(attach);
         }
-        if (r == 0) {
-            plan(attach);
-            r = exchange(&attach->talk, SIZE_MAX, NULL);
-        }
+        if (r == 0)
+            r = attach_round(attach, &pending);
         if (r < 0)
             return r;
-        pending = settle(attach);
     }
     return remove_surplus(attach);
-}
-
-static int by_ifindex(const void *a, const void *b)
-{
-    uint32_t x = ((const struct task *)a)->job->ifindex, y = ((const struct task *)b)->job->ifindex;
-    return (x > y) - (x < y);
-}
-
-static int attach_init(struct attach *attach, int socket, const struct nns_tc_set *set,
-                       struct nns_tc_job *jobs, size_t count, struct nns_tc_stats *stats)
-{
-    *attach = (struct attach){.set = set, .count = count};
-    int r = talk_init(&attach->talk, socket, stats);
-    if (r < 0)
-        return r;
-    attach->tasks = calloc(count ? count : 1, sizeof(*attach->tasks));
-    if (!attach->tasks)
-        return -ENOMEM;
-    for (int hook = 0; hook < NNS_HOOKS; hook++)
-        nns_tc_name(attach->names[hook], set->instance, set->programs[hook].name, set->programs[hook].tag);
-    bool sorted = true;
-    for (size_t i = 0; i < count; i++) {
-        struct task *task = &attach->tasks[i];
-        task->job = &jobs[i];
-        task->pending = true;
-        task->qdisc = NNS_QDISC_NONE;
-        task->look = jobs[i].qdisc != NNS_QDISC_NONE;
-        sorted = sorted && (i == 0 || jobs[i - 1].ifindex < jobs[i].ifindex);
-    }
-    if (!sorted)
-        qsort(attach->tasks, count, sizeof(*attach->tasks), by_ifindex);
-    return 0;
-}
-
-static void attach_deinit(struct attach *attach)
-{
-    free(attach->tasks);
-    talk_deinit(&attach->talk);
 }
 
 int nns_tc_attach(int socket, const struct nns_tc_set *set, struct nns_tc_job *jobs, size_t count,
@@ -627,11 +319,14 @@ int nns_tc_attach(int socket, const struct nns_tc_set *set, struct nns_tc_job *j
 {
     for (size_t i = 0; i < count * NNS_HOOKS; i++)
         jobs[i / NNS_HOOKS].hooks[i % NNS_HOOKS].reason = NNS_REASON_UNKNOWN;
-    struct attach attach;
-    int r = attach_init(&attach, socket, set, jobs, count, stats);
+    struct attach attach = {0};
+    int r = talk_init(&attach.talk, socket, stats);
+    if (r == 0)
+        r = nns_tc_work_init(&attach.work, set, jobs, count, stats);
     if (r == 0)
         r = attach_all(&attach);
-    attach_deinit(&attach);
+    nns_tc_work_deinit(&attach.work);
+    talk_deinit(&attach.talk);
     return r;
 }
 
