@@ -154,7 +154,7 @@ static void count_pid(void *context, uint32_t pid)
 
 static void fail_refusal(void *context, enum nns_refusal reason, const char *what, size_t length)
 {
-    cr_fail("%s", nns_refusal_name(reason));
+    cr_assert(false, "%s", nns_refusal_name(reason));
 }
 
 Test(pid_message, the_longest_message)
