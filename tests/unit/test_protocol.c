@@ -10,15 +10,20 @@
 
 #include "core/counters.h"
 
+/* The sanitizer's look at exit comes too late to fail a test, and so do fixtures. */
 __attribute__((weak)) int __lsan_do_recoverable_leak_check(void);
 
-static void check_leaks(void)
-{
-    if (__lsan_do_recoverable_leak_check)
-        cr_expect_eq(__lsan_do_recoverable_leak_check(), 0, "memory leaked");
-}
+TestSuite(protocol, .timeout = 60);
 
-TestSuite(protocol, .fini = check_leaks, .timeout = 60);
+#define PROTOCOL_TEST(name)                                                                                  \
+    static void name(void);                                                                                  \
+    Test(protocol, name)                                                                                     \
+    {                                                                                                        \
+        name();                                                                                              \
+        if (__lsan_do_recoverable_leak_check)                                                                \
+            cr_expect_eq(__lsan_do_recoverable_leak_check(), 0, "memory leaked");                            \
+    }                                                                                                        \
+    static void name(void)
 
 static char sentence[256];
 
@@ -78,7 +83,7 @@ static const char *string_at(const json_t *object, const char *key)
 
 /* Requests. */
 
-Test(protocol, decodes_every_command)
+PROTOCOL_TEST(decodes_every_command)
 {
     struct nns_control_request request = NNS_CONTROL_REQUEST_NULL;
 
@@ -115,7 +120,7 @@ Test(protocol, decodes_every_command)
     cr_expect_null(request.instance);
 }
 
-Test(protocol, refuses_what_it_does_not_understand)
+PROTOCOL_TEST(refuses_what_it_does_not_understand)
 {
     static const struct {
         const char *line;
@@ -168,7 +173,7 @@ Test(protocol, refuses_what_it_does_not_understand)
         expect_refused(cases[i].line, strlen(cases[i].line), cases[i].result, cases[i].text);
 }
 
-Test(protocol, refuses_nul_bytes)
+PROTOCOL_TEST(refuses_nul_bytes)
 {
     static const char inside[] = "{\"version\":1,\"command\":\"get\",\"namespace\":\"a\0b\"}";
     static const char behind[] = "{\"version\":1,\"command\":\"list\"}\0";
@@ -177,7 +182,7 @@ Test(protocol, refuses_nul_bytes)
     expect_refused(behind, sizeof(behind) - 1, -EINVAL, "not one JSON object");
 }
 
-Test(protocol, bounds_what_a_request_holds)
+PROTOCOL_TEST(bounds_what_a_request_holds)
 {
     struct nns_control_request request = NNS_CONTROL_REQUEST_NULL;
     char *line = malloc(NNS_REQUEST_BYTES_MAX), *end = line;
@@ -201,7 +206,7 @@ Test(protocol, bounds_what_a_request_holds)
     free(line);
 }
 
-Test(protocol, small_error_buffers_are_kept_to)
+PROTOCOL_TEST(small_error_buffers_are_kept_to)
 {
     struct nns_control_request request = NNS_CONTROL_REQUEST_NULL;
     char error[9] = "12345678";
@@ -234,7 +239,7 @@ static void expect_round_trip(const struct nns_control_request *request)
     free(line);
 }
 
-Test(protocol, requests_survive_the_trip)
+PROTOCOL_TEST(requests_survive_the_trip)
 {
     uint32_t pids[] = {1, 4294967295u, 0};
     char path[] = "/run/n\xc3\xa9t\"\\\n\x7f/\xf0\x9f\x90\xb3", instance[] = "default";
@@ -249,7 +254,7 @@ Test(protocol, requests_survive_the_trip)
     expect_round_trip(&(struct nns_control_request){.command = NNS_COMMAND_DETACH});
 }
 
-Test(protocol, path_that_json_cannot_carry_is_not_changed)
+PROTOCOL_TEST(path_that_json_cannot_carry_is_not_changed)
 {
     static const char *const paths[] = {"/run/\xff",    "\xc0\xaf",         "\xe2\x82",
                                         "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc3("};
@@ -265,7 +270,7 @@ Test(protocol, path_that_json_cannot_carry_is_not_changed)
 
 /* Answers. */
 
-Test(protocol, done_and_error)
+PROTOCOL_TEST(done_and_error)
 {
     json_t *object = parse(nns_answer_done());
 
@@ -279,7 +284,7 @@ Test(protocol, done_and_error)
     json_decref(object);
 }
 
-Test(protocol, result)
+PROTOCOL_TEST(result)
 {
     struct nns_result result = {
         .cookie = INT64_MAX, .inum = 4294967295u, .pid = 4294967295u, .outcome = NNS_OUTCOME_NEW};
@@ -301,7 +306,7 @@ Test(protocol, result)
     json_decref(answer);
 }
 
-Test(protocol, cookie_beyond_json_integers_is_not_another)
+PROTOCOL_TEST(cookie_beyond_json_integers_is_not_another)
 {
     struct nns_result result = {.cookie = (uint64_t)INT64_MAX + 1, .pid = 1, .outcome = NNS_OUTCOME_NEW};
     json_t *answer = parse(nns_answer_result(&result));
@@ -325,7 +330,7 @@ static void attach(struct nns_device_row *row, enum nns_hook hook, uint32_t prog
     row->traffic[hook] = (struct nns_traffic){.packets = program * 10, .bytes = program * 1000};
 }
 
-Test(protocol, namespace_with_devices)
+PROTOCOL_TEST(namespace_with_devices)
 {
     struct nns_device_row rows[3] = {device_row(1, "lo", "loopback"), device_row(7, "eth0", "veth"),
                                      device_row(9, "sixteen_bytes_xx", "")};
@@ -388,7 +393,7 @@ Test(protocol, namespace_with_devices)
     json_decref(answer);
 }
 
-Test(protocol, namespace_remarks)
+PROTOCOL_TEST(namespace_remarks)
 {
     struct nns_namespace_row row = {
         .cookie = 1, .host = true, .evicted = true, .list_error = "no permission to look"};
@@ -402,7 +407,7 @@ Test(protocol, namespace_remarks)
     json_decref(answer);
 }
 
-Test(protocol, names_of_any_bytes_make_valid_answers)
+PROTOCOL_TEST(names_of_any_bytes_make_valid_answers)
 {
     static const struct {
         const char *name, *shown;
@@ -444,7 +449,7 @@ static const struct nns_status some_status = {
     .program_ids = {21, 22},
 };
 
-Test(protocol, status)
+PROTOCOL_TEST(status)
 {
     json_t *answer, *object, *part;
 
@@ -473,7 +478,7 @@ Test(protocol, status)
     json_decref(answer);
 }
 
-Test(protocol, nothing_known_is_not_everything_covered)
+PROTOCOL_TEST(nothing_known_is_not_everything_covered)
 {
     struct nns_status status = {.version = "0", .devices_excluded = 3};
     json_t *answer = parse(nns_answer_status(&status));
@@ -483,7 +488,7 @@ Test(protocol, nothing_known_is_not_everything_covered)
     json_decref(answer);
 }
 
-Test(protocol, one_missing_of_many_is_not_all)
+PROTOCOL_TEST(one_missing_of_many_is_not_all)
 {
     struct nns_status status = {.version = "0", .devices_known = 10000000, .devices_covered = 9999999};
     json_t *answer = parse(nns_answer_status(&status));
@@ -532,7 +537,7 @@ static char *everything(int what)
     }
 }
 
-Test(protocol, no_memory_means_no_line_and_no_leak)
+PROTOCOL_TEST(no_memory_means_no_line_and_no_leak)
 {
     json_set_alloc_funcs(scarce_malloc, free);
     for (int what = 0; what < 6; what++) {
@@ -550,7 +555,7 @@ Test(protocol, no_memory_means_no_line_and_no_leak)
     json_set_alloc_funcs(malloc, free);
 }
 
-Test(protocol, no_memory_to_decode)
+PROTOCOL_TEST(no_memory_to_decode)
 {
     struct nns_control_request request = NNS_CONTROL_REQUEST_NULL;
     int result = -ENOMEM;
@@ -560,7 +565,9 @@ Test(protocol, no_memory_to_decode)
         cr_assert_lt(needed, 1000);
         allocations_left = needed;
         result = decode("{\"version\":1,\"command\":\"sync\",\"pids\":[1,2]}", &request);
-        cr_assert(result == 0 || result == -ENOMEM, "%d: %s", result, sentence);
+        /* Where the parser runs out, it may blame the text. */
+        cr_assert(result <= 0);
+        cr_assert_eq(result != 0, *sentence != 0, "%d: %s", result, sentence);
     }
     json_set_alloc_funcs(malloc, free);
     nns_control_request_deinit(&request);
