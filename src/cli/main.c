@@ -7,16 +7,13 @@
 #include "cli/cli.h"
 
 static const struct nns_cli_command commands[] = {
-    {"sync", "[--wait] PID...", "Look at the network namespace of each process, and say what became of it",
-     nns_cli_sync},
-    {"enqueue", "[--queue NAME] PID...", "Put pids on the message queue, as a container runtime does",
-     nns_cli_enqueue},
-    {"list", "", "Show all known namespaces and their devices", nns_cli_list},
+    {"sync", "[--wait] PID...", "Look at each process's namespace", nns_cli_sync},
+    {"enqueue", "[--queue NAME] PID...", "Put pids on the daemon's queue", nns_cli_enqueue},
+    {"list", "", "Show all namespaces, their devices", nns_cli_list},
     {"get", "NS", "Show one namespace", nns_cli_get},
-    {"status", "", "Show capabilities, coverage and counters", nns_cli_status},
-    {"flush", "NS", "Forget a namespace and remove its filters", nns_cli_flush},
-    {"detach", "--all [--instance NAME]", "Remove all filters of an instance; works without its daemon",
-     nns_cli_detach},
+    {"status", "", "Show coverage and counters", nns_cli_status},
+    {"flush", "NS", "Forget it, remove its filters", nns_cli_flush},
+    {"detach", "--all [--instance NAME]", "Remove all filters of an instance", nns_cli_detach},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
