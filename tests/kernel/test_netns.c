@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -171,7 +172,8 @@ Test(netns, what_is_no_network_namespace)
     cr_assert_eq(id.inum, 2);
 }
 
-Test(netns, opens_paths)
+/* A FIFO would hold up whoever opens it. */
+Test(netns, opens_paths, .timeout = 20)
 {
     cr_assert_eq(unshare(CLONE_NEWNS), 0);
     host_run("mount --make-rprivate / && mount -t tmpfs tmpfs /mnt && touch /mnt/ns /mnt/file && mkfifo "
@@ -272,6 +274,18 @@ Test(netns, a_failed_enter_stays_home)
     cr_assert_eq(nns_netns_enter(null, 1), -EINVAL);
     cr_assert_eq(nns_netns_enter(-1, 1), -EBADF);
     close(null);
+    struct child child = start(false);
+    int fd = nns_netns_open_pid((uint32_t)child.pid, &way);
+    struct rlimit before, none = {.rlim_cur = 3};
+    getrlimit(RLIMIT_NOFILE, &before);
+    none.rlim_max = before.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &none);
+    int r = nns_netns_enter(fd, 1);
+    setrlimit(RLIMIT_NOFILE, &before);
+    cr_assert_eq(r, -EMFILE);
+    cr_assert_eq(inum_of("/proc/thread-self/ns/net"), own);
+    close(fd);
+    stop(&child);
     nns_netns_leave(-1);
     cr_assert_eq(inum_of("/proc/thread-self/ns/net"), own);
     cr_assert_eq(host_open_fds(), fds);

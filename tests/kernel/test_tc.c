@@ -268,6 +268,26 @@ Test(tc, lost_answers_are_asked_for_again)
         expect_hook(&jobs[i], NNS_EGRESS, 10);
 }
 
+/* More errors than the buffer holds: the kernel drops the rest, and the acknowledgement with them. */
+Test(tc, a_lost_error_is_no_success)
+{
+    make_many();
+    static struct nns_tc_job jobs[2 * MANY + 3];
+    size_t count = list_jobs(jobs, sizeof(jobs) / sizeof(jobs[0])), heard = 0;
+    int small = 4096;
+    cr_assert_eq(setsockopt(here.socket, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+    here.set.programs[NNS_EGRESS].fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    cr_assert_eq(nns_tc_attach(here.socket, &here.set, jobs, count, &here.stats), 0);
+    for (size_t i = 0; i < count; i++) {
+        expect_hook(&jobs[i], NNS_INGRESS, 10);
+        cr_assert_eq(jobs[i].hooks[NNS_EGRESS].program_id, 0);
+        cr_assert_neq(jobs[i].hooks[NNS_EGRESS].reason, NNS_REASON_NONE);
+        heard += jobs[i].hooks[NNS_EGRESS].reason == NNS_REASON_KERNEL;
+    }
+    cr_assert_gt(heard, 0);
+    cr_assert_lt(heard, count);
+}
+
 Test(tc, second_attach_adopts)
 {
     struct nns_tc_job job = job_of("v0");
