@@ -387,12 +387,12 @@ class Daemon:
         with open(self.log.name) as file:
             return file.read()
 
-    def signal(self, number):
+    def tell(self, number):
         os.kill(self.pid, number)
 
     def stop(self, number=signal.SIGTERM):
         """Ask it to end and require that it ends well: exit 0, and nothing from a sanitizer."""
-        self.signal(number)
+        self.tell(number)
         self.wait_end()
 
     def wait_end(self, code=0):
