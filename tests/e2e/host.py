@@ -337,7 +337,7 @@ class Daemon:
 
     _serial = 0
 
-    def __init__(self, settings, under=(), queue=None, check_leaks=True, wait=True):
+    def __init__(self, settings, under=(), queue=None, config=None, check_leaks=True, wait=True):
         Daemon._serial += 1
         self.directory = tempfile.mkdtemp(prefix="nns-e2e-")
         self.socket = f"{self.directory}/control.sock"
@@ -349,6 +349,7 @@ class Daemon:
         self.settings = {"queue.name": self.queue_name, "control.path": self.socket, "discover.enabled": "false",
                          "exclude.namespaces": ",".join(excluded), **settings}
         flags = [word for name, value in self.settings.items() for word in ("--set", f"{name}={value}")]
+        flags += ["--config", config] if config else []
         self.log = open(f"{self.directory}/stderr", "w+")
         environment = dict(os.environ)
         if not check_leaks:  # the leak check cannot run while strace holds the process
