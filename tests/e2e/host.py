@@ -269,6 +269,16 @@ def programs():
     return {row["id"]: row for row in json.loads(run("bpftool", "-j", "prog", "show").stdout)}
 
 
+def compile_bpf(directory, name, text):
+    """A BPF object from C, made with the same compiler the project uses."""
+    source, target = os.path.join(directory, f"{name}.c"), os.path.join(directory, f"{name}.o")
+    with open(source, "w") as file:
+        file.write(text)
+    include = f"/usr/include/{os.uname().machine}-linux-gnu"
+    run("clang", "-O2", "-g", "-target", "bpf", f"-I{include}", "-c", source, "-o", target)
+    return target
+
+
 def own_namespace():
     """The private host's own."""
     return Namespace("/proc/1/ns/net", pid=1)

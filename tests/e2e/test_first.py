@@ -54,7 +54,7 @@ class First(host.HostTest):
         self.assertEqual(daemon.ask("get", ns.cookie)["namespaces"], [daemon.row(ns)])
         status = daemon.status()
         self.assertEqual(status["counters"]["sync.new"], 1)
-        self.assertEqual(status["coverage"]["covered"], status["coverage"]["known"])
+        self.assertEqual(status["coverage"]["devices_covered"], len(ns.devices))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What others put on a device stays as it was, byte for byte: while we are attached, and after we have gone."""
 
-import os
 import tempfile
 
 import host
@@ -14,22 +13,12 @@ char license[] __attribute__((section("license"), used)) = "Dual BSD/GPL";
 EVERYTHING = ("u32", "match", "u32", "0", "0")
 
 
-def compile_bpf(directory, name, text):
-    """A BPF object from C, made with the same compiler the project uses."""
-    source, target = os.path.join(directory, f"{name}.c"), os.path.join(directory, f"{name}.o")
-    with open(source, "w") as file:
-        file.write(text)
-    include = f"/usr/include/{os.uname().machine}-linux-gnu"
-    host.run("clang", "-O2", "-g", "-target", "bpf", f"-I{include}", "-c", source, "-o", target)
-    return target
-
-
 class Foreign(host.HostTest):
     @classmethod
     def setUpClass(cls):
         directory = tempfile.TemporaryDirectory(prefix="nns-bpf-")
         cls.addClassCleanup(directory.cleanup)
-        cls.object = compile_bpf(directory.name, "foreign", FOREIGN)
+        cls.object = host.compile_bpf(directory.name, "foreign", FOREIGN)
 
     def setUp(self):
         self.ns = self.unnamed()

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An older kernel, acted: the daemon with newer system calls denied covers all the same, and says how."""
+
+import host
+
+PIDFD = "pidfd_open=ENOSYS"
+PIDFD_NETNS = "ioctl:0xff04=ENOTTY"
+NS_GET_ID = "ioctl:0x8008b70d=ENOTTY"
+
+
+class Fallback(host.HostTest):
+    def cover(self, *denied):
+        """A daemon with these denied, fed with two namespaces that it must cover; its status."""
+        unnamed, named = self.unnamed(), self.named()
+        unnamed.add_veth("a", named, "b")
+        visitor = self.visitor(named)
+        under = (f"{host.BUILD}/deny", *denied, "--") if denied else ()
+        daemon = self.daemon(under=under)
+        results = daemon.sync(unnamed.pid, visitor)
+        for pid, ns in ((unnamed.pid, unnamed), (visitor, named)):
+            self.assertTrue(ns.covered())
+            self.assertEqual((results[pid]["outcome"], results[pid]["cookie"], results[pid]["inum"]),
+                             ("new", ns.cookie, ns.inum))
+        status = daemon.status()
+        daemon.stop()
+        for ns in (unnamed, named):
+            self.assertBare(ns)
+        return status
+
+    def test_nothing_denied(self):
+        status = self.cover()
+        self.assertEqual(status["counters"]["resolve.pidfd"], 2)
+        self.assertEqual(status["counters"]["resolve.proc"], 0)
+
+    def test_without_pidfds(self):
+        status = self.cover(PIDFD)
+        self.assertEqual(status["counters"]["resolve.pidfd"], 0)
+        self.assertEqual(status["counters"]["resolve.proc"], 2)
+        self.assertNotEqual(status["capabilities"]["resolver"], self.cover()["capabilities"]["resolver"])
+
+    def test_pidfds_without_the_namespace_ioctl(self):
+        status = self.cover(PIDFD_NETNS)
+        self.assertEqual(status["counters"]["resolve.pidfd"], 0)
+        self.assertEqual(status["counters"]["resolve.proc"], 2)
+
+    def test_without_namespace_ids(self):
+        status = self.cover(NS_GET_ID)
+        self.assertEqual(status["counters"]["resolve.pidfd"], 2)
+        self.assertNotEqual(status["capabilities"]["identity"], self.cover()["capabilities"]["identity"])
+
+    def test_like_6_1(self):
+        status = self.cover(PIDFD, PIDFD_NETNS, NS_GET_ID)
+        self.assertEqual(status["counters"]["resolve.proc"], 2)
+
+
+if __name__ == "__main__":
+    host.main()
