@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A private host for end-to-end tests, and what a test needs on it: namespaces, the kernel's answers, the daemon.
+"""A private host for end-to-end tests, and what a test needs on it: namespaces, the kernel's answers, the
+daemon.
 
-Each test file runs under `private_host`, so this process is pid 1 of its own pid, network, mount and ipc namespaces:
-all that a test makes dies with it, whatever happens. What a test expects comes from the log of what it made
-(`Namespace.devices`), and what is true comes from the kernel (tc, bpftool, /proc), never from the daemon.
+Each test file runs under `private_host`, so this process is pid 1 of its own pid, network, mount and ipc
+namespaces: all that a test makes dies with it, whatever happens. What a test expects comes from the log of
+what it made (`Namespace.devices`), and what is true from the kernel (tc, bpftool, /proc), never from the daemon.
 """
 
 import contextlib
 import ctypes
 import errno
-import fcntl
 import json
 import os
 import re
@@ -64,7 +64,8 @@ def run(*command, check=True, ns=None, **options):
     done = subprocess.run([str(word) for word in command], text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, preexec_fn=ns and ns.enter, **options)
     if check and done.returncode != 0:
-        raise AssertionError(f"{' '.join(map(str, command))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        words = " ".join(map(str, command))
+        raise AssertionError(f"{words}: exit {done.returncode}\n{done.stdout}{done.stderr}")
     return done
 
 
@@ -113,7 +114,8 @@ def _write(path, value):
 
 def _prepare():
     """Make this process's surroundings private, and refuse to go on when they are not."""
-    if os.getpid() != 1 or str(netns_inum("self")) == os.environ.get("NNS_REAL_NETNS", str(netns_inum("self"))):
+    real = os.environ.get("NNS_REAL_NETNS")
+    if os.getpid() != 1 or not real or real == str(netns_inum("self")):
         sys.exit("this is no private host: run the test under tests/e2e/private_host")
     _mount("tmpfs", "/run")
     _mount("bpf", "/sys/fs/bpf")
@@ -126,7 +128,7 @@ def _prepare():
     run("ip", "link", "set", "lo", "up")
 
 
-# --- namespaces -----------------------------------------------------------------------------------------------
+# --- namespaces -----------------------------------------------------------------------------------
 
 
 class Namespace:
@@ -228,7 +230,8 @@ class Namespace:
 
     def ours(self, instance="default"):
         """{(device, hook): the filters of an instance of ours}."""
-        return {place: [row for row in rows if is_ours(row, instance)] for place, rows in self.filters().items()}
+        return {place: [row for row in rows if is_ours(row, instance)]
+                for place, rows in self.filters().items()}
 
     def covered(self, instance="default"):
         """True when every device of the log carries exactly one filter of ours on both hooks."""
@@ -255,8 +258,8 @@ def is_ours(row, instance="default"):
 
 
 def less_ours(text, instance="default"):
-    """What `tc -j filter show` would print had we added nothing: our filters and the heads of the priorities that
-    hold nothing else are taken out of the text, all other bytes stay."""
+    """What `tc -j filter show` would print had we added nothing: our filters and the heads of the priorities
+    that hold nothing else are taken out of the text, all other bytes stay."""
     rows = [row for row in json.loads(text) if not is_ours(row, instance)]
     held = {row["pref"] for row in rows if "options" in row}
     emptied = {row["pref"] for row in json.loads(text) if is_ours(row, instance)} - held
@@ -284,7 +287,7 @@ def own_namespace():
     return Namespace("/proc/1/ns/net", pid=1)
 
 
-# --- the queue ------------------------------------------------------------------------------------------------
+# --- the queue ------------------------------------------------------------------------------------
 
 
 class Queue:
@@ -339,7 +342,7 @@ def binary(pids, kind=1, count=None):
     return struct.pack(f"<4sHH{len(pids)}I", b"NNS1", kind, len(pids) if count is None else count, *pids)
 
 
-# --- the daemon -----------------------------------------------------------------------------------------------
+# --- the daemon -----------------------------------------------------------------------------------
 
 
 class Daemon:
@@ -353,11 +356,11 @@ class Daemon:
         self.socket = f"{self.directory}/control.sock"
         self.queue_name = queue or f"/nns-e2e-{Daemon._serial}"
         self.instance = settings.get("instance", "default")
-        # The real host's namespace cannot be seen from here; naming it makes sure that nothing ever acts on it.
+        # The real host's namespace cannot be seen from here; naming it makes sure that nothing acts on it.
         excluded = [os.environ["NNS_REAL_NETNS"]] + [
             word for word in [settings.pop("exclude.namespaces", "")] if word]
-        self.settings = {"queue.name": self.queue_name, "control.path": self.socket, "discover.enabled": "false",
-                         "exclude.namespaces": ",".join(excluded), **settings}
+        self.settings = {"queue.name": self.queue_name, "control.path": self.socket,
+                         "discover.enabled": "false", "exclude.namespaces": ",".join(excluded), **settings}
         flags = [word for name, value in self.settings.items() for word in ("--set", f"{name}={value}")]
         flags += ["--config", config] if config else []
         self.log = open(f"{self.directory}/stderr", "w+")
@@ -530,7 +533,7 @@ class Client:
         self.socket.close()
 
 
-# --- the test case --------------------------------------------------------------------------------------------
+# --- the test case --------------------------------------------------------------------------------
 
 
 class HostTest(unittest.TestCase):
@@ -558,7 +561,8 @@ class HostTest(unittest.TestCase):
         return self._keep(Namespace(f"/run/netns/{name}", name=name))
 
     def nested(self):
-        """A namespace made by a child of a process in a namespace of its own, each in a pid namespace below."""
+        """A namespace made by a child of a process in a namespace of its own, each one
+        pid namespace further down."""
         outer = subprocess.Popen(["unshare", "--net", "--pid", "--fork", "--kill-child", "sh", "-c",
                                   "unshare --net --pid --fork --kill-child sleep infinity & wait"])
 
@@ -590,8 +594,8 @@ class HostTest(unittest.TestCase):
         return process.pid
 
     def assertCovered(self, ns, instance="default"):
-        """Wait until the kernel shows one filter of ours on both hooks of every device the test made, and check
-        what it says of them."""
+        """Wait until the kernel shows one filter of ours on both hooks of every device the test made, and
+        check what it says of them."""
         try:
             until(lambda: ns.covered(instance), "all devices covered")
         except AssertionError:

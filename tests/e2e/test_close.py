@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Letting go: at a signal, after a crash, of namespaces nobody is in any more, and of the victims of a full cache."""
+"""Letting go: at a signal, after a crash, of namespaces nobody is in any more, of a full cache's victims."""
 
+import os
 import signal
+import subprocess
 
 import host
 
@@ -41,8 +43,8 @@ class Signals(host.HostTest):
         self.assertCovered(ns)
         daemon.stop(signal.SIGINT)
         self.assertBare(ns)
-        self.assertFalse(host.os.path.exists(daemon.socket), "the control socket goes with its daemon")
-        self.assertTrue(host.os.path.exists(f"/dev/mqueue{daemon.queue_name}"), "the queue outlives it")
+        self.assertFalse(os.path.exists(daemon.socket), "the control socket goes with its daemon")
+        self.assertTrue(os.path.exists(f"/dev/mqueue{daemon.queue_name}"), "the queue outlives it")
 
     def test_a_second_signal_ends_at_once(self):
         made = self.several(150)
@@ -104,7 +106,7 @@ class Crash(host.HostTest):
     def test_detach_finds_a_namespace_that_only_a_mount_holds(self):
         crashed = self.cover()
         crashed.kill()
-        host.os.kill(self.pids[1], signal.SIGKILL)
+        os.kill(self.pids[1], signal.SIGKILL)
         crashed.command("detach", "--all")
         self.both(self.assertBare)
 
@@ -137,20 +139,16 @@ class Crash(host.HostTest):
         first = self.cover({"keep_attached": "true"})
         first.stop()
         self.both(self.assertCovered)
-        kept = self.texts("none")
         heir = self.cover({"keep_attached": "true"})
-        self.both(self.assertCovered)
         heir.stop()
-        self.assertEqual([{place: len(text) > 2 for place, text in texts.items()} for texts in self.texts("none")],
-                         [{place: len(text) > 2 for place, text in texts.items()} for texts in kept])
-        last = self.cover()
-        last.stop()
+        self.both(self.assertCovered)
+        self.cover().stop()
         self.both(self.assertBare)
 
     def test_a_dead_daemons_socket_is_replaced_and_a_living_ones_is_not(self):
         crashed = self.cover()
         crashed.kill()
-        self.assertTrue(host.os.path.exists(crashed.socket))
+        self.assertTrue(os.path.exists(crashed.socket))
         heir = self.daemon({"control.path": crashed.socket}, queue=crashed.queue_name, wait=False)
         heir.socket = crashed.socket
         heir.wait_ready()
@@ -177,7 +175,7 @@ class Lonely(host.HostTest):
         cookie = doomed.cookie
 
         doomed.kill()
-        host.os.kill(visitor, signal.SIGKILL)
+        os.kill(visitor, signal.SIGKILL)
 
         # The kernel takes the peer away only when the namespace has really died: nothing of ours holds it.
         host.until(lambda: "hostside" not in own.ip("-o", "link"), "the namespace dies")
@@ -186,7 +184,7 @@ class Lonely(host.HostTest):
 
         sweeps = daemon.counter("lonely.sweeps")
         host.until(lambda: daemon.counter("lonely.sweeps") >= sweeps + 3, "some more sweeps")
-        self.assertEqual(daemon.counter("namespaces.lonely"), 1, "a mount or a process is reason enough to stay")
+        self.assertEqual(daemon.counter("namespaces.lonely"), 1, "a mount or a process is reason to stay")
         self.assertCovered(mounted)
         self.assertCovered(lively)
         daemon.stop()
@@ -199,7 +197,7 @@ class Lonely(host.HostTest):
                   "    print(threading.get_native_id(), flush=True)\n"
                   "    time.sleep(1e6)\n"
                   "threading.Thread(target=run).start()\n")
-        process = host.start("/usr/bin/python3", "-c", script, stdout=host.subprocess.PIPE, text=True)
+        process = host.start("/usr/bin/python3", "-c", script, stdout=subprocess.PIPE, text=True)
         self.addCleanup(host.end, process)
         thread = int(process.stdout.readline())
         ns = host.Namespace(f"/proc/{process.pid}/task/{thread}/ns/net", thread)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: what each command does, prints and returns, and the parameters that decide what is covered."""
+"""What each command does, prints and returns, and the parameters that say what is covered."""
 
 import json
 import os
@@ -197,7 +197,7 @@ class Deciding(host.HostTest):
             self.assertEqual(states[device], "excluded" if out else "attached", device)
             for hook in host.HOOKS:
                 self.assertEqual(len(ours[device, hook]), 0 if out else 1, device)
-        self.assertEqual({row["dev"] for row in self.ns.qdiscs()}, {"lo", "v1a"}, "an excluded device gets no qdisc")
+        self.assertEqual({row["dev"] for row in self.ns.qdiscs()}, {"lo", "v1a"}, "none for the excluded")
         daemon.stop()
 
     def test_excluded_namespaces(self):
@@ -215,12 +215,13 @@ class Deciding(host.HostTest):
         directory = tempfile.TemporaryDirectory(prefix="nns-bpf-")
         self.addCleanup(directory.cleanup)
         target = host.compile_bpf(directory.name, "own", OWN_PROGRAMS)
-        daemon = self.daemon({"program.object": target, "program.ingress": "my_in", "program.egress": "my_out"})
+        settings = {"program.object": target, "program.ingress": "my_in", "program.egress": "my_out"}
+        daemon = self.daemon(settings)
         daemon.sync(self.ns.pid)
         self.assertTrue(self.ns.covered())
         self.assertProgramsRun(self.ns)
         for (_, hook), rows in self.ns.ours().items():
-            self.assertEqual(rows[0]["options"]["prog"]["name"], {"ingress": "my_in", "egress": "my_out"}[hook])
+            self.assertEqual(rows[0]["options"]["prog"]["name"], settings[f"program.{hook}"])
         self.assertNotIn("packets", daemon.device(self.ns, "lo")["ingress"], "nobody counts here")
 
         # A successor with other programs replaces them in place.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What others put on a device stays as it was, byte for byte: while we are attached, and after we have gone."""
+"""What others put on a device stays as it was, byte for byte: while we are there, and after."""
 
 import tempfile
 
@@ -18,7 +18,8 @@ class Foreign(host.HostTest):
     def setUpClass(cls):
         directory = tempfile.TemporaryDirectory(prefix="nns-bpf-")
         cls.addClassCleanup(directory.cleanup)
-        cls.object = host.compile_bpf(directory.name, "foreign", FOREIGN)
+        target = host.compile_bpf(directory.name, "foreign", FOREIGN)
+        cls.program = ("bpf", "da", "obj", target, "sec", "classifier")
 
     def setUp(self):
         self.ns = self.unnamed()
@@ -32,8 +33,7 @@ class Foreign(host.HostTest):
         self.ns.tc("filter", "add", "dev", device, hook, "prio", priority, *EVERYTHING, "action", "continue")
 
     def bpf(self, hook, priority, device="a", handle="0x1"):
-        self.ns.tc("filter", "add", "dev", device, hook, "prio", priority, "handle", handle, "bpf", "da", "obj",
-                   self.object, "sec", "classifier")
+        self.ns.tc("filter", "add", "dev", device, hook, "prio", priority, "handle", handle, *self.program)
 
     def attach(self, **settings):
         """Feed the namespace and wait until the daemon has settled every device, one way or the other."""
@@ -189,8 +189,8 @@ class Foreign(host.HostTest):
     def test_our_place_taken_over_by_somebody_else(self):
         daemon = self.attach()
         self.assertCovered(self.ns)
-        self.ns.tc("filter", "replace", "dev", "a", "ingress", "prio", 10, "handle", host.OUR_HANDLE, "bpf", "da",
-                   "obj", self.object, "sec", "classifier")
+        self.ns.tc("filter", "replace", "dev", "a", "ingress", "prio", 10, "handle", host.OUR_HANDLE,
+                   *self.program)
         taken = self.ns.filter_texts()["a", "ingress"]
         self.assertEqual(host.less_ours(taken), taken)
         daemon.stop()

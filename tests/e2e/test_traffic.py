@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The meter against the kernel's own count of the same packets, in both directions, at both ends of a veth pair."""
+"""The meter against the kernel's own count of the same packets, both ways, at both ends of a veth pair."""
 
 import socket
 
