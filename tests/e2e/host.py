@@ -4,7 +4,7 @@ daemon.
 
 Each test file runs under `private_host`, so this process is pid 1 of its own pid, network, mount and ipc
 namespaces: all that a test makes dies with it, whatever happens. What a test expects comes from the log of
-what it made (`Namespace.devices`), and what is true from the kernel (tc, bpftool, /proc), never from the daemon.
+what it made (`Namespace.devices`), what is true from the kernel (tc, bpftool, /proc), neither from the daemon.
 """
 
 import contextlib
