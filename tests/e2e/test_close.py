@@ -18,7 +18,7 @@ class Signals(host.HostTest):
 
     def test_sigterm_with_work_in_flight(self):
         made = self.several(200)
-        settings = {"queue.depth": "512", "workers.count": "1", "workers.queue": "1"}
+        settings = {"queue.depth": "512", "queue.msgsize": "128", "workers.count": "1", "workers.queue": "1"}
         daemon = self.daemon(settings)
         for ns in made:
             daemon.queue.send(str(ns.pid).encode())
