@@ -181,14 +181,19 @@ class Namespace:
 
     def add_veth(self, name, other, other_name):
         """A veth pair from here to another namespace."""
-        self.ip("link", "add", name, "type", "veth", "peer", "name", other_name, "netns", other.reference)
+        self.ip("link", "add", "name", name, "type", "veth", "peer", "name", other_name, "netns", other.reference)
         self.devices.append(name)
         other.devices.append(other_name)
+
+    def add_pair(self, name, peer):
+        """A veth pair with both ends here."""
+        self.ip("link", "add", "name", name, "type", "veth", "peer", "name", peer)
+        self.devices += [name, peer]
 
     def add_veths(self, count, prefix="v"):
         """Many pairs, both ends here, in one go."""
         pairs = [(f"{prefix}{i}a", f"{prefix}{i}b") for i in range(count)]
-        batch = "".join(f"link add {a} type veth peer name {b}\n" for a, b in pairs)
+        batch = "".join(f"link add name {a} type veth peer name {b}\n" for a, b in pairs)
         self.run("ip", "-batch", "-", input=batch)
         self.devices += [name for pair in pairs for name in pair]
 

@@ -12,8 +12,7 @@ class Signals(host.HostTest):
     def several(self, count):
         made = [self.unnamed() for _ in range(count)]
         for ns in made:
-            ns.ip("link", "add", "a", "type", "veth", "peer", "name", "b")
-            ns.devices += ["a", "b"]
+            ns.add_pair("a", "b")
         return made
 
     def test_sigterm_with_work_in_flight(self):

@@ -13,7 +13,7 @@ OWN_PROGRAMS = """
 #define SEC(name) __attribute__((section(name), used))
 SEC("tc") int my_in(struct __sk_buff *skb) { return -1; }
 SEC("tc") int my_out(struct __sk_buff *skb) { return skb->len ? -1 : 0; }
-char license[] SEC("license") = "GPL";
+char _license[] SEC("license") = "GPL";
 """
 
 
@@ -21,8 +21,7 @@ class Commands(host.HostTest):
     def setUp(self):
         self.running = self.daemon()
         self.ns = self.unnamed()
-        self.ns.ip("link", "add", "a", "type", "veth", "peer", "name", "b")
-        self.ns.devices += ["a", "b"]
+        self.ns.add_pair("a", "b")
 
     def exit_of(self, *words):
         return self.running.command(*words, check=False).returncode

@@ -8,7 +8,7 @@ import host
 FOREIGN = """
 #include <linux/bpf.h>
 __attribute__((section("classifier"), used)) int foreign(struct __sk_buff *skb) { return -1; }
-char license[] __attribute__((section("license"), used)) = "Dual BSD/GPL";
+char _license[] __attribute__((section("license"), used)) = "Dual BSD/GPL";
 """
 EVERYTHING = ("u32", "match", "u32", "0", "0")
 
@@ -23,8 +23,7 @@ class Foreign(host.HostTest):
 
     def setUp(self):
         self.ns = self.unnamed()
-        self.ns.ip("link", "add", "a", "type", "veth", "peer", "name", "b")
-        self.ns.devices += ["a", "b"]
+        self.ns.add_pair("a", "b")
 
     def clsact(self, device="a", *more):
         self.ns.tc("qdisc", "add", "dev", device, *more, "clsact")

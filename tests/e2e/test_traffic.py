@@ -50,8 +50,7 @@ class Traffic(host.HostTest):
 
     def test_a_slot_starts_at_nothing_for_its_next_holder(self):
         self.exchange(0, packets=80, size=64)
-        self.ends[0].kill()
-        self.daemon_.command("flush", str(self.ends[0].cookie))
+        self.daemon_.command("flush", self.ends[0].cookie)
         heir = self.unnamed()
         self.daemon_.queue.send(str(heir.pid).encode())
         self.assertCovered(heir)
