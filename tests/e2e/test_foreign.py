@@ -29,7 +29,7 @@ class Foreign(host.HostTest):
         self.ns.tc("qdisc", "add", "dev", device, *more, "clsact")
 
     def u32(self, hook, priority, device="a"):
-        self.ns.tc("filter", "add", "dev", device, hook, "prio", priority, *EVERYTHING, "action", "continue")
+        self.ns.tc("filter", "add", "dev", device, hook, "prio", priority, *EVERYTHING)
 
     def bpf(self, hook, priority, device="a", handle="0x1"):
         self.ns.tc("filter", "add", "dev", device, hook, "prio", priority, "handle", handle, *self.program)
@@ -90,8 +90,7 @@ class Foreign(host.HostTest):
 
     def test_another_protocol_at_our_priority(self):
         self.clsact()
-        self.ns.tc("filter", "add", "dev", "a", "egress", "protocol", "ip", "prio", 10, *EVERYTHING, "action",
-                   "continue")
+        self.ns.tc("filter", "add", "dev", "a", "egress", "protocol", "ip", "prio", 10, *EVERYTHING)
         daemon = self.attach()
         self.assertCovered(self.ns)
         self.assertEqual(self.priorities(), ([10], [11]))
@@ -132,7 +131,7 @@ class Foreign(host.HostTest):
 
     def test_shared_block(self):
         self.clsact("a", "ingress_block", "7")
-        self.ns.tc("filter", "add", "block", "7", "prio", "10", *EVERYTHING, "action", "continue")
+        self.ns.tc("filter", "add", "block", "7", "prio", "10", *EVERYTHING)
         block = self.ns.tc("-j", "filter", "show", "block", "7")
         daemon = self.attach()
         row = daemon.device(self.ns, "a")
