@@ -4,7 +4,7 @@ daemon.
 
 Each test file runs under `private_host`, so this process is pid 1 of its own pid, network, mount and ipc
 namespaces: all that a test makes dies with it, whatever happens. What a test expects comes from the log of
-what it made (`Namespace.devices`), what is true from the kernel (tc, bpftool, /proc), neither from the daemon.
+what it made (`Namespace.devices`), what is true from the kernel (tc, bpftool, /proc): never from the daemon.
 """
 
 import contextlib
@@ -25,7 +25,8 @@ import unittest
 
 BUILD = os.environ["NNS_BUILD"]
 SANITIZE = os.environ.get("NNS_SANITIZE", "")
-PATIENCE = float(os.environ.get("NNS_PATIENCE", 90 if SANITIZE else 30))  # seconds until a condition is given up
+# Seconds until a condition that should come true is given up; shorter for who is looking for a failure.
+PATIENCE = float(os.environ.get("NNS_PATIENCE", 90 if SANITIZE else 30))
 HOOKS = ("ingress", "egress")
 OUR_HANDLE = "0x2e"
 SANITIZER_REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|: runtime error: ")
@@ -181,7 +182,8 @@ class Namespace:
 
     def add_veth(self, name, other, other_name):
         """A veth pair from here to another namespace."""
-        self.ip("link", "add", "name", name, "type", "veth", "peer", "name", other_name, "netns", other.reference)
+        self.ip("link", "add", "name", name, "type", "veth",
+                "peer", "name", other_name, "netns", other.reference)
         self.devices.append(name)
         other.devices.append(other_name)
 
@@ -367,8 +369,9 @@ class Daemon:
         flags += ["--config", config] if config else []
         self.log = open(f"{self.directory}/stderr", "w+")
         environment = dict(os.environ)
-        if not check_leaks:  # the leak check cannot run while strace holds the process
+        if not check_leaks:  # it cannot run while strace holds the process, and says nothing of an abrupt end
             environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+            environment["TSAN_OPTIONS"] = environment.get("TSAN_OPTIONS", "") + ":report_thread_leaks=0"
         self.process = start(*under, f"{BUILD}/netnsyncd", *flags, stdin=subprocess.DEVNULL, stdout=self.log,
                              stderr=self.log, env=environment)
         self._queue = None

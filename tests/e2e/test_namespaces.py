@@ -12,8 +12,8 @@ import host
 # Opening a process's namespace, as strace prints it.
 OPEN = re.compile(r"ioctl\(\d+, (?:0xff04|_IOC\(_IOC_NONE, 0xff, 0x4, 0\)|PIDFD_GET_NET_NAMESPACE)"
                   r"|openat2?\([^,]+, \"(?:/proc/)?\d+/ns/net\"")
-# A send that starts with RTM_NEWQDISC or RTM_NEWTFILTER, and how many bytes the kernel took. strace cannot know
-# that a socket from another namespace speaks netlink, so that it prints plain bytes.
+# A send that starts with RTM_NEWQDISC or RTM_NEWTFILTER, and how many bytes the kernel took. strace cannot
+# know that a socket from another namespace speaks netlink, so that it prints plain bytes.
 ATTACHING_SEND = re.compile(r"send(?:msg|to)\(.*?\"(?:\\x[0-9a-f]{2}){4}\\x(?:24|2c)\\x00.* = (\d+)$", re.M)
 
 
