@@ -43,12 +43,14 @@ struct nns_namespace {
     struct nns_devices devices;
     struct nns_device_queue queue;
     bool relist;                /* list the devices again at the next piece of work */
-    uint8_t relist_tries;       /* failed listings in a row */
+    bool doomed;                /* to be flushed at the next piece of work */
+    uint8_t tries;              /* failed listings or entries in a row */
+    uint16_t list_error;        /* positive errno of the last listing, 0 when it went well */
+    uint32_t shard_slot;        /* place in its shard's eviction ring */
     int32_t due_slot;           /* place in the owner's heap of due namespaces, -1 outside */
     uint64_t due_ms;            /* when work is due, on the monotonic clock */
     uint64_t lonely_ms;         /* since when no process and no mount was found; 0: some were */
-    uint32_t shard_slot;        /* place in its shard's eviction ring */
-    struct nns_waiter *waiters; /* who wants to hear when its queue has been worked off */
+    struct nns_waiter *waiters; /* who wants to hear when its devices have been worked off */
     struct nns_retired retired;
 };
 

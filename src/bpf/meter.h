@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NNS_BPF_METER_H
+#define NNS_BPF_METER_H
+
+#include <linux/types.h>
+
+/* One slot's counts on one CPU: what the meter's programs write and io/meter.c reads. Only the CPU it belongs
+ * to writes it, and each hook has fields of its own, so no atomic operation is needed. */
+struct nns_meter_count {
+    __u64 packets;
+    __u64 bytes;
+};
+
+struct nns_meter_slot {
+    struct nns_meter_count ingress;
+    struct nns_meter_count egress;
+};
+
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/meter.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "bpf/meter.h"
+#include "core/log.h"
+#include "meter.skel.h"
+
+enum { SLOTS_MAX = 65535 };
+
+struct nns_meter {
+    struct meter_bpf *skeleton; /* the built-in meter, or NULL */
+    struct bpf_object *object;  /* the operator's programs, or NULL */
+    struct nns_program programs[NNS_HOOKS];
+    int counts_fd; /* borrowed from the skeleton; -1 without it */
+    uint32_t slots;
+    int cpus;
+};
+
+static int forward_libbpf(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+    char text[512];
+    int length = vsnprintf(text, sizeof(text), format, arguments);
+
+    if (length > 0 && (size_t)length < sizeof(text) && text[length - 1] == '\n')
+        text[length - 1] = '\0';
+    nns_log(level == LIBBPF_WARN ? NNS_LOG_WARNING : NNS_LOG_DEBUG, "libbpf: %s", text);
+    return length;
+}
+
+static int describe(struct bpf_program *source, struct nns_program *program)
+{
+    struct bpf_prog_info info = {0};
+    uint32_t size = sizeof(info);
+    int fd = bpf_program__fd(source);
+    int rc = bpf_obj_get_info_by_fd(fd, &info, &size);
+
+    if (rc < 0)
+        return -errno;
+    program->fd = fd;
+    program->id = info.id;
+    memcpy(program->tag, info.tag, sizeof(program->tag));
+    snprintf(program->name, sizeof(program->name), "%s", info.name);
+    return 0;
+}
+
+static uint32_t slots_within(uint64_t memory, int cpus)
+{
+    uint64_t entries = memory / (sizeof(struct nns_meter_slot) * (uint64_t)cpus);
+
+    /* One entry more than slots: slot 0 is shared by the devices that got none. */
+    if (entries < 2)
+        return 1;
+    return entries - 1 < SLOTS_MAX ? (uint32_t)(entries - 1) : SLOTS_MAX;
+}
+
+static int load_built_in(struct nns_meter *meter, const struct nns_params *params, char *error, size_t size)
+{
+    int rc;
+
+    meter->skeleton = meter_bpf__open();
+    if (!meter->skeleton) {
+        rc = -errno;
+        snprintf(error, size, "cannot open the built-in meter: %s", strerror(-rc));
+        return rc;
+    }
+    meter->slots = slots_within(params->meter_memory, meter->cpus);
+    rc = bpf_map__set_max_entries(meter->skeleton->maps.nns_slots, meter->slots + 1);
+    if (!rc)
+        rc = meter_bpf__load(meter->skeleton);
+    if (!rc)
+        rc = describe(meter->skeleton->progs.nns_meter_in, &meter->programs[NNS_INGRESS]);
+    if (!rc)
+        rc = describe(meter->skeleton->progs.nns_meter_out, &meter->programs[NNS_EGRESS]);
+    if (rc) {
+        snprintf(error, size, "cannot load the built-in meter: %s", strerror(-rc));
+        return rc;
+    }
+    meter->counts_fd = bpf_map__fd(meter->skeleton->maps.nns_slots);
+    return 0;
+}
+
+/* Load only what was asked for: the operator's object may hold programs of other kinds. */
+static int select_programs(struct bpf_object *object, const char *const names[NNS_HOOKS],
+                           struct bpf_program *chosen[NNS_HOOKS], const char **missing)
+{
+    struct bpf_program *program;
+
+    bpf_object__for_each_program(program, object) bpf_program__set_autoload(program, false);
+    for (int hook = 0; hook < NNS_HOOKS; hook++) {
+        chosen[hook] = bpf_object__find_program_by_name(object, names[hook]);
+        if (!chosen[hook]) {
+            *missing = names[hook];
+            return -ENOENT;
+        }
+        bpf_program__set_autoload(chosen[hook], true);
+        bpf_program__set_type(chosen[hook], BPF_PROG_TYPE_SCHED_CLS);
+    }
+    return 0;
+}
+
+static int load_operators(struct nns_meter *meter, const struct nns_params *params, char *error, size_t size)
+{
+    const char *const names[NNS_HOOKS] = {params->program_ingress, params->program_egress};
+    struct bpf_program *chosen[NNS_HOOKS];
+    const char *missing = NULL;
+    int rc;
+
+    meter->object = bpf_object__open_file(params->program_object, NULL);
+    if (!meter->object) {
+        rc = -errno;
+        snprintf(error, size, "cannot open program.object '%s': %s", params->program_object, strerror(-rc));
+        return rc;
+    }
+    rc = select_programs(meter->object, names, chosen, &missing);
+    if (rc) {
+        snprintf(error, size, "program.object '%s' has no program named '%s'", params->program_object,
+                 missing);
+        return rc;
+    }
+    rc = bpf_object__load(meter->object);
+    for (int hook = 0; hook < NNS_HOOKS && !rc; hook++)
+        rc = describe(chosen[hook], &meter->programs[hook]);
+    if (rc)
+        snprintf(error, size, "cannot load program.object '%s': %s", params->program_object, strerror(-rc));
+    return rc;
+}
+
+int nns_meter_open(const struct nns_params *params, struct nns_meter **out, char *error, size_t size)
+{
+    struct nns_meter *meter = calloc(1, sizeof(*meter));
+    int rc;
+
+    if (!meter) {
+        snprintf(error, size, "cannot load programs: out of memory");
+        return -ENOMEM;
+    }
+    meter->counts_fd = -1;
+    meter->cpus = libbpf_num_possible_cpus();
+    libbpf_set_print(forward_libbpf);
+    if (meter->cpus < 1) {
+        snprintf(error, size, "cannot count the possible CPUs: %s", strerror(-meter->cpus));
+        rc = meter->cpus ? meter->cpus : -EINVAL;
+    } else if (params->program_object[0]) {
+        rc = load_operators(meter, params, error, size);
+    } else {
+        rc = load_built_in(meter, params, error, size);
+    }
+    if (rc) {
+        nns_meter_close(meter);
+        return rc;
+    }
+    *out = meter;
+    return 0;
+}
+
+void nns_meter_close(struct nns_meter *meter)
+{
+    if (!meter)
+        return;
+    meter_bpf__destroy(meter->skeleton);
+    bpf_object__close(meter->object);
+    free(meter);
+}
+
+const struct nns_program *nns_meter_program(const struct nns_meter *meter, enum nns_hook hook)
+{
+    return &meter->programs[hook];
+}
+
+uint32_t nns_meter_slots(const struct nns_meter *meter)
+{
+    return meter->slots;
+}
+
+uint64_t nns_meter_bytes(const struct nns_meter *meter)
+{
+    if (!meter->slots)
+        return 0;
+    return (uint64_t)(meter->slots + 1) * sizeof(struct nns_meter_slot) * (uint64_t)meter->cpus;
+}
+
+/* Room for one slot's values on all CPUs, on the stack of whoever asks; hosts beyond this many CPUs use the
+ * heap. */
+enum { CPUS_ON_STACK = 64 };
+
+int nns_meter_read(const struct nns_meter *meter, uint16_t slot, struct nns_traffic traffic[NNS_HOOKS])
+{
+    struct nns_meter_slot few[CPUS_ON_STACK], *values = few;
+    struct nns_traffic sum[NNS_HOOKS] = {0};
+    uint32_t key = slot;
+    int rc;
+
+    if (meter->counts_fd < 0)
+        return -ENOENT;
+    if (meter->cpus > CPUS_ON_STACK && !(values = calloc((size_t)meter->cpus, sizeof(*values))))
+        return -ENOMEM;
+    rc = bpf_map_lookup_elem(meter->counts_fd, &key, values);
+    for (int cpu = 0; cpu < meter->cpus && !rc; cpu++) {
+        sum[NNS_INGRESS].packets += values[cpu].ingress.packets;
+        sum[NNS_INGRESS].bytes += values[cpu].ingress.bytes;
+        sum[NNS_EGRESS].packets += values[cpu].egress.packets;
+        sum[NNS_EGRESS].bytes += values[cpu].egress.bytes;
+    }
+    if (!rc)
+        memcpy(traffic, sum, sizeof(sum));
+    if (values != few)
+        free(values);
+    return rc;
+}
+
+int nns_meter_clear(struct nns_meter *meter, uint16_t slot)
+{
+    struct nns_meter_slot few[CPUS_ON_STACK] = {0}, *values = few;
+    uint32_t key = slot;
+    int rc;
+
+    if (meter->counts_fd < 0)
+        return -ENOENT;
+    if (meter->cpus > CPUS_ON_STACK && !(values = calloc((size_t)meter->cpus, sizeof(*values))))
+        return -ENOMEM;
+    rc = bpf_map_update_elem(meter->counts_fd, &key, values, BPF_ANY);
+    if (values != few)
+        free(values);
+    return rc;
+}
