@@ -19,6 +19,7 @@
 
 #define STACK_BYTES  8192u
 #define WAIT_SECONDS 30u
+#define PEER_IFINDEX 10u /* the first pod's uplink ends at this ifindex at home, the next one's at the next */
 
 static int sleeper(void *unused)
 {
@@ -117,40 +118,51 @@ static int start_pod(struct bench_pods *pods, struct bench_pod *pod)
 
 struct furniture {
     unsigned pairs; /* 0: an uplink instead */
-    unsigned number;
+    uint32_t peer_ifindex;
 };
 
 static int furnish(int socket, const void *argument)
 {
     const struct furniture *wanted = argument;
-    int result = bench_rtnl_loopback_up(socket);
+    int result = bench_rtnl_up(socket, 1);
 
     silence_ipv6();
     if (result == 0 && wanted->pairs == 0)
-        result = bench_rtnl_add_uplink(socket, bench_home(), wanted->number);
+        result = bench_rtnl_add_uplink(socket, bench_home(), wanted->peer_ifindex);
     for (unsigned i = 0; i < wanted->pairs && result == 0; i++)
         result = bench_rtnl_add_pair(socket, 2 + 2 * i, 3 + 2 * i);
+    return result;
+}
+
+static int up_at_home(uint32_t ifindex)
+{
+    int socket = bench_rtnl_open();
+    int result = socket < 0 ? socket : bench_rtnl_up(socket, ifindex);
+
+    if (socket >= 0)
+        close(socket);
     return result;
 }
 
 static int add_pod(struct bench_pods *pods, unsigned pairs)
 {
     struct bench_pod *pod = &pods->items[pods->count];
-    struct furniture wanted = {pairs, pods->first_number + (unsigned)pods->count};
+    struct furniture wanted = {pairs, PEER_IFINDEX + (uint32_t)pods->count};
     int result = start_pod(pods, pod);
 
     if (result)
         return result;
     result = inside(pod, furnish, &wanted);
+    if (result == 0 && pairs == 0)
+        result = up_at_home(wanted.peer_ifindex);
     return result ? bench_error(result, "making devices") : 0;
 }
 
-int bench_pods_init(struct bench_pods *pods, size_t capacity, unsigned first_number)
+int bench_pods_init(struct bench_pods *pods, size_t capacity)
 {
     *pods = (struct bench_pods){.capacity = capacity,
                                 .items = calloc(capacity, sizeof(pods->items[0])),
-                                .stacks = stacks_new(capacity),
-                                .first_number = first_number};
+                                .stacks = stacks_new(capacity)};
     silence_ipv6(); /* at home, where the uplinks' peers are */
     return pods->items && pods->stacks ? 0 : bench_error(-ENOMEM, "pods");
 }

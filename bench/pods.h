@@ -21,13 +21,12 @@ struct bench_pods {
     struct bench_pod *items;
     size_t count, capacity;
     char *stacks; /* of the children: they share our memory, so that making a thousand is cheap */
-    unsigned first_number;
 };
 
 #define BENCH_PODS_NULL ((struct bench_pods){.items = NULL})
 
-/* Room for `capacity` pods whose uplinks are numbered from first_number on, none made yet. 0 or -errno, told. */
-int bench_pods_init(struct bench_pods *pods, size_t capacity, unsigned first_number);
+/* Room for `capacity` pods, none made yet. Only one of these at a time may have uplinks. 0 or -errno, told. */
+int bench_pods_init(struct bench_pods *pods, size_t capacity);
 
 /* Make pods until there are `count`. 0 or -errno, told on stderr. */
 int bench_pods_grow(struct bench_pods *pods, size_t count);

@@ -90,12 +90,12 @@ static int transact(int socket, struct request *request)
     return answer.header.nlmsg_type == NLMSG_ERROR ? answer.error.error : -EPROTO;
 }
 
-int bench_rtnl_loopback_up(int socket)
+int bench_rtnl_up(int socket, uint32_t ifindex)
 {
     struct request request;
     struct ifinfomsg *link = begin(&request, RTM_NEWLINK, 0, sizeof(*link));
 
-    link->ifi_index = 1;
+    link->ifi_index = (int)ifindex;
     link->ifi_flags = link->ifi_change = IFF_UP;
     return transact(socket, &request);
 }
@@ -115,8 +115,7 @@ static int add_veth(int socket, uint32_t ifindex, const char *name, uint32_t pee
     data = nest(&request, IFLA_INFO_DATA);
     peer = nest(&request, VETH_INFO_PEER);
     link = append(&request, sizeof(*link));
-    link->ifi_index = (int)peer_ifindex;
-    link->ifi_flags = link->ifi_change = IFF_UP;
+    link->ifi_index = (int)peer_ifindex; /* still down: a veth cannot come up before it knows its other end */
     put(&request, IFLA_IFNAME, peer_name, strlen(peer_name) + 1);
     if (peer_netns != PEER_NETNS_HERE)
         put(&request, IFLA_NET_NS_FD, &peer_netns, sizeof(peer_netns));
@@ -129,18 +128,20 @@ static int add_veth(int socket, uint32_t ifindex, const char *name, uint32_t pee
 int bench_rtnl_add_pair(int socket, uint32_t ifindex, uint32_t peer_ifindex)
 {
     char name[IFNAMSIZ], peer_name[IFNAMSIZ];
+    int result;
 
     snprintf(name, sizeof(name), "v%u", ifindex);
     snprintf(peer_name, sizeof(peer_name), "v%u", peer_ifindex);
-    return add_veth(socket, ifindex, name, peer_ifindex, peer_name, PEER_NETNS_HERE);
+    result = add_veth(socket, ifindex, name, peer_ifindex, peer_name, PEER_NETNS_HERE);
+    return result ? result : bench_rtnl_up(socket, peer_ifindex);
 }
 
-int bench_rtnl_add_uplink(int socket, int peer_netns, unsigned number)
+int bench_rtnl_add_uplink(int socket, int peer_netns, uint32_t peer_ifindex)
 {
     char peer_name[IFNAMSIZ];
 
-    snprintf(peer_name, sizeof(peer_name), "p%u", number);
-    return add_veth(socket, 2, "eth0", 0, peer_name, peer_netns);
+    snprintf(peer_name, sizeof(peer_name), "p%u", peer_ifindex);
+    return add_veth(socket, 2, "eth0", peer_ifindex, peer_name, peer_netns);
 }
 
 int bench_rtnl_delete_link(int socket, uint32_t ifindex)

@@ -11,13 +11,13 @@
  */
 int bench_rtnl_open(void);
 
-int bench_rtnl_loopback_up(int socket);
+int bench_rtnl_up(int socket, uint32_t ifindex);
 
 /* A veth pair whose ends have these ifindexes, both here, both up. */
 int bench_rtnl_add_pair(int socket, uint32_t ifindex, uint32_t peer_ifindex);
 
-/* eth0 with ifindex 2 here, its peer "p<number>" in the namespace of the fd; both up. */
-int bench_rtnl_add_uplink(int socket, int peer_netns, unsigned number);
+/* eth0 with ifindex 2 here, up; its peer, still down, in the namespace of the fd with this ifindex. */
+int bench_rtnl_add_uplink(int socket, int peer_netns, uint32_t peer_ifindex);
 
 int bench_rtnl_delete_link(int socket, uint32_t ifindex);
 
