@@ -17,6 +17,7 @@
 struct nns_device_queue {
     struct nns_link *items;
     uint32_t count, capacity;
+    uint32_t highest; /* no ifindex above it was pushed since the queue was last empty */
     bool overflowed;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/due.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -50,13 +51,15 @@ static void sift_down(struct nns_due *due, size_t at)
     place(due, at, ns);
 }
 
-static int reserve(struct nns_due *due)
+int nns_due_reserve(struct nns_due *due, size_t count)
 {
-    size_t capacity = due->capacity ? due->capacity * 2 : 64;
+    size_t capacity = due->capacity ? due->capacity : 64;
     struct nns_namespace **items;
 
-    if (due->count < due->capacity)
+    if (count <= due->capacity)
         return 0;
+    while (capacity < count)
+        capacity *= 2;
     items = realloc(due->items, capacity * sizeof(*items));
     if (!items)
         return -ENOMEM;
@@ -65,24 +68,19 @@ static int reserve(struct nns_due *due)
     return 0;
 }
 
-int nns_due_add(struct nns_due *due, struct nns_namespace *ns, uint64_t when_ms)
+void nns_due_add(struct nns_due *due, struct nns_namespace *ns, uint64_t when_ms)
 {
-    int rc;
-
     if (ns->due_slot >= 0) {
         if (when_ms < ns->due_ms) {
             ns->due_ms = when_ms;
             sift_up(due, (size_t)ns->due_slot);
         }
-        return 0;
+        return;
     }
-    rc = reserve(due);
-    if (rc)
-        return rc;
+    assert(due->count < due->capacity);
     ns->due_ms = when_ms;
     place(due, due->count, ns);
     sift_up(due, due->count++);
-    return 0;
 }
 
 void nns_due_drop(struct nns_due *due, struct nns_namespace *ns)

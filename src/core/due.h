@@ -19,8 +19,11 @@ struct nns_due {
 
 void nns_due_deinit(struct nns_due *due);
 
-/* Make work due at when_ms; one that is due earlier already stays so. 0, or -ENOMEM with nothing changed. */
-int nns_due_add(struct nns_due *due, struct nns_namespace *ns, uint64_t when_ms) NNS_OWNER_ONLY;
+/* Make room for count namespaces, so that adding one of them later cannot fail. 0 or -ENOMEM. */
+int nns_due_reserve(struct nns_due *due, size_t count) NNS_OWNER_ONLY;
+
+/* Make work due at when_ms; one that is due earlier already stays so. Room has been reserved. */
+void nns_due_add(struct nns_due *due, struct nns_namespace *ns, uint64_t when_ms) NNS_OWNER_ONLY;
 
 /* Take out one that is due by now_ms, the longest due first, or NULL. */
 struct nns_namespace *nns_due_take(struct nns_due *due, uint64_t now_ms) NNS_OWNER_ONLY;

@@ -17,13 +17,26 @@
  * ThreadSanitizer sees the whole protocol.
  *
  * Sections do not nest and are short: no system call, no wait inside.
+ *
+ * Why it is right. An object X with stamp s is freed after the owner *exchanged* a word with every reader: it
+ * reads `active` with a read-modify-write that puts back what it found. The reader enters with a
+ * read-modify-write too, so the two are ordered one way or the other on every machine, and neither side needs
+ * a fence or a sequentially consistent access elsewhere. Let v be what the owner read; X is freed if v = 0 or
+ * v > s.
+ *   - v = 0: all sections the reader has ended happen before the free (leave releases, the owner acquires).
+ *     Its next entry reads the word the owner wrote: the owner's unlinking of X happens before that section,
+ *     which therefore cannot find X.
+ *   - v > s: the sections before the one that announced v happen before the free. That one read v from `now`,
+ *     which the owner set after it had unlinked X: neither it nor any later section of the reader finds X.
+ * A reader that reads `now`, is held up, and announces an old epoch long after is covered by the first case;
+ * it only makes the owner keep younger objects longer than needed.
  */
 #define NNS_EPOCH_READERS_MAX 64
 #define NNS_CACHE_LINE        64
 
 struct nns_epoch_reader {
-    _Alignas(
-        NNS_CACHE_LINE) _Atomic uint64_t active; /* the epoch seen on entry; 0 outside a section. Reader's. */
+    /* The epoch seen on entry; 0 outside a section. Reader's; the owner only writes back what it reads. */
+    _Alignas(NNS_CACHE_LINE) _Atomic uint64_t active;
 };
 
 /* Embed it in what is retired. */
@@ -37,7 +50,7 @@ struct nns_epoch {
     _Alignas(NNS_CACHE_LINE) _Atomic uint64_t now; /* written by the owner, read by readers; starts at 1 */
     struct nns_retired *oldest, *newest;           /* owner's: a queue in order of epoch */
     size_t retired;                                /* owner's: its length */
-    _Atomic unsigned reader_count;
+    _Atomic unsigned reader_count;                 /* any thread */
     struct nns_epoch_reader readers[NNS_EPOCH_READERS_MAX];
 };
 
@@ -61,9 +74,11 @@ void nns_epoch_drain(struct nns_epoch *epoch) NNS_OWNER_ONLY;
 
 static inline void nns_epoch_enter(struct nns_epoch *epoch, struct nns_epoch_reader *reader)
 {
-    /* Sequentially consistent: the announcement must be visible before the section's first load; the owner's
-     * matching half is in nns_epoch_reclaim. */
-    atomic_store(&reader->active, atomic_load_explicit(&epoch->now, memory_order_acquire));
+    uint64_t now = atomic_load_explicit(&epoch->now, memory_order_acquire);
+
+    /* An exchange, not a store: it must read what the owner's last look at this reader wrote. It costs x86
+     * the same as the sequentially consistent store that would be needed otherwise. */
+    atomic_exchange_explicit(&reader->active, now, memory_order_acq_rel);
 }
 
 static inline void nns_epoch_leave(struct nns_epoch_reader *reader)

@@ -18,7 +18,7 @@
  * out tombstones build a new array, publish it with one store, and retire the old one through the epoch.
  *
  * Readers call nns_index_find inside an epoch section. Removed nodes must be retired through the same epoch
- * before they are freed or inserted again.
+ * before they are freed or get another key; the same node may be inserted again under its key at any time.
  */
 struct nns_index_node {
     uint64_t key; /* constant while in a table */

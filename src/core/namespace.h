@@ -33,16 +33,17 @@ struct nns_handle {
 
 struct nns_namespace {
     /* Shared with readers: one cache line. by_cookie.key and by_inum.key are constant while readable. */
-    struct nns_index_node by_cookie;
+    _Alignas(NNS_CACHE_LINE) struct nns_index_node by_cookie;
     struct nns_index_node by_inum;
     _Atomic bool referenced; /* set by readers, cleared by the eviction hand */
-    bool host;               /* the daemon's own namespace: constant, never evicted, never flushed */
 
     /* The owner's. */
+    bool host; /* the daemon's own namespace: set right after it is inserted; never evicted, never flushed */
     struct nns_handle handle;
     struct nns_devices devices;
     struct nns_device_queue queue;
     bool relist;                /* list the devices again at the next piece of work */
+    bool verify;                /* with relist: look at attached devices too */
     bool doomed;                /* to be flushed at the next piece of work */
     uint8_t tries;              /* failed listings or entries in a row */
     uint16_t list_error;        /* positive errno of the last listing, 0 when it went well */

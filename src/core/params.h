@@ -60,9 +60,9 @@ void nns_params_deinit(struct nns_params *params);
 int nns_params_set(struct nns_params *params, const char *assignment, char *error, size_t size);
 
 /*
- * Read a file of `name = value` lines; '#' starts a comment. Every bad line is reported as "FILE:LINE:
- * sentence" on errors, not only the first. 0; -EINVAL when any line was bad; -errno when the file cannot be
- * read (reported too).
+ * Read a file of `name = value` lines; a '#' at a line's start or after white space starts a comment. Every
+ * bad line is reported as "FILE:LINE: sentence" on errors, not only the first. 0; -EINVAL when any line was
+ * bad; -errno when the file cannot be read (reported too).
  */
 int nns_params_load(struct nns_params *params, const char *path, FILE *errors);
 
@@ -70,7 +70,8 @@ int nns_params_load(struct nns_params *params, const char *path, FILE *errors);
  */
 int nns_params_check(const struct nns_params *params, char *error, size_t size);
 
-/* The table, for --help and the manual: name, type and bounds, default, text. */
+/* The table, for --help: each parameter's text and what it may be as comments, then `name = default`, so that
+ * the whole is a file that nns_params_load reads. */
 void nns_params_describe(FILE *out);
 
 /* All current values as `name = value` lines that nns_params_load reads back. */

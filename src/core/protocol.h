@@ -50,7 +50,8 @@ int nns_control_request_decode(const char *line, size_t length, struct nns_contr
                                char *error, size_t size);
 void nns_control_request_deinit(struct nns_control_request *request);
 
-/* Encode a request as one line with its newline; malloc'ed, NULL without memory. */
+/* Encode a request as one line with its newline; malloc'ed. NULL with errno ENOMEM, or EILSEQ when a string
+ * is no UTF-8: JSON cannot carry it, and a changed path would name something else. */
 char *nns_control_request_encode(const struct nns_control_request *request);
 
 /* Answer lines, each with its newline, malloc'ed; NULL without memory. */

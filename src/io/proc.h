@@ -18,7 +18,8 @@ int nns_proc_open(void);
  * 0; -ESRCH when it is gone or a zombie; -EACCES; -errno. Any thread. */
 int nns_proc_netns(uint32_t pid, uint32_t *inum);
 
-/* The highest pid the host can have (/proc/sys/kernel/pid_max). */
+/* The highest pid the host can have (/proc/sys/kernel/pid_max, read anew: an operator may raise it at any
+ * time). One short read: call it once a burst of messages, not once a pid. */
 uint32_t nns_proc_pid_max(void);
 
 /* The set of namespaces that a process, a thread or a mount holds. */
@@ -32,13 +33,20 @@ struct nns_inums {
 /*
  * Collect the network namespaces of every thread of every process but our own, and of every nsfs mount in
  * every mount namespace a process is in. A process that ends meanwhile is no error; anything else that keeps
- * us from seeing all is: "unknown" must not look like "none". 0, or -errno with *inums untouched. Any thread;
+ * us from seeing all is: "unknown" must not look like "none". The walk is no
+ * snapshot: what moves from a process not yet seen to one passed by is missed, so that a namespace counts as
+ * left only when several looks in a row did not find it. 0, or -errno with *inums untouched. Any thread;
  * takes milliseconds.
  */
 int nns_proc_inhabited(struct nns_inums *inums);
 
-/* Every namespace path to try for a sweep without a daemon: one /proc/PID/ns/net a namespace, and every nsfs
- * mount. visit returns 0 to go on. 0, or -errno, or what visit returned. */
+/*
+ * A path to every namespace, for a sweep without a daemon: a mount we see ourselves, else /proc/PID/ns/net or
+ * /proc/PID/task/TID/ns/net (our own threads included), else another's mount, through /proc/PID/root. Each
+ * namespace once; but when visit returns -ENOENT (the path does not lead to that inum, or no longer), the
+ * next path to it is tried. visit returns 0 to go on; anything else ends the walk and is returned. What
+ * cannot be read is passed over, and its -errno returned at the end.
+ */
 int nns_proc_each_namespace(int (*visit)(const char *path, uint32_t inum, void *context), void *context);
 
 bool nns_inums_has(const struct nns_inums *inums, uint32_t inum);

@@ -1,0 +1,635 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/control.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/counters.h"
+#include "core/log.h"
+#include "core/protocol.h"
+
+#define SOCKET_MODE      0660
+#define BACKLOG          128
+#define BUFFER_FIRST     4096u /* bytes; what most requests fit in */
+#define ACCEPT_RETRY_MS  1000
+#define TOO_MANY_CLIENTS "too many clients are connected; try again later"
+#define TOO_LONG         "the request is longer than 1048576 bytes"
+#define CUT_SHORT        "the request ended without a newline"
+
+_Static_assert(NNS_REQUEST_BYTES_MAX == 1048576, "TOO_LONG says another number");
+
+struct nns_control {
+    uv_loop_t *loop;
+    uv_pipe_t listener;
+    uv_timer_t retry; /* for a connection there was no memory for */
+    struct nns_control_ops ops;
+    void *context;
+    struct nns_control_client *clients;
+    char *path;
+    dev_t device; /* of the socket file: what tells ours from a successor's */
+    ino_t inode;
+    uint64_t timeout_ms;
+    uint32_t limit, admitted;
+    unsigned references; /* open handles of our own, and clients not yet freed */
+    bool closing;
+};
+
+/* What a client is at. It decides alone whether we read and what the timer waits for. */
+enum phase {
+    PHASE_NEW,
+    PHASE_IDLE,      /* nothing buffered */
+    PHASE_PARTIAL,   /* the beginning of a request is buffered */
+    PHASE_READY,     /* a whole request is buffered, its turn is the loop's next round */
+    PHASE_ANSWERING, /* the handler has it, nothing waits to be taken */
+    PHASE_WRITING,   /* output waits to be taken */
+};
+
+struct nns_control_client {
+    struct nns_control *control;
+    struct nns_control_client *next, **link;
+    uv_pipe_t pipe;
+    uv_timer_t timer;
+    void *data;
+    char *buffer; /* bytes start..length are unread, start..scanned of them hold no newline */
+    size_t start, scanned, length, capacity;
+    uint64_t sent;           /* bytes handed to libuv */
+    uint64_t taken_at_start; /* bytes the client had taken when the timer started */
+    unsigned writes;         /* in flight */
+    unsigned handles;
+    enum phase phase;
+    bool admitted;
+    bool answering; /* between request and finish */
+    bool ended;     /* the client sends no more */
+    bool last_words;
+    bool closing;
+};
+
+struct write {
+    uv_write_t request;
+    char *line;
+};
+
+static void settle(struct nns_control_client *client);
+static void enter_phase(struct nns_control_client *client, enum phase phase);
+
+/* Ends. */
+
+static void release(struct nns_control *control)
+{
+    if (--control->references == 0) {
+        free(control->path);
+        free(control);
+    }
+}
+
+static void client_closed(uv_handle_t *handle)
+{
+    struct nns_control_client *client = handle->data;
+    struct nns_control *control = client->control;
+
+    if (--client->handles > 0)
+        return;
+    if (client->answering)
+        control->ops.closed(control->context, client);
+    *client->link = client->next;
+    if (client->next)
+        client->next->link = client->link;
+    control->admitted -= client->admitted;
+    free(client->buffer);
+    free(client);
+    release(control);
+}
+
+/* The handler hears of it from the close callback, never from within a call of its own. */
+static void close_client(struct nns_control_client *client)
+{
+    if (client->closing)
+        return;
+    client->closing = true;
+    uv_close((uv_handle_t *)&client->pipe, client_closed);
+    uv_close((uv_handle_t *)&client->timer, client_closed);
+}
+
+/* Writing. */
+
+static uint64_t taken(const struct nns_control_client *client)
+{
+    return client->sent - uv_stream_get_write_queue_size((const uv_stream_t *)&client->pipe);
+}
+
+static void written(uv_write_t *request, int status)
+{
+    struct write *write = (struct write *)request;
+    struct nns_control_client *client = request->data;
+
+    free(write->line);
+    free(write);
+    client->writes--;
+    if (client->closing)
+        return;
+    if (status < 0) {
+        close_client(client);
+        return;
+    }
+    if (client->writes == 0 && client->answering)
+        client->control->ops.drained(client->control->context, client);
+    settle(client);
+}
+
+void nns_control_send(struct nns_control_client *client, char *line)
+{
+    struct write *write = line && !client->closing ? malloc(sizeof(*write)) : NULL;
+    uv_buf_t text;
+
+    if (!write) {
+        free(line);
+        close_client(client);
+        return;
+    }
+    text = uv_buf_init(line, (unsigned)strlen(line));
+    write->line = line;
+    write->request.data = client;
+    client->sent += text.len;
+    client->writes++;
+    if (uv_write(&write->request, (uv_stream_t *)&client->pipe, &text, 1, written)) {
+        client->writes--;
+        free(line);
+        free(write);
+        close_client(client);
+        return;
+    }
+    settle(client);
+}
+
+/* Say why and close, once that has been taken. */
+static void dismiss(struct nns_control_client *client, const char *sentence)
+{
+    client->last_words = true;
+    nns_control_send(client, nns_answer_error(sentence));
+}
+
+static void refuse(struct nns_control_client *client, const char *sentence)
+{
+    nns_count(NNS_COUNT_CONTROL_REFUSED, 1);
+    dismiss(client, sentence);
+}
+
+/* Requests. */
+
+/* Is a whole line buffered? Its newline is then at scanned. */
+static bool line_ready(struct nns_control_client *client)
+{
+    char *newline;
+
+    if (client->scanned == client->length)
+        return false;
+    newline = memchr(client->buffer + client->scanned, '\n', client->length - client->scanned);
+    client->scanned = newline ? (size_t)(newline - client->buffer) : client->length;
+    return newline != NULL;
+}
+
+static void deliver(struct nns_control_client *client)
+{
+    struct nns_control *control = client->control;
+    const char *line = client->buffer + client->start;
+    size_t length = client->scanned - client->start;
+
+    nns_count(NNS_COUNT_CONTROL_REQUESTS, 1);
+    client->start = client->scanned = client->scanned + 1;
+    client->answering = true;
+    client->data = NULL;
+    enter_phase(client, PHASE_ANSWERING);
+    control->ops.request(control->context, client, line, length);
+}
+
+void nns_control_finish(struct nns_control_client *client)
+{
+    client->answering = false;
+    client->data = NULL;
+    settle(client);
+}
+
+void nns_control_set_data(struct nns_control_client *client, void *data)
+{
+    client->data = data;
+}
+
+void *nns_control_data(const struct nns_control_client *client)
+{
+    return client->data;
+}
+
+/* Reading. */
+
+static bool grow(struct nns_control_client *client)
+{
+    size_t capacity = client->capacity ? 2 * client->capacity : BUFFER_FIRST;
+    char *buffer;
+
+    if (capacity > NNS_REQUEST_BYTES_MAX)
+        return false;
+    buffer = realloc(client->buffer, capacity);
+    if (!buffer)
+        return false;
+    client->buffer = buffer;
+    client->capacity = capacity;
+    return true;
+}
+
+static void provide(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
+{
+    struct nns_control_client *client = handle->data;
+
+    if (client->start > 0) {
+        memmove(client->buffer, client->buffer + client->start, client->length - client->start);
+        client->length -= client->start;
+        client->scanned -= client->start;
+        client->start = 0;
+    }
+    /* Length 0 makes libuv report ENOBUFS. */
+    *buffer = uv_buf_init(NULL, 0);
+    if (client->length < client->capacity || grow(client))
+        *buffer = uv_buf_init(client->buffer + client->length, (unsigned)(client->capacity - client->length));
+}
+
+static void received(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
+{
+    struct nns_control_client *client = stream->data;
+
+    if (client->closing)
+        return;
+    if (count > 0)
+        client->length += (size_t)count;
+    else if (count == UV_EOF)
+        client->ended = true;
+    else if (count < 0) {
+        close_client(client);
+        return;
+    }
+    settle(client);
+}
+
+static void give_back_buffer(struct nns_control_client *client)
+{
+    client->start = client->scanned = client->length = 0;
+    if (client->capacity > BUFFER_FIRST) {
+        free(client->buffer);
+        client->buffer = NULL;
+        client->capacity = 0;
+    }
+}
+
+/* Time. */
+
+static void expired(uv_timer_t *timer);
+
+static void start_timer(struct nns_control_client *client)
+{
+    uint64_t timeout = client->control->timeout_ms;
+
+    client->taken_at_start = taken(client);
+    switch (client->phase) {
+    case PHASE_READY:
+        uv_timer_start(&client->timer, expired, 0, 0);
+        break;
+    case PHASE_IDLE:
+        uv_timer_start(&client->timer, expired, timeout * NNS_CONTROL_IDLE_FACTOR, 0);
+        break;
+    case PHASE_PARTIAL:
+    case PHASE_WRITING:
+        uv_timer_start(&client->timer, expired, timeout, 0);
+        break;
+    default:
+        uv_timer_stop(&client->timer);
+        break;
+    }
+}
+
+static void expired(uv_timer_t *timer)
+{
+    struct nns_control_client *client = timer->data;
+
+    if (client->phase == PHASE_READY) {
+        deliver(client);
+        settle(client);
+    } else if (client->phase == PHASE_WRITING && taken(client) > client->taken_at_start) {
+        start_timer(client);
+    } else {
+        nns_count(NNS_COUNT_CONTROL_TIMEOUTS, 1);
+        close_client(client);
+    }
+}
+
+/* Phases. */
+
+static enum phase phase_of(struct nns_control_client *client)
+{
+    if (client->writes > 0)
+        return PHASE_WRITING;
+    if (client->answering)
+        return PHASE_ANSWERING;
+    if (line_ready(client))
+        return PHASE_READY;
+    return client->length > client->start ? PHASE_PARTIAL : PHASE_IDLE;
+}
+
+static void enter_phase(struct nns_control_client *client, enum phase phase)
+{
+    /* Starting what is started is harmless, but a timer must not begin anew with every byte. */
+    if (phase == client->phase)
+        return;
+    client->phase = phase;
+    if (phase == PHASE_IDLE)
+        give_back_buffer(client);
+    if (phase == PHASE_IDLE || phase == PHASE_PARTIAL)
+        uv_read_start((uv_stream_t *)&client->pipe, provide, received);
+    else
+        uv_read_stop((uv_stream_t *)&client->pipe);
+    start_timer(client);
+}
+
+/* Something changed: see what this client is at now and what follows from it. One request a round of the
+ * loop, so that a client with a thousand of them in its buffer keeps nobody waiting. */
+static void settle(struct nns_control_client *client)
+{
+    enum phase phase;
+
+    if (client->closing)
+        return;
+    phase = phase_of(client);
+    if (phase <= PHASE_PARTIAL && client->last_words)
+        close_client(client);
+    else if (phase == PHASE_PARTIAL && client->length - client->start >= NNS_REQUEST_BYTES_MAX)
+        refuse(client, TOO_LONG);
+    else if (phase == PHASE_PARTIAL && client->ended)
+        refuse(client, CUT_SHORT);
+    else if (phase == PHASE_IDLE && client->ended)
+        close_client(client);
+    else
+        enter_phase(client, phase);
+}
+
+/* Accepting. */
+
+static struct nns_control_client *client_new(struct nns_control *control)
+{
+    struct nns_control_client *client = calloc(1, sizeof(*client));
+
+    if (!client)
+        return NULL;
+    uv_pipe_init(control->loop, &client->pipe, 0);
+    uv_timer_init(control->loop, &client->timer);
+    client->pipe.data = client->timer.data = client;
+    client->handles = 2;
+    client->control = control;
+    client->next = control->clients;
+    client->link = &control->clients;
+    if (client->next)
+        client->next->link = &client->next;
+    control->clients = client;
+    control->references++;
+    return client;
+}
+
+static void accept_again(uv_timer_t *timer);
+
+static void accept_client(struct nns_control *control)
+{
+    struct nns_control_client *client = client_new(control);
+
+    if (!client) {
+        /* libuv holds the connection, and asks for no other, until it is accepted. */
+        uv_timer_start(&control->retry, accept_again, ACCEPT_RETRY_MS, 0);
+        return;
+    }
+    if (uv_accept((uv_stream_t *)&control->listener, (uv_stream_t *)&client->pipe)) {
+        close_client(client);
+    } else if (control->admitted >= control->limit) {
+        nns_count(NNS_COUNT_CONTROL_BUSY, 1);
+        dismiss(client, TOO_MANY_CLIENTS);
+    } else {
+        nns_count(NNS_COUNT_CONTROL_CLIENTS, 1);
+        client->admitted = true;
+        control->admitted++;
+        settle(client);
+    }
+}
+
+static void accept_again(uv_timer_t *timer)
+{
+    accept_client(timer->data);
+}
+
+static void connected(uv_stream_t *listener, int status)
+{
+    static struct nns_log_limit limit;
+
+    if (status < 0)
+        nns_log_limited(&limit, NNS_LOG_WARNING, "control: cannot accept a connection: %s",
+                        uv_strerror(status));
+    else
+        accept_client(listener->data);
+}
+
+/* Listening. */
+
+/* Only those we make get the mode; the umask must not have a say in it. */
+static int make_directories(const char *path)
+{
+    char *copy = strdup(path);
+    int result = copy ? 0 : -ENOMEM;
+
+    for (char *slash = copy ? strchr(copy + 1, '/') : NULL; slash && !result;
+         slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(copy, 0755) == 0)
+            result = chmod(copy, 0755) ? -errno : 0;
+        else if (errno != EEXIST)
+            result = -errno;
+        *slash = '/';
+    }
+    free(copy);
+    return result;
+}
+
+/* Does anybody listen there? 0 no, -EADDRINUSE yes, -errno unknown. */
+static int probe_listener(const struct sockaddr_un *address)
+{
+    /* Not blocking: a full backlog would hold us, and is an answer too. */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int error;
+
+    if (fd < 0)
+        return -errno;
+    error = connect(fd, (const struct sockaddr *)address, sizeof(*address)) ? errno : 0;
+    close(fd);
+    switch (error) {
+    case ECONNREFUSED:
+    case ENOENT:
+        return 0;
+    case 0:
+    case EAGAIN:
+    case EPROTOTYPE:
+        return -EADDRINUSE;
+    default:
+        return -error;
+    }
+}
+
+static int clear_stale(const struct sockaddr_un *address)
+{
+    struct stat status;
+    int result;
+
+    if (lstat(address->sun_path, &status))
+        return errno == ENOENT ? 0 : -errno;
+    if (!S_ISSOCK(status.st_mode))
+        return -EEXIST;
+    result = probe_listener(address);
+    if (result)
+        return result;
+    return unlink(address->sun_path) && errno != ENOENT ? -errno : 0;
+}
+
+/* Linux gives the file the socket's mode less the umask: so it is never more open than it should be, and what
+ * the umask took is put back before anybody can connect. */
+static int bind_socket(int fd, const struct sockaddr_un *address, struct stat *status)
+{
+    if (fchmod(fd, SOCKET_MODE) || bind(fd, (const struct sockaddr *)address, sizeof(*address)))
+        return -errno;
+    if (lstat(address->sun_path, status) == 0 &&
+        ((status->st_mode & 07777) == SOCKET_MODE || chmod(address->sun_path, SOCKET_MODE) == 0))
+        return 0;
+    return -errno;
+}
+
+/* A bound socket, or -errno. */
+static int open_socket(const char *path, struct stat *status)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd, result;
+
+    if (strlen(path) >= sizeof(address.sun_path))
+        return -ENAMETOOLONG;
+    if (!*path)
+        return -EINVAL;
+    strcpy(address.sun_path, path);
+    result = make_directories(path);
+    if (!result)
+        result = clear_stale(&address);
+    if (result)
+        return result;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    result = bind_socket(fd, &address, status);
+    if (result) {
+        close(fd);
+        return result;
+    }
+    return fd;
+}
+
+static void remove_socket(const struct nns_control *control)
+{
+    struct stat status;
+
+    if (lstat(control->path, &status) == 0 && status.st_dev == control->device &&
+        status.st_ino == control->inode)
+        unlink(control->path);
+}
+
+static void ignore_sigpipe(void)
+{
+    struct sigaction action;
+
+    if (sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL) {
+        action.sa_handler = SIG_IGN;
+        sigaction(SIGPIPE, &action, NULL);
+    }
+}
+
+static void handle_closed(uv_handle_t *handle)
+{
+    release(handle->data);
+}
+
+void nns_control_close(struct nns_control *control)
+{
+    if (!control || control->closing)
+        return;
+    control->closing = true;
+    remove_socket(control);
+    uv_close((uv_handle_t *)&control->listener, handle_closed);
+    uv_close((uv_handle_t *)&control->retry, handle_closed);
+    for (struct nns_control_client *client = control->clients; client; client = client->next)
+        close_client(client);
+}
+
+static struct nns_control *control_new(uv_loop_t *loop, const struct nns_params *params)
+{
+    struct nns_control *control = calloc(1, sizeof(*control));
+
+    if (!control)
+        return NULL;
+    control->path = strdup(params->control_path);
+    if (!control->path) {
+        free(control);
+        return NULL;
+    }
+    control->loop = loop;
+    control->limit = params->control_clients;
+    control->timeout_ms = params->control_timeout_ms;
+    uv_pipe_init(loop, &control->listener, 0);
+    uv_timer_init(loop, &control->retry);
+    control->listener.data = control->retry.data = control;
+    control->references = 2;
+    return control;
+}
+
+static int start_listening(struct nns_control *control, int fd)
+{
+    int result = uv_pipe_open(&control->listener, fd);
+
+    if (result) {
+        close(fd);
+        return result;
+    }
+    return uv_listen((uv_stream_t *)&control->listener, BACKLOG, connected);
+}
+
+int nns_control_listen(uv_loop_t *loop, const struct nns_params *params, const struct nns_control_ops *ops,
+                       void *context, struct nns_control **out)
+{
+    struct stat status;
+    struct nns_control *control;
+    int result, fd = open_socket(params->control_path, &status);
+
+    if (fd < 0)
+        return fd;
+    control = control_new(loop, params);
+    if (!control) {
+        unlink(params->control_path);
+        close(fd);
+        return -ENOMEM;
+    }
+    control->ops = *ops;
+    control->context = context;
+    control->device = status.st_dev;
+    control->inode = status.st_ino;
+    ignore_sigpipe();
+    result = start_listening(control, fd);
+    if (result) {
+        nns_control_close(control);
+        return result;
+    }
+    *out = control;
+    return 0;
+}

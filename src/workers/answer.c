@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/answer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "workers/flush.h"
+#include "workers/waiters.h"
+
+NNS_OWNER_ONLY static struct nns_namespace *find(struct nns_owner *owner, struct nns_selector selector)
+{
+    struct nns_cache *cache = owner->context.cache;
+    struct nns_namespace *ns = selector.cookie ? nns_cache_find(cache, selector.cookie) : NULL;
+
+    return ns || !selector.inum ? ns : nns_cache_find_inum(cache, selector.inum);
+}
+
+NNS_OWNER_ONLY static void fill_device(struct nns_owner *owner, const struct nns_namespace *ns,
+                                       const struct nns_device *device, struct nns_device_row *row,
+                                       uint64_t now)
+{
+    *row = (struct nns_device_row){.device = *device};
+    row->counted = device->slot && nns_meter_read(owner->context.meter, device->slot, row->traffic) == 0;
+    if (device->queued && ns->due_slot >= 0)
+        row->retry_in_ms = ns->due_ms > now ? ns->due_ms - now : 1;
+}
+
+/* A row of the namespace as it is now. 0 or -ENOMEM. */
+NNS_OWNER_ONLY static int fill_row(struct nns_owner *owner, const struct nns_namespace *ns,
+                                   struct nns_namespace_row *row)
+{
+    uint64_t now = nns_now_ms();
+
+    *row = (struct nns_namespace_row){
+        .cookie = nns_namespace_cookie(ns),
+        .inum = nns_namespace_inum(ns),
+        .handle = ns->handle.kind,
+        .host = ns->host,
+        .list_error = ns->list_error ? strerrordesc_np(ns->list_error) : NULL,
+    };
+    if (!ns->devices.count)
+        return 0;
+    row->devices = calloc(ns->devices.count, sizeof(*row->devices));
+    if (!row->devices)
+        return -ENOMEM;
+    row->device_count = ns->devices.count;
+    for (uint32_t i = 0; i < ns->devices.count; i++)
+        fill_device(owner, ns, &ns->devices.items[i], &row->devices[i], now);
+    return 0;
+}
+
+NNS_OWNER_ONLY static void list_evicted(struct nns_owner *owner, struct nns_order *order)
+{
+    while (order->evicted_cursor < NNS_EVICTED_MAX && order->row_count < NNS_ORDER_ROWS) {
+        const struct nns_evicted *evicted = &owner->evicted[order->evicted_cursor++];
+
+        if (evicted->cookie)
+            order->rows[order->row_count++] =
+                (struct nns_namespace_row){.cookie = evicted->cookie, .inum = evicted->inum, .evicted = true};
+    }
+    order->more = order->evicted_cursor < NNS_EVICTED_MAX;
+}
+
+NNS_OWNER_ONLY static void list(struct nns_owner *owner, struct nns_order *order)
+{
+    order->more = true;
+    while (order->row_count < NNS_ORDER_ROWS) {
+        struct nns_namespace *ns = nns_cache_next(owner->context.cache, &order->cursor);
+
+        if (!ns) {
+            list_evicted(owner, order);
+            return;
+        }
+        order->error = fill_row(owner, ns, &order->rows[order->row_count]);
+        if (order->error)
+            return;
+        order->row_count++;
+    }
+}
+
+NNS_OWNER_ONLY static int get(struct nns_owner *owner, struct nns_order *order)
+{
+    struct nns_namespace *ns = find(owner, order->selector);
+
+    for (size_t i = 0; !ns && i < NNS_EVICTED_MAX; i++) {
+        const struct nns_evicted *evicted = &owner->evicted[i];
+
+        if (evicted->cookie &&
+            (evicted->cookie == order->selector.cookie || evicted->inum == order->selector.inum)) {
+            order->rows[order->row_count++] =
+                (struct nns_namespace_row){.cookie = evicted->cookie, .inum = evicted->inum, .evicted = true};
+            return 0;
+        }
+    }
+    if (!ns)
+        return -ENOENT;
+    order->row_count = 1;
+    return fill_row(owner, ns, &order->rows[0]);
+}
+
+static enum nns_reason reason_of(const struct nns_device *device)
+{
+    for (unsigned set = 0; set < NNS_SETS_MAX; set++)
+        for (int hook = 0; hook < NNS_HOOKS; hook++)
+            if (device->attachments[set][hook].reason)
+                return device->attachments[set][hook].reason;
+    return NNS_REASON_NONE;
+}
+
+static void add_device(struct nns_status *status, const struct nns_device *device)
+{
+    if (device->state == NNS_DEVICE_EXCLUDED) {
+        status->devices_excluded++;
+        return;
+    }
+    status->devices_known++;
+    if (device->state == NNS_DEVICE_ATTACHED) {
+        status->devices_covered++;
+        return;
+    }
+    if (device->state == NNS_DEVICE_FAILED)
+        status->devices_failed++;
+    else
+        status->devices_queued++;
+    status->missing_by_reason[reason_of(device)]++;
+}
+
+NNS_OWNER_ONLY static void add_coverage(struct nns_owner *owner, struct nns_status *status)
+{
+    struct nns_cache_cursor cursor = {0};
+    struct nns_namespace *ns;
+
+    while ((ns = nns_cache_next(owner->context.cache, &cursor)))
+        for (uint32_t i = 0; i < ns->devices.count; i++)
+            add_device(status, &ns->devices.items[i]);
+    for (size_t i = 0; i < NNS_EVICTED_MAX; i++)
+        status->namespaces_evicted_now += owner->evicted[i].cookie != 0;
+}
+
+static void add_capabilities(const struct nns_owner *owner, struct nns_status *status)
+{
+    const struct nns_netns_abilities *abilities = owner->context.abilities;
+
+    status->resolver = abilities->pidfd_ioctl ? "readlink for known, pidfd ioctl for new" : "/proc";
+    status->identity = abilities->ns_get_id ? "NS_GET_ID" : "SO_NETNS_COOKIE";
+    status->handles = "pinned";
+    status->first_scan = "none";
+    status->discovery = "queue only";
+    status->device_events = "none";
+    status->attach = "clsact";
+    status->meter_key = nns_meter_slots(owner->context.meter) ? "slot" : "none";
+}
+
+NNS_OWNER_ONLY static void fill_status(struct nns_owner *owner, struct nns_status *status)
+{
+    struct nns_cache_stats stats;
+
+    nns_cache_stats(owner->context.cache, &stats);
+    status->version = NNS_VERSION;
+    strcpy(status->instance, owner->sets[0].instance);
+    add_capabilities(owner, status);
+    status->namespaces = stats.entries;
+    status->namespaces_capacity = stats.capacity;
+    status->namespaces_pinned = owner->pinned;
+    add_coverage(owner, status);
+    status->slots_in_use = nns_slots_in_use(&owner->slots);
+    status->slots_limit = owner->slots.limit;
+    status->meter_bytes = nns_meter_bytes(owner->context.meter);
+    status->batches_waiting = nns_pool_waiting(owner->pool);
+    status->claims = nns_claims_count(owner->context.claims);
+    status->uptime_ms = nns_now_ms() - owner->started_ms;
+    for (int hook = 0; hook < NNS_HOOKS; hook++)
+        status->program_ids[hook] = owner->sets[0].programs[hook].id;
+}
+
+/* An operator may forget any namespace but the daemon's own, whose devices carry everybody's traffic. */
+NNS_OWNER_ONLY static int flush_one(struct nns_owner *owner, struct nns_selector selector)
+{
+    struct nns_namespace *ns = find(owner, selector);
+
+    if (!ns)
+        return -ENOENT;
+    if (ns->host)
+        return -EPERM;
+    nns_flush(owner, ns, NNS_FLUSH_ORDERED);
+    return 0;
+}
+
+void nns_answer_order(struct nns_owner *owner, struct nns_order *order)
+{
+    switch (order->kind) {
+    case NNS_ORDER_LIST:
+        list(owner, order);
+        break;
+    case NNS_ORDER_GET:
+        order->error = get(owner, order);
+        break;
+    case NNS_ORDER_STATUS:
+        fill_status(owner, order->status);
+        break;
+    case NNS_ORDER_FLUSH:
+        order->error = flush_one(owner, order->selector);
+        break;
+    case NNS_ORDER_DETACH:
+        nns_flush_all(owner, NNS_FLUSH_ORDERED);
+        break;
+    case NNS_ORDER_WAIT:
+        nns_waiters_add(owner, order);
+        return;
+    case NNS_ORDER_STOP:
+        owner->stop = order;
+        return;
+    }
+    nns_completions_add_order(owner->context.completions, order);
+}

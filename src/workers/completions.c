@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/completions.h"
+
+int nns_completions_init(struct nns_completions *completions, uv_loop_t *loop, uv_async_cb wake, void *data)
+{
+    int rc = uv_mutex_init(&completions->lock);
+
+    if (rc)
+        return rc;
+    completions->batches = NULL;
+    completions->orders = NULL;
+    completions->room = completions->woken = false;
+    rc = uv_async_init(loop, &completions->async, wake);
+    if (rc)
+        uv_mutex_destroy(&completions->lock);
+    else
+        completions->async.data = data;
+    return rc;
+}
+
+void nns_completions_close(struct nns_completions *completions)
+{
+    uv_close((uv_handle_t *)&completions->async, NULL);
+}
+
+void nns_completions_deinit(struct nns_completions *completions)
+{
+    uv_mutex_destroy(&completions->lock);
+}
+
+/* Ends the locked part of an addition. */
+static void unlock_and_wake(struct nns_completions *completions)
+{
+    bool wake = !completions->woken;
+
+    completions->woken = true;
+    uv_mutex_unlock(&completions->lock);
+    if (wake)
+        uv_async_send(&completions->async);
+}
+
+void nns_completions_add_batch(struct nns_completions *completions, struct nns_batch *batch)
+{
+    uv_mutex_lock(&completions->lock);
+    batch->next = completions->batches;
+    completions->batches = batch;
+    unlock_and_wake(completions);
+}
+
+void nns_completions_add_order(struct nns_completions *completions, struct nns_order *order)
+{
+    uv_mutex_lock(&completions->lock);
+    order->next = completions->orders;
+    completions->orders = order;
+    unlock_and_wake(completions);
+}
+
+void nns_completions_add_room(struct nns_completions *completions)
+{
+    uv_mutex_lock(&completions->lock);
+    completions->room = true;
+    unlock_and_wake(completions);
+}
+
+struct nns_completed nns_completions_take(struct nns_completions *completions)
+{
+    struct nns_completed taken;
+
+    uv_mutex_lock(&completions->lock);
+    taken = (struct nns_completed){completions->batches, completions->orders, completions->room};
+    completions->batches = NULL;
+    completions->orders = NULL;
+    completions->room = completions->woken = false;
+    uv_mutex_unlock(&completions->lock);
+    return taken;
+}

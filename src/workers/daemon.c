@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "io/meter.h"
+#include "io/netns.h"
+#include "io/proc.h"
+#include "workers/feed.h"
+#include "workers/owner.h"
+#include "workers/requests.h"
+
+/* Descriptors for everything that is not a pinned namespace: sockets, maps, clients, work in flight. */
+enum { SPARE_FDS = 512, WORKERS_AUTO_MAX = 4, SIGNALS = 2 };
+
+struct daemon {
+    const struct nns_params *params;
+    uv_loop_t loop;
+    uv_signal_t signals[SIGNALS];
+    struct nns_netns_abilities abilities;
+    struct nns_meter *meter;
+    struct nns_cache *cache;
+    struct nns_claims *claims;
+    struct nns_completions completions;
+    struct nns_owner *owner;
+    struct nns_sync_context sync;
+    struct nns_pool *pool;
+    struct nns_dispatch dispatch;
+    struct nns_feed *feed;
+    struct nns_requests *requests;
+    bool stopping, stop_ordered;
+};
+
+/* ---- ending ---- */
+
+static void close_handles(struct daemon *daemon)
+{
+    nns_requests_close(daemon->requests);
+    nns_completions_close(&daemon->completions);
+    for (int i = 0; i < SIGNALS; i++)
+        uv_close((uv_handle_t *)&daemon->signals[i], NULL);
+}
+
+/* Everything in flight has settled: the workers end, then the owner detaches, purges and ends. */
+static void stop_threads(struct daemon *daemon)
+{
+    struct nns_order *order;
+
+    if (!daemon->stopping || daemon->stop_ordered || daemon->dispatch.outstanding)
+        return;
+    order = nns_order_new(NNS_ORDER_STOP, NULL);
+    if (!order) {
+        nns_error("out of memory while stopping: filters stay; run 'netnsync detach --all'");
+        _exit(1);
+    }
+    daemon->stop_ordered = true;
+    nns_pool_stop(daemon->pool);
+    nns_mailbox_post_now(nns_owner_mailbox(daemon->owner), &order->letter);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct daemon *daemon = handle->data;
+
+    if (daemon->stopping) {
+        nns_warning("second signal: ending at once");
+        _exit(128 + number);
+    }
+    nns_info("stopping");
+    daemon->stopping = true;
+    nns_feed_close(daemon->feed);
+    daemon->feed = NULL;
+    stop_threads(daemon);
+}
+
+/* ---- what comes back from the other threads ---- */
+
+static void take_batches(struct daemon *daemon, struct nns_batch *batch)
+{
+    while (batch) {
+        struct nns_batch *next = batch->next;
+
+        nns_dispatch_settled(&daemon->dispatch);
+        if (batch->job)
+            nns_requests_batch(daemon->requests, batch);
+        else
+            free(batch);
+        batch = next;
+    }
+}
+
+static void take_orders(struct daemon *daemon, struct nns_order *order)
+{
+    while (order) {
+        struct nns_order *next = order->next;
+
+        if (order->kind == NNS_ORDER_STOP) {
+            nns_order_free(order);
+            close_handles(daemon);
+        } else {
+            nns_requests_order(daemon->requests, order);
+        }
+        order = next;
+    }
+}
+
+static void on_completions(uv_async_t *async)
+{
+    struct daemon *daemon = async->data;
+    struct nns_completed taken = nns_completions_take(&daemon->completions);
+
+    take_batches(daemon, taken.batches);
+    take_orders(daemon, taken.orders);
+    if (taken.room)
+        nns_dispatch_room(&daemon->dispatch);
+    if (daemon->feed && nns_dispatch_clear(&daemon->dispatch))
+        nns_feed_resume(daemon->feed);
+    stop_threads(daemon);
+}
+
+/* ---- starting ---- */
+
+/* Each pinned namespace holds an fd: as many as the process may have, less a reserve, is all the cache can
+ * use. */
+static size_t cache_capacity(const struct nns_params *params)
+{
+    struct rlimit limit;
+    size_t usable;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == RLIM_INFINITY)
+        return params->cache_capacity;
+    usable = limit.rlim_cur > 2 * SPARE_FDS ? limit.rlim_cur - SPARE_FDS : limit.rlim_cur / 2;
+    if (usable >= params->cache_capacity)
+        return params->cache_capacity;
+    nns_warning("cache.capacity %u needs more descriptors than this process may open (%llu): using %zu",
+                params->cache_capacity, (unsigned long long)limit.rlim_cur, usable);
+    return usable;
+}
+
+static unsigned worker_count(const struct nns_params *params)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (params->workers_count)
+        return params->workers_count;
+    return cpus < 1 ? 1 : cpus > WORKERS_AUTO_MAX ? WORKERS_AUTO_MAX : (unsigned)cpus;
+}
+
+static int start_threads(struct daemon *daemon)
+{
+    const struct nns_owner_context context = {
+        .params = daemon->params,
+        .abilities = &daemon->abilities,
+        .cache = daemon->cache,
+        .claims = daemon->claims,
+        .completions = &daemon->completions,
+        .meter = daemon->meter,
+    };
+    int rc = nns_owner_new(&context, &daemon->owner);
+
+    if (rc)
+        return rc;
+    daemon->sync = (struct nns_sync_context){
+        .params = daemon->params,
+        .cache = daemon->cache,
+        .claims = daemon->claims,
+        .owner = nns_owner_mailbox(daemon->owner),
+        .completions = &daemon->completions,
+        .pid_max = nns_proc_pid_max(),
+    };
+    rc = nns_pool_start(&daemon->sync, worker_count(daemon->params), daemon->params->workers_queue,
+                        &daemon->pool);
+    if (rc)
+        return rc;
+    nns_dispatch_init(&daemon->dispatch, daemon->pool);
+    return nns_owner_start(daemon->owner, daemon->pool);
+}
+
+/* The parts that can fail for a reason of the operator's say so in a sentence. */
+static int open_parts(struct daemon *daemon)
+{
+    char error[512];
+    int rc = nns_proc_open();
+
+    if (rc) {
+        nns_error("cannot use /proc: %s", rc == -EXDEV ? "it shows another pid namespace" : strerror(-rc));
+        return rc;
+    }
+    rc = nns_netns_probe(&daemon->abilities);
+    if (rc) {
+        nns_error("cannot look at network namespaces: %s", strerror(-rc));
+        return rc;
+    }
+    rc = nns_meter_open(daemon->params, &daemon->meter, error, sizeof(error));
+    if (rc) {
+        nns_error("%s", error);
+        return rc;
+    }
+    daemon->cache = nns_cache_new(cache_capacity(daemon->params));
+    daemon->claims = nns_claims_new();
+    if (daemon->cache && daemon->claims)
+        return 0;
+    nns_error("out of memory");
+    return -ENOMEM;
+}
+
+static int open_feeds(struct daemon *daemon)
+{
+    const struct nns_params *params = daemon->params;
+    char error[512];
+    int rc = nns_requests_open(&daemon->loop, params, &daemon->dispatch, nns_owner_mailbox(daemon->owner),
+                               &daemon->requests);
+
+    if (rc) {
+        nns_error("cannot listen on %s: %s", params->control_path,
+                  rc == -EADDRINUSE ? "a daemon answers there already" : strerror(-rc));
+        return rc;
+    }
+    rc = nns_feed_open(&daemon->loop, params, daemon->sync.pid_max, &daemon->dispatch, &daemon->feed, error,
+                       sizeof(error));
+    if (rc)
+        nns_error("%s", error);
+    return rc;
+}
+
+static int watch_signals(struct daemon *daemon)
+{
+    static const int numbers[SIGNALS] = {SIGTERM, SIGINT};
+    int rc = 0;
+
+    /* A client that leaves while it is being answered. */
+    signal(SIGPIPE, SIG_IGN);
+    for (int i = 0; i < SIGNALS && !rc; i++) {
+        rc = uv_signal_init(&daemon->loop, &daemon->signals[i]);
+        daemon->signals[i].data = daemon;
+        if (!rc)
+            rc = uv_signal_start(&daemon->signals[i], on_signal, numbers[i]);
+    }
+    if (rc)
+        nns_error("cannot watch signals: %s", strerror(-rc));
+    return rc;
+}
+
+NNS_OWNER_ONLY static void free_parts(struct daemon *daemon)
+{
+    nns_owner_free(daemon->owner);
+    nns_pool_free(daemon->pool);
+    nns_requests_free(daemon->requests);
+    nns_claims_free(daemon->claims);
+    nns_cache_free(daemon->cache);
+    nns_meter_close(daemon->meter);
+}
+
+static int start(struct daemon *daemon)
+{
+    int rc = open_parts(daemon);
+
+    if (!rc)
+        rc = nns_completions_init(&daemon->completions, &daemon->loop, on_completions, daemon);
+    if (!rc)
+        rc = start_threads(daemon);
+    if (!rc)
+        rc = watch_signals(daemon);
+    return rc ? rc : open_feeds(daemon);
+}
+
+int nns_daemon_run(const struct nns_params *params)
+{
+    struct daemon *daemon = calloc(1, sizeof(*daemon));
+    int rc = daemon ? uv_loop_init(&daemon->loop) : -ENOMEM;
+
+    if (rc) {
+        nns_error("cannot start: %s", strerror(-rc));
+        return 1;
+    }
+    daemon->params = params;
+    /* Nothing is attached yet: what was started goes with the process. */
+    if (start(daemon))
+        return 1;
+    nns_info("instance %s: reading %s, answering on %s; namespaces come from the queue and from clients only",
+             params->instance, params->queue_name, params->control_path);
+    uv_run(&daemon->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&daemon->loop);
+    nns_completions_deinit(&daemon->completions);
+    nns_role_assert_owner(); /* the owner thread has ended: its role is ours */
+    free_parts(daemon);
+    free(daemon);
+    nns_info("stopped");
+    return 0;
+}

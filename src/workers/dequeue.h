@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NNS_WORKERS_DEQUEUE_H
+#define NNS_WORKERS_DEQUEUE_H
+
+#include "workers/owner_state.h"
+
+/*
+ * The device queue's way to attachments (the reference's dequeueNetworkDevices). All on the owner thread.
+ *
+ * Whatever makes a device worth a look (a listing, a report, a failed try) puts it into its namespace's
+ * queue; one visit to the namespace then attaches all of them in one exchange and records what the kernel
+ * said of each.
+ */
+
+/* Queue one device of a namespace, unless exclude.devices names it; it is then known, but excluded. A queue
+ * at its bound makes the namespace be listed again instead. */
+void nns_queue_device(struct nns_owner *owner, struct nns_namespace *ns,
+                      const struct nns_link *link) NNS_OWNER_ONLY;
+
+/* The same for a namespace that may not be known, or not have a handle, yet: the device waits there for it. 0
+ * or -errno. */
+int nns_report_device(struct nns_owner *owner, struct nns_netns_id id,
+                      const struct nns_link *link) NNS_OWNER_ONLY;
+
+/* Take over a listing: queue what is not attached, forget what is no longer there. */
+void nns_take_listing(struct nns_owner *owner, struct nns_namespace *ns,
+                      const struct nns_links *links) NNS_OWNER_ONLY;
+
+/* Do all that is due for a namespace with a handle: list it if asked to, attach what is queued, schedule the
+ * retries, tell who waits. */
+void nns_dequeue(struct nns_owner *owner, struct nns_namespace *ns) NNS_OWNER_ONLY;
+
+#endif

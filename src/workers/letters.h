@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NNS_WORKERS_LETTERS_H
+#define NNS_WORKERS_LETTERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/cache.h"
+#include "core/claims.h"
+#include "core/report.h"
+#include "io/links.h"
+#include "io/netns.h"
+#include "io/proc.h"
+#include "workers/mailbox.h"
+
+/* What the owner thread receives. Whoever posts a letter gives it away; the owner frees it, or sends an order
+ * back. */
+enum nns_letter_kind { NNS_LETTER_OPENED, NNS_LETTER_SWEPT, NNS_LETTER_ORDER };
+
+/* From a worker: a namespace it claimed, opened and listed. The owner ends the claim. */
+struct nns_opened {
+    struct nns_letter letter;
+    struct nns_request request; /* the winner's own */
+    struct nns_netns_id id;     /* read from the fd */
+    int fd;                     /* owned by the letter */
+    int list_error;             /* 0, or -errno: then links are unknown, not empty */
+    struct nns_links links;     /* owned by the letter */
+};
+
+/* From a worker: which namespaces some process or mount holds. */
+struct nns_swept {
+    struct nns_letter letter;
+    int error; /* 0, or -errno: then nothing follows */
+    struct nns_inums inhabited;
+};
+
+/* Which namespace an operator means. A number is tried as a cookie, then as an inum. */
+struct nns_selector {
+    uint64_t cookie; /* 0: not given */
+    uint32_t inum;   /* 0: not given */
+};
+
+enum nns_order_kind {
+    NNS_ORDER_LIST, /* rows of the next namespaces after the cursor */
+    NNS_ORDER_GET,  /* the row of one */
+    NNS_ORDER_STATUS,
+    NNS_ORDER_FLUSH,  /* forget one, our filters removed */
+    NNS_ORDER_DETACH, /* forget all */
+    NNS_ORDER_WAIT,   /* answered when every device of these namespaces is attached or has a reason */
+    NNS_ORDER_STOP    /* Close: detach unless keep_attached, purge, end the owner thread */
+};
+
+#define NNS_ORDER_ROWS 64
+
+/* From the loop thread: a question or a command, sent back answered through the completions. */
+struct nns_order {
+    struct nns_letter letter;
+    struct nns_order *next; /* among the completions */
+    void *job;              /* the loop's */
+    enum nns_order_kind kind;
+    int error; /* 0, or -errno (-ENOENT: no such namespace; -ECANCELED: the daemon is stopping) */
+
+    struct nns_selector selector;   /* GET, FLUSH */
+    struct nns_cache_cursor cursor; /* LIST: where to go on */
+    uint32_t evicted_cursor;        /* LIST: likewise among the evicted */
+    bool more;                      /* LIST: not at the end yet */
+    struct nns_namespace_row *rows; /* LIST, GET: NNS_ORDER_ROWS of them; owned */
+    size_t row_count;
+    uint64_t *cookies;                 /* WAIT: owned */
+    size_t cookie_count, cookies_open; /* WAIT: open ones are the owner's to count down */
+    struct nns_status *status;         /* STATUS: owned */
+};
+
+struct nns_order *nns_order_new(enum nns_order_kind kind, void *job); /* NULL without memory */
+void nns_order_free(struct nns_order *order);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NNS_WORKERS_MAILBOX_H
+#define NNS_WORKERS_MAILBOX_H
+
+#include <stdint.h>
+#include <uv.h>
+
+/*
+ * The owner's mailbox: many senders, one receiver.
+ *
+ * Workers post opened namespaces and wait while the box is full: that is the backpressure which, through the
+ * workers' own queue, ends at the senders of the pid queue. The loop thread must never wait, so what it posts
+ * is not bounded here but by the number of clients. The receiver takes all letters at once and is woken only
+ * when the box was empty.
+ */
+struct nns_letter {
+    struct nns_letter *next;
+    int kind; /* enum nns_letter_kind in workers/letters.h */
+};
+
+struct nns_mailbox {
+    uv_mutex_t lock; /* guards all below; held for a few instructions */
+    uv_cond_t filled, emptied;
+    struct nns_letter *first, **last;
+    uint32_t count, bound;
+};
+
+/* 0 or -errno. */
+int nns_mailbox_init(struct nns_mailbox *box, uint32_t bound);
+void nns_mailbox_deinit(struct nns_mailbox *box); /* must be empty */
+
+/* Post, waiting while the box is full. */
+void nns_mailbox_post(struct nns_mailbox *box, struct nns_letter *letter);
+
+/* Post at once, full or not. */
+void nns_mailbox_post_now(struct nns_mailbox *box, struct nns_letter *letter);
+
+/* Take all letters, in order of posting; waits up to timeout_ms for the first (UINT64_MAX: without end).
+ * NULL: none came. */
+struct nns_letter *nns_mailbox_take(struct nns_mailbox *box, uint64_t timeout_ms);
+
+#endif

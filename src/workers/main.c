@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <argp.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/params.h"
+#include "workers/daemon.h"
+
+#ifdef NNS_JEMALLOC
+/* Few threads allocate, and freed pages should go back soon: a host's memory is not ours to sit on. */
+const char *malloc_conf = "narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0";
+#endif
+
+const char *argp_program_version = "netnsyncd " NNS_VERSION;
+
+enum { KEY_SET = 's', KEY_CONFIG = 'c', KEY_CHECK = 0x100 };
+
+static const struct argp_option options[] = {
+    {"config", KEY_CONFIG, "FILE", 0, "Read parameters from FILE: lines of NAME = VALUE", 0},
+    {"set", KEY_SET, "NAME=VALUE", 0, "Set one parameter; may be repeated; goes before the file", 0},
+    {"check-config", KEY_CHECK, NULL, 0, "Check the parameters, print them all, and exit", 0},
+    {0},
+};
+
+/* What the command line asks for. Assignments are kept until the file has been read: they win over it. */
+struct command_line {
+    const char *config;
+    char **assignments;
+    size_t assignment_count;
+    bool check;
+};
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    struct command_line *line = state->input;
+
+    switch (key) {
+    case KEY_CONFIG:
+        line->config = argument;
+        return 0;
+    case KEY_SET:
+        line->assignments[line->assignment_count++] = argument;
+        return 0;
+    case KEY_CHECK:
+        line->check = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "unexpected argument '%s'", argument);
+        return EINVAL;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* --help ends with the table of parameters. argp frees the text. */
+static char *add_parameters(int key, const char *text, void *input)
+{
+    char *help = NULL;
+    size_t size = 0;
+    FILE *stream;
+
+    if (key != ARGP_KEY_HELP_POST_DOC || !(stream = open_memstream(&help, &size)))
+        return (char *)text;
+    fputs("Parameters, for --set and for the file:\n\n", stream);
+    nns_params_describe(stream);
+    fclose(stream);
+    return help;
+}
+
+static const struct argp parser = {
+    .options = options,
+    .parser = parse_option,
+    .doc = "Keeps a BPF classifier on every device of the network namespaces it is told of.\v ",
+    .help_filter = add_parameters,
+};
+
+static int apply(struct nns_params *params, const struct command_line *line)
+{
+    char error[512];
+    int rc = nns_params_init(params);
+
+    if (!rc && line->config)
+        rc = nns_params_load(params, line->config, stderr);
+    for (size_t i = 0; i < line->assignment_count && rc != -ENOMEM; i++) {
+        int set = nns_params_set(params, line->assignments[i], error, sizeof(error));
+
+        if (set) {
+            fprintf(stderr, "--set %s: %s\n", line->assignments[i], error);
+            rc = set;
+        }
+    }
+    if (!rc && (rc = nns_params_check(params, error, sizeof(error))))
+        fprintf(stderr, "%s\n", error);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct command_line line = {.assignments = calloc((size_t)argc, sizeof(char *))};
+    struct nns_params params;
+    int status = 2;
+
+    if (!line.assignments)
+        return 1;
+    if (!argp_parse(&parser, argc, argv, 0, NULL, &line) && !apply(&params, &line)) {
+        status = 0;
+        nns_log_set_level(params.log_level);
+        if (line.check)
+            nns_params_dump(&params, stdout);
+        else
+            status = nns_daemon_run(&params);
+        nns_params_deinit(&params);
+    }
+    free(line.assignments);
+    return status;
+}

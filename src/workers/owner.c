@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/owner.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/counters.h"
+#include "workers/answer.h"
+#include "workers/dequeue.h"
+#include "workers/flush.h"
+#include "workers/lonely.h"
+#include "workers/owner_state.h"
+#include "workers/save.h"
+#include "workers/settle.h"
+
+/* Opened namespaces that may wait: each holds an fd and a listing. And due namespaces between two looks at
+ * the mailbox. */
+enum { MAILBOX_BOUND = 256, DUE_AT_ONCE = 16, OWNER_STACK = 1 << 20 };
+
+/* ---- setting up ---- */
+
+static void describe_set(const struct nns_owner_context *context, struct nns_tc_set *set)
+{
+    snprintf(set->instance, sizeof(set->instance), "%s", context->params->instance);
+    set->priority = (uint16_t)context->params->attach_priority;
+    for (int hook = 0; hook < NNS_HOOKS; hook++) {
+        const struct nns_program *program = nns_meter_program(context->meter, hook);
+        struct nns_tc_program *wanted = &set->programs[hook];
+
+        wanted->fd = program->fd;
+        wanted->id = program->id;
+        memcpy(wanted->name, program->name, sizeof(wanted->name));
+        memcpy(wanted->tag, program->tag, sizeof(wanted->tag));
+    }
+}
+
+int nns_owner_new(const struct nns_owner_context *context, struct nns_owner **out)
+{
+    struct nns_owner *owner = calloc(1, sizeof(*owner));
+    uint32_t slots = nns_meter_slots(context->meter);
+    int rc;
+
+    if (!owner)
+        return -ENOMEM;
+    owner->context = *context;
+    owner->started_ms = nns_now_ms();
+    owner->set_count = 1;
+    describe_set(context, &owner->sets[0]);
+    rc = slots ? nns_slots_init(&owner->slots, slots) : 0;
+    if (!rc)
+        rc = nns_mailbox_init(&owner->mailbox, MAILBOX_BOUND);
+    if (rc) {
+        nns_slots_deinit(&owner->slots);
+        free(owner);
+        return rc;
+    }
+    *out = owner;
+    return 0;
+}
+
+struct nns_mailbox *nns_owner_mailbox(struct nns_owner *owner)
+{
+    return &owner->mailbox;
+}
+
+int nns_owner_reserve_jobs(struct nns_owner *owner, size_t count)
+{
+    struct nns_tc_job *jobs;
+
+    if (count <= owner->job_capacity)
+        return 0;
+    jobs = realloc(owner->jobs, count * sizeof(*jobs));
+    if (!jobs)
+        return -ENOMEM;
+    owner->jobs = jobs;
+    owner->job_capacity = count;
+    return 0;
+}
+
+/* ---- letters ---- */
+
+NNS_OWNER_ONLY static void start_covering(struct nns_owner *owner, struct nns_namespace *ns,
+                                          const struct nns_opened *opened)
+{
+    if (opened->list_error)
+        ns->relist = true;
+    else
+        nns_take_listing(owner, ns, &opened->links);
+    nns_dequeue(owner, ns);
+}
+
+/* The requests are answered before the devices are attached: they asked for the namespace. */
+NNS_OWNER_ONLY static void receive_opened(struct nns_owner *owner, struct nns_opened *opened)
+{
+    struct nns_answer answer = {.cookie = opened->id.cookie, .inum = opened->id.inum};
+    struct nns_request_list waiting;
+    struct nns_namespace *ns = NULL;
+    int saved = nns_save_opened(owner, opened->id, opened->fd, &ns);
+    bool ours = saved == NNS_SAVED_NEW || saved == NNS_SAVED_HANDLE;
+
+    if (saved < 0)
+        answer = nns_answer_for_error(saved);
+    else if (saved == NNS_SAVED_NOTHING)
+        answer.outcome = NNS_OUTCOME_DISABLED;
+    else
+        answer.outcome = ours ? NNS_OUTCOME_NEW : NNS_OUTCOME_KNOWN;
+    nns_settle(owner->context.completions, opened->request, &answer);
+    nns_claims_end(owner->context.claims, opened->id.inum, &waiting);
+    nns_settle_all(owner->context.completions, &waiting, &answer);
+    if (ours)
+        start_covering(owner, ns, opened);
+    else
+        close(opened->fd);
+    nns_links_deinit(&opened->links);
+    free(opened);
+}
+
+NNS_OWNER_ONLY static void receive_swept(struct nns_owner *owner, struct nns_swept *swept)
+{
+    nns_lonely_judge(owner, swept);
+    nns_inums_deinit(&swept->inhabited);
+    free(swept);
+}
+
+NNS_OWNER_ONLY static void receive(struct nns_owner *owner, struct nns_letter *letter)
+{
+    switch ((enum nns_letter_kind)letter->kind) {
+    case NNS_LETTER_OPENED:
+        receive_opened(owner, (struct nns_opened *)letter);
+        break;
+    case NNS_LETTER_SWEPT:
+        receive_swept(owner, (struct nns_swept *)letter);
+        break;
+    case NNS_LETTER_ORDER:
+        nns_answer_order(owner, (struct nns_order *)letter);
+        break;
+    }
+}
+
+/* ---- the thread ---- */
+
+NNS_OWNER_ONLY static void work_off_due(struct nns_owner *owner)
+{
+    uint64_t now = nns_now_ms();
+
+    for (int i = 0; i < DUE_AT_ONCE; i++) {
+        struct nns_namespace *ns = nns_due_take(&owner->due, now);
+
+        if (!ns)
+            return;
+        if (ns->doomed)
+            nns_flush(owner, ns, NNS_FLUSH_LONELY);
+        else if (ns->handle.kind != NNS_HANDLE_NONE)
+            nns_dequeue(owner, ns);
+    }
+}
+
+NNS_OWNER_ONLY static uint64_t next_wait_ms(struct nns_owner *owner)
+{
+    uint64_t now = nns_now_ms();
+    uint64_t sweep = nns_lonely_tick(owner, now);
+    uint64_t due = nns_due_next(&owner->due);
+
+    if (due != UINT64_MAX)
+        due = due > now ? due - now : 0;
+    return due < sweep ? due : sweep;
+}
+
+static void run_owner(void *argument)
+{
+    struct nns_owner *owner = argument;
+
+    nns_role_assert_owner();
+    while (!owner->stop) {
+        struct nns_letter *letter = nns_mailbox_take(&owner->mailbox, next_wait_ms(owner));
+
+        while (letter) {
+            struct nns_letter *next = letter->next;
+
+            receive(owner, letter);
+            letter = next;
+        }
+        work_off_due(owner);
+        nns_cache_reclaim(owner->context.cache);
+    }
+    nns_flush_all(owner, NNS_FLUSH_CLOSED);
+    nns_completions_add_order(owner->context.completions, owner->stop);
+}
+
+int nns_owner_start(struct nns_owner *owner, struct nns_pool *pool)
+{
+    const uv_thread_options_t options = {.flags = UV_THREAD_HAS_STACK_SIZE, .stack_size = OWNER_STACK};
+    int rc;
+
+    owner->pool = pool;
+    rc = uv_thread_create_ex(&owner->thread, &options, run_owner, owner);
+    owner->started = rc == 0;
+    return rc;
+}
+
+void nns_owner_free(struct nns_owner *owner)
+{
+    if (!owner)
+        return;
+    if (owner->started)
+        uv_thread_join(&owner->thread);
+    nns_mailbox_deinit(&owner->mailbox);
+    nns_due_deinit(&owner->due);
+    nns_slots_deinit(&owner->slots);
+    free(owner->jobs);
+    free(owner);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NNS_WORKERS_OWNER_STATE_H
+#define NNS_WORKERS_OWNER_STATE_H
+
+#include "core/due.h"
+#include "core/slots.h"
+#include "io/tc.h"
+#include "workers/letters.h"
+#include "workers/owner.h"
+
+/*
+ * What the owner thread holds, for the files that are its parts: save (handles), dequeue (attaching), flush
+ * (forgetting), lonely (who has left), answer (orders). Nobody else includes this.
+ */
+
+/* Namespaces given up to make room, remembered so that they can be shown as uncovered; the oldest is
+ * forgotten first. */
+#define NNS_EVICTED_MAX 1024
+
+struct nns_evicted {
+    uint64_t cookie; /* 0: free place */
+    uint32_t inum;
+};
+
+struct nns_waiter {
+    struct nns_waiter *next;
+    struct nns_order *order;
+};
+
+struct nns_owner {
+    struct nns_owner_context context; /* constant */
+    struct nns_pool *pool;            /* constant once started */
+    struct nns_mailbox mailbox;
+    uv_thread_t thread;
+    bool started;
+
+    /* The owner thread's alone. */
+    struct nns_tc_set sets[NNS_SETS_MAX];
+    unsigned set_count;
+    struct nns_slots slots;
+    struct nns_due due;
+    struct nns_tc_job *jobs; /* scratch of one exchange */
+    size_t job_capacity;
+    struct nns_evicted evicted[NNS_EVICTED_MAX];
+    uint32_t evicted_next;
+    size_t pinned; /* handles that keep a namespace alive */
+    uint64_t next_sweep_ms;
+    uint64_t started_ms;
+    struct nns_order *stop; /* the order that ends the thread, once it came */
+};
+
+/* Milliseconds of the monotonic clock. */
+static inline uint64_t nns_now_ms(void)
+{
+    return uv_hrtime() / 1000000;
+}
+
+/* Room in the scratch for count jobs. 0 or -ENOMEM. */
+int nns_owner_reserve_jobs(struct nns_owner *owner, size_t count) NNS_OWNER_ONLY;
+
+#endif

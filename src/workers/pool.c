@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/log.h"
+
+/* Enough for a device listing's buffer and a sanitizer's red zones; the rest is never touched. */
+enum { WORKER_STACK = 1 << 20 };
+
+struct nns_pool {
+    const struct nns_sync_context *context;
+    uv_mutex_t lock; /* guards the five fields below */
+    uv_cond_t work;
+    struct nns_batch *first, **last;
+    uint32_t waiting;
+    bool sweep, stopping;
+
+    uint32_t depth;   /* constant */
+    unsigned started; /* the starter's */
+    uv_thread_t threads[];
+};
+
+struct task {
+    struct nns_batch *batch;
+    bool sweep;
+};
+
+static bool idle(const struct nns_pool *pool)
+{
+    return !pool->first && !pool->sweep && !pool->stopping;
+}
+
+/* The next piece of work; an empty task when the pool stops. A batch goes before a sweep: nobody waits for
+ * the latter. */
+static struct task take(struct nns_pool *pool)
+{
+    struct task task = {0};
+    bool was_full = false;
+
+    uv_mutex_lock(&pool->lock);
+    while (idle(pool))
+        uv_cond_wait(&pool->work, &pool->lock);
+    if (pool->first) {
+        task.batch = pool->first;
+        pool->first = task.batch->next;
+        if (!pool->first)
+            pool->last = &pool->first;
+        was_full = pool->waiting-- == pool->depth;
+    } else if (pool->sweep) {
+        task.sweep = true;
+        pool->sweep = false;
+    }
+    uv_mutex_unlock(&pool->lock);
+    if (was_full)
+        nns_completions_add_room(pool->context->completions);
+    return task;
+}
+
+static void run_worker(void *argument)
+{
+    struct nns_pool *pool = argument;
+    struct nns_epoch_reader *reader = nns_epoch_register(nns_cache_epoch(pool->context->cache));
+    struct task task;
+
+    for (task = take(pool); task.batch || task.sweep; task = take(pool)) {
+        if (task.sweep)
+            nns_sync_sweep(pool->context);
+        else
+            nns_sync_batch(pool->context, reader, task.batch);
+    }
+}
+
+static int start_threads(struct nns_pool *pool, unsigned threads)
+{
+    const uv_thread_options_t options = {.flags = UV_THREAD_HAS_STACK_SIZE, .stack_size = WORKER_STACK};
+
+    for (; pool->started < threads; pool->started++) {
+        int rc = uv_thread_create_ex(&pool->threads[pool->started], &options, run_worker, pool);
+
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+int nns_pool_start(const struct nns_sync_context *context, unsigned threads, uint32_t depth,
+                   struct nns_pool **out)
+{
+    struct nns_pool *pool;
+    int rc;
+
+    if (!threads || threads > NNS_EPOCH_READERS_MAX || !depth)
+        return -EINVAL;
+    pool = calloc(1, sizeof(*pool) + threads * sizeof(pool->threads[0]));
+    if (!pool)
+        return -ENOMEM;
+    pool->context = context;
+    pool->last = &pool->first;
+    pool->depth = depth;
+    rc = uv_mutex_init(&pool->lock);
+    if (rc)
+        goto no_lock;
+    rc = uv_cond_init(&pool->work);
+    if (rc)
+        goto no_cond;
+    rc = start_threads(pool, threads);
+    if (rc) {
+        nns_pool_stop(pool);
+        nns_pool_free(pool);
+        return rc;
+    }
+    *out = pool;
+    return 0;
+
+no_cond:
+    uv_mutex_destroy(&pool->lock);
+no_lock:
+    free(pool);
+    return rc;
+}
+
+bool nns_pool_submit(struct nns_pool *pool, struct nns_batch *batch)
+{
+    bool room;
+
+    uv_mutex_lock(&pool->lock);
+    room = pool->waiting < pool->depth;
+    if (room) {
+        batch->next = NULL;
+        *pool->last = batch;
+        pool->last = &batch->next;
+        pool->waiting++;
+        uv_cond_signal(&pool->work);
+    }
+    uv_mutex_unlock(&pool->lock);
+    return room;
+}
+
+void nns_pool_sweep(struct nns_pool *pool)
+{
+    uv_mutex_lock(&pool->lock);
+    pool->sweep = true;
+    uv_cond_signal(&pool->work);
+    uv_mutex_unlock(&pool->lock);
+}
+
+uint32_t nns_pool_waiting(struct nns_pool *pool)
+{
+    uint32_t waiting;
+
+    uv_mutex_lock(&pool->lock);
+    waiting = pool->waiting;
+    uv_mutex_unlock(&pool->lock);
+    return waiting;
+}
+
+void nns_pool_stop(struct nns_pool *pool)
+{
+    uv_mutex_lock(&pool->lock);
+    pool->stopping = true;
+    uv_cond_broadcast(&pool->work);
+    uv_mutex_unlock(&pool->lock);
+    while (pool->started)
+        uv_thread_join(&pool->threads[--pool->started]);
+}
+
+void nns_pool_free(struct nns_pool *pool)
+{
+    if (!pool)
+        return;
+    uv_cond_destroy(&pool->work);
+    uv_mutex_destroy(&pool->lock);
+    free(pool);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NNS_WORKERS_POOL_H
+#define NNS_WORKERS_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/batch.h"
+#include "workers/sync.h"
+
+/*
+ * The worker pool: threads of our own that take batches from one bounded queue and run them through sync.h.
+ *
+ * They are not libuv's shared work queue: each has its own scratch and epoch reader, and the namespace a
+ * thread is in is state. A full queue is not an error; the loop then leaves its feeds unread until the
+ * completions say there is room.
+ */
+struct nns_pool;
+
+/* Start `threads` workers with room for `depth` waiting batches. context outlives the pool. 0 or -errno. */
+int nns_pool_start(const struct nns_sync_context *context, unsigned threads, uint32_t depth,
+                   struct nns_pool **out);
+
+/* Give a batch to the workers. False when the queue is full: keep it and come back on word of room. Loop
+ * thread. */
+bool nns_pool_submit(struct nns_pool *pool, struct nns_batch *batch);
+
+/* Have a worker look who is inhabited and post it to the owner; one look at a time, further asks join it. Any
+ * thread. */
+void nns_pool_sweep(struct nns_pool *pool);
+
+uint32_t nns_pool_waiting(struct nns_pool *pool);
+
+/* End the threads once the queue is empty; the owner must still be running, as they may be waiting for its
+ * mailbox. */
+void nns_pool_stop(struct nns_pool *pool);
+
+/* Free a pool whose threads have ended, when the owner no longer asks it anything. NULL is fine. */
+void nns_pool_free(struct nns_pool *pool);
+
+#endif

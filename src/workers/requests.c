@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/requests.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/counters.h"
+#include "core/protocol.h"
+#include "io/netns.h"
+#include "workers/letters.h"
+
+/* Results sent between two looks at whether the client takes them. */
+enum { RESULTS_AT_ONCE = 256 };
+
+struct nns_requests {
+    struct nns_control *control;
+    const struct nns_params *params;
+    struct nns_dispatch *dispatch;
+    struct nns_mailbox *owner;
+};
+
+/* One request under way. It lives until its batches and its order are back, also when its client has left. */
+struct job {
+    struct nns_requests *requests;
+    struct nns_control_client *client; /* NULL once it left */
+    struct nns_control_request request;
+    struct nns_result *results; /* SYNC: in the request's order */
+    uint32_t batches_open;
+    uint32_t sent; /* SYNC: results sent so far */
+    bool answering;
+    struct nns_order *order; /* LIST: the chunk last answered, for its cursor */
+    bool order_open;
+    bool held; /* one of our functions is at work on it: sending may find the client gone */
+};
+
+/* ---- jobs ---- */
+
+static struct job *job_new(struct nns_requests *requests, struct nns_control_client *client,
+                           struct nns_control_request *request)
+{
+    struct job *job = calloc(1, sizeof(*job));
+
+    if (!job)
+        return NULL;
+    job->requests = requests;
+    job->client = client;
+    job->request = *request;
+    *request = NNS_CONTROL_REQUEST_NULL;
+    nns_control_set_data(client, job);
+    return job;
+}
+
+static void job_free(struct job *job)
+{
+    nns_control_request_deinit(&job->request);
+    nns_order_free(job->order);
+    free(job->results);
+    free(job);
+}
+
+/* Every call that comes in from outside is bracketed by these two. */
+static void hold(struct job *job)
+{
+    job->held = true;
+}
+
+/* Free a job that is answered, or has nobody to answer any more, and has nothing under way. */
+static void release(struct job *job)
+{
+    job->held = false;
+    if (!job->client && !job->batches_open && !job->order_open)
+        job_free(job);
+}
+
+static void finish(struct job *job, char *last_line)
+{
+    struct nns_control_client *client = job->client;
+
+    job->client = NULL;
+    if (client) {
+        nns_control_set_data(client, NULL);
+        nns_control_send(client, last_line);
+        nns_control_finish(client);
+    } else {
+        free(last_line);
+    }
+}
+
+static void fail(struct job *job, int error)
+{
+    char sentence[128];
+
+    switch (error) {
+    case -ENOENT:
+        snprintf(sentence, sizeof(sentence), "no such namespace");
+        break;
+    case -EPERM:
+        snprintf(sentence, sizeof(sentence), "the host's own namespace is never flushed alone");
+        break;
+    default:
+        snprintf(sentence, sizeof(sentence), "%s", strerror(-error));
+    }
+    finish(job, nns_answer_error(sentence));
+}
+
+static void post(struct job *job, struct nns_order *order)
+{
+    job->order_open = true;
+    nns_mailbox_post_now(job->requests->owner, &order->letter);
+}
+
+/* ---- sync ---- */
+
+static void send_results(struct job *job)
+{
+    uint32_t until = job->sent + RESULTS_AT_ONCE;
+
+    job->answering = true;
+    while (job->client && job->sent < job->request.pid_count && job->sent < until)
+        nns_control_send(job->client, nns_answer_result(&job->results[job->sent++]));
+    if (job->client && job->sent == job->request.pid_count)
+        finish(job, nns_answer_done());
+}
+
+static int by_value(const void *left, const void *right)
+{
+    const uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+
+    return a < b ? -1 : a > b;
+}
+
+/* The distinct namespaces the results name. */
+static int collect_cookies(const struct job *job, struct nns_order *order)
+{
+    size_t count = 0;
+
+    order->cookies = calloc(job->request.pid_count + 1, sizeof(*order->cookies));
+    if (!order->cookies)
+        return -ENOMEM;
+    for (size_t i = 0; i < job->request.pid_count; i++)
+        if (job->results[i].cookie)
+            order->cookies[count++] = job->results[i].cookie;
+    qsort(order->cookies, count, sizeof(*order->cookies), by_value);
+    for (size_t i = 0; i < count; i++)
+        if (!i || order->cookies[i] != order->cookies[i - 1])
+            order->cookies[order->cookie_count++] = order->cookies[i];
+    return 0;
+}
+
+static void wait_for_devices(struct job *job)
+{
+    struct nns_order *order = nns_order_new(NNS_ORDER_WAIT, job);
+
+    if (!order || collect_cookies(job, order)) {
+        nns_order_free(order);
+        fail(job, -ENOMEM);
+        return;
+    }
+    post(job, order);
+}
+
+static void start_sync(struct job *job)
+{
+    size_t count = job->request.pid_count;
+
+    job->results = calloc(count + 1, sizeof(*job->results));
+    if (!job->results) {
+        fail(job, -ENOMEM);
+        return;
+    }
+    for (size_t done = 0; done < count; done += NNS_BATCH_MAX) {
+        struct nns_batch *batch = nns_batch_new(NNS_BATCH_MAX);
+
+        if (!batch) {
+            fail(job, -ENOMEM);
+            return;
+        }
+        batch->job = job;
+        batch->first = (uint32_t)done;
+        for (size_t i = done; i < count && i < done + NNS_BATCH_MAX; i++)
+            nns_batch_add(batch, job->request.pids[i]);
+        job->batches_open++;
+        nns_dispatch_add(job->requests->dispatch, batch);
+    }
+    if (!count)
+        send_results(job);
+}
+
+void nns_requests_batch(struct nns_requests *requests, struct nns_batch *batch)
+{
+    struct job *job = batch->job;
+
+    memcpy(job->results + batch->first, batch->results, batch->count * sizeof(batch->results[0]));
+    free(batch);
+    hold(job);
+    if (--job->batches_open == 0 && job->client) {
+        if (job->request.wait)
+            wait_for_devices(job);
+        else
+            send_results(job);
+    }
+    release(job);
+}
+
+/* ---- orders ---- */
+
+/* A cookie or an inum, told apart by the owner; or a path to a namespace file. 0 or -ENOENT. */
+static int select_namespace(const char *text, struct nns_selector *selector)
+{
+    struct nns_netns_id id;
+    char *end;
+    int fd, rc;
+
+    if (text[0] != '/') {
+        errno = 0;
+        selector->cookie = strtoull(text, &end, 10);
+        if (errno || *end || end == text || text[0] == '-' || !selector->cookie)
+            return -ENOENT;
+        selector->inum = selector->cookie <= UINT32_MAX ? (uint32_t)selector->cookie : 0;
+        return 0;
+    }
+    fd = nns_netns_open_path(text);
+    if (fd < 0)
+        return -ENOENT;
+    rc = nns_netns_identify(fd, &id);
+    close(fd);
+    if (rc)
+        return -ENOENT;
+    *selector = (struct nns_selector){.cookie = id.cookie, .inum = id.inum};
+    return 0;
+}
+
+static void order_now(struct job *job, enum nns_order_kind kind)
+{
+    struct nns_order *order = nns_order_new(kind, job);
+    int rc = order ? 0 : -ENOMEM;
+
+    if (!rc && job->request.namespace)
+        rc = select_namespace(job->request.namespace, &order->selector);
+    if (rc) {
+        nns_order_free(order);
+        fail(job, rc);
+        return;
+    }
+    post(job, order);
+}
+
+static void send_rows(struct job *job, const struct nns_order *order)
+{
+    for (size_t i = 0; i < order->row_count && job->client; i++)
+        nns_control_send(job->client, nns_answer_namespace(&order->rows[i]));
+}
+
+/* A chunk of the list: more of it is asked for when the client has taken this one. */
+static void answer_list(struct job *job, struct nns_order *order)
+{
+    send_rows(job, order);
+    nns_order_free(job->order);
+    job->order = order;
+    if (!order->more)
+        finish(job, nns_answer_done());
+    else
+        job->answering = true;
+}
+
+static void list_on(struct job *job)
+{
+    struct nns_order *order = nns_order_new(NNS_ORDER_LIST, job);
+
+    if (!order) {
+        fail(job, -ENOMEM);
+        return;
+    }
+    order->cursor = job->order->cursor;
+    order->evicted_cursor = job->order->evicted_cursor;
+    post(job, order);
+}
+
+static void answer_order(struct job *job, struct nns_order *order)
+{
+    if (order->error) {
+        fail(job, order->error);
+    } else if (order->kind == NNS_ORDER_LIST) {
+        answer_list(job, order);
+        return;
+    } else if (order->kind == NNS_ORDER_WAIT) {
+        send_results(job);
+    } else {
+        send_rows(job, order);
+        if (order->status && job->client)
+            nns_control_send(job->client, nns_answer_status(order->status));
+        finish(job, nns_answer_done());
+    }
+    nns_order_free(order);
+}
+
+void nns_requests_order(struct nns_requests *requests, struct nns_order *order)
+{
+    struct job *job = order->job;
+
+    job->order_open = false;
+    hold(job);
+    if (job->client)
+        answer_order(job, order);
+    else
+        nns_order_free(order);
+    release(job);
+}
+
+static void start_detach(struct job *job)
+{
+    const char *own = job->requests->params->instance, *wanted = job->request.instance;
+    char sentence[128];
+
+    if (!wanted || strcmp(wanted, own) == 0) {
+        order_now(job, NNS_ORDER_DETACH);
+        return;
+    }
+    snprintf(sentence, sizeof(sentence), "this is instance %s", own);
+    finish(job, nns_answer_error(sentence));
+}
+
+/* ---- the control socket's calls ---- */
+
+static void start(struct job *job)
+{
+    switch (job->request.command) {
+    case NNS_COMMAND_SYNC:
+        start_sync(job);
+        break;
+    case NNS_COMMAND_LIST:
+        order_now(job, NNS_ORDER_LIST);
+        break;
+    case NNS_COMMAND_GET:
+        order_now(job, NNS_ORDER_GET);
+        break;
+    case NNS_COMMAND_STATUS:
+        order_now(job, NNS_ORDER_STATUS);
+        break;
+    case NNS_COMMAND_FLUSH:
+        order_now(job, NNS_ORDER_FLUSH);
+        break;
+    case NNS_COMMAND_DETACH:
+        start_detach(job);
+        break;
+    case NNS_COMMAND_COUNT:
+        fail(job, -EINVAL);
+    }
+}
+
+static void on_request(void *context, struct nns_control_client *client, const char *line, size_t length)
+{
+    struct nns_control_request request = NNS_CONTROL_REQUEST_NULL;
+    char error[256];
+    struct job *job = NULL;
+    int rc = nns_control_request_decode(line, length, &request, error, sizeof(error));
+
+    if (!rc && !(job = job_new(context, client, &request)))
+        snprintf(error, sizeof(error), "out of memory");
+    if (!job) {
+        nns_control_request_deinit(&request);
+        nns_count(NNS_COUNT_CONTROL_REFUSED, rc != 0);
+        nns_control_send(client, nns_answer_error(error));
+        nns_control_finish(client);
+        return;
+    }
+    hold(job);
+    start(job);
+    release(job);
+}
+
+static void on_drained(void *context, struct nns_control_client *client)
+{
+    struct job *job = nns_control_data(client);
+
+    if (!job || !job->answering)
+        return;
+    hold(job);
+    job->answering = false;
+    if (job->request.command == NNS_COMMAND_SYNC)
+        send_results(job);
+    else if (job->request.command == NNS_COMMAND_LIST)
+        list_on(job);
+    release(job);
+}
+
+static void on_client_closed(void *context, struct nns_control_client *client)
+{
+    struct job *job = nns_control_data(client);
+
+    if (!job)
+        return;
+    job->client = NULL;
+    if (!job->held)
+        release(job);
+}
+
+int nns_requests_open(uv_loop_t *loop, const struct nns_params *params, struct nns_dispatch *dispatch,
+                      struct nns_mailbox *owner, struct nns_requests **out)
+{
+    static const struct nns_control_ops ops = {
+        .request = on_request, .drained = on_drained, .closed = on_client_closed};
+    struct nns_requests *requests = calloc(1, sizeof(*requests));
+    int rc;
+
+    if (!requests)
+        return -ENOMEM;
+    *requests = (struct nns_requests){.params = params, .dispatch = dispatch, .owner = owner};
+    rc = nns_control_listen(loop, params, &ops, requests, &requests->control);
+    if (rc) {
+        free(requests);
+        return rc;
+    }
+    *out = requests;
+    return 0;
+}
+
+void nns_requests_close(struct nns_requests *requests)
+{
+    nns_control_close(requests->control);
+    requests->control = NULL;
+}
+
+void nns_requests_free(struct nns_requests *requests)
+{
+    free(requests);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NNS_WORKERS_REQUESTS_H
+#define NNS_WORKERS_REQUESTS_H
+
+#include <uv.h>
+
+#include "core/params.h"
+#include "io/control.h"
+#include "workers/dispatch.h"
+#include "workers/mailbox.h"
+
+/*
+ * The requests of control clients: decoded, turned into batches for the workers or orders for the owner, and
+ * answered piece by piece as the client takes the answer, so that a long list needs no long buffer. Loop
+ * thread only.
+ */
+struct nns_requests;
+
+int nns_requests_open(uv_loop_t *loop, const struct nns_params *params, struct nns_dispatch *dispatch,
+                      struct nns_mailbox *owner, struct nns_requests **out); /* 0 or -errno */
+
+/* What came back for a request. The batch or order is the callee's. */
+void nns_requests_batch(struct nns_requests *requests, struct nns_batch *batch);
+void nns_requests_order(struct nns_requests *requests, struct nns_order *order);
+
+/* Answer no further request and drop the clients. What is under way may still come back: free after the owner
+ * ended. */
+void nns_requests_close(struct nns_requests *requests);
+void nns_requests_free(struct nns_requests *requests); /* NULL is fine */
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/save.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "core/counters.h"
+#include "core/log.h"
+#include "workers/flush.h"
+
+/* Make room for one more. 0, or -ENOSPC when only the host's own namespace is left. */
+NNS_OWNER_ONLY static int make_room(struct nns_owner *owner)
+{
+    struct nns_cache *cache = owner->context.cache;
+
+    while (nns_cache_full(cache)) {
+        struct nns_namespace *victim = nns_cache_victim(cache);
+
+        if (!victim)
+            return -ENOSPC;
+        nns_flush(owner, victim, NNS_FLUSH_EVICTED);
+    }
+    return 0;
+}
+
+NNS_OWNER_ONLY static void forget_eviction(struct nns_owner *owner, uint64_t cookie)
+{
+    for (size_t i = 0; i < NNS_EVICTED_MAX; i++)
+        if (owner->evicted[i].cookie == cookie)
+            owner->evicted[i].cookie = 0;
+}
+
+NNS_OWNER_ONLY static int add_entry(struct nns_owner *owner, struct nns_netns_id id,
+                                    struct nns_namespace **out)
+{
+    struct nns_cache_stats stats;
+    struct nns_namespace *ns;
+    int rc = make_room(owner);
+
+    if (rc)
+        return rc;
+    nns_cache_stats(owner->context.cache, &stats);
+    rc = nns_due_reserve(&owner->due, stats.entries + 1);
+    if (!rc)
+        rc = nns_cache_insert(owner->context.cache, id.cookie, id.inum, &ns);
+    if (rc)
+        return rc;
+    ns->host = id.inum == nns_netns_own().inum;
+    forget_eviction(owner, id.cookie);
+    nns_count(NNS_COUNT_NAMESPACES_ADDED, 1);
+    *out = ns;
+    return 0;
+}
+
+int nns_save_unopened(struct nns_owner *owner, struct nns_netns_id id, struct nns_namespace **out)
+{
+    struct nns_namespace *ns = nns_cache_find(owner->context.cache, id.cookie);
+    int rc = ns ? 0 : add_entry(owner, id, &ns);
+
+    if (!rc)
+        *out = ns;
+    return rc;
+}
+
+/* Give an entry its handle. The inum may be trusted from here on: the fd keeps it from being reused. */
+NNS_OWNER_ONLY static int pin(struct nns_owner *owner, struct nns_namespace *ns, int fd)
+{
+    int rc = nns_cache_trust_inum(owner->context.cache, ns);
+
+    if (rc)
+        return rc;
+    ns->handle = (struct nns_handle){.kind = NNS_HANDLE_PINNED, .fd = fd};
+    ns->lonely_ms = 0;
+    owner->pinned++;
+    return 0;
+}
+
+int nns_save_opened(struct nns_owner *owner, struct nns_netns_id id, int fd, struct nns_namespace **out)
+{
+    struct nns_namespace *ns = nns_cache_find(owner->context.cache, id.cookie);
+    bool known = ns != NULL;
+    int rc;
+
+    if (!owner->context.params->network_enabled || !id.cookie || !id.inum)
+        return NNS_SAVED_NOTHING;
+    if (known && ns->handle.kind != NNS_HANDLE_NONE) {
+        *out = ns;
+        return NNS_SAVED_KNOWN;
+    }
+    rc = known ? 0 : add_entry(owner, id, &ns);
+    if (rc)
+        return rc;
+    rc = pin(owner, ns, fd);
+    if (rc) {
+        if (!known)
+            nns_cache_remove(owner->context.cache, ns);
+        return rc;
+    }
+    *out = ns;
+    return known ? NNS_SAVED_HANDLE : NNS_SAVED_NEW;
+}
+
+/* Open a path and make sure it is the namespace we were told. An fd or -errno. */
+static int open_verified(struct nns_netns_id id, const char *path)
+{
+    struct nns_netns_id found;
+    int fd = nns_netns_open_path(path);
+    int rc;
+
+    if (fd < 0)
+        return fd;
+    rc = nns_netns_identify(fd, &found);
+    /* Where an fd does not tell its cookie the inum has to do; the path was only just resolved. */
+    if (!rc && (found.inum != id.inum || (found.cookie && found.cookie != id.cookie)))
+        rc = -ESTALE;
+    if (rc) {
+        close(fd);
+        return rc;
+    }
+    return fd;
+}
+
+int nns_save_handle_lazy(struct nns_owner *owner, struct nns_netns_id id, const char *(*path)(void *context),
+                         void *context, struct nns_namespace **out)
+{
+    struct nns_namespace *ns;
+    const char *where;
+    int fd, saved;
+
+    if (!owner->context.params->network_enabled || !id.cookie || !id.inum)
+        return NNS_SAVED_NOTHING;
+    ns = nns_cache_find(owner->context.cache, id.cookie);
+    if (ns && ns->handle.kind != NNS_HANDLE_NONE) {
+        *out = ns;
+        return NNS_SAVED_KNOWN;
+    }
+    where = path(context);
+    if (!where || !*where)
+        return NNS_SAVED_NOTHING;
+    fd = open_verified(id, where);
+    if (fd < 0)
+        return fd;
+    saved = nns_save_opened(owner, id, fd, out);
+    if (saved != NNS_SAVED_NEW && saved != NNS_SAVED_HANDLE)
+        close(fd);
+    return saved;
+}
+
+static const char *ready_path(void *context)
+{
+    return context;
+}
+
+int nns_save_handle(struct nns_owner *owner, struct nns_netns_id id, const char *path,
+                    struct nns_namespace **out)
+{
+    return nns_save_handle_lazy(owner, id, ready_path, (void *)path, out);
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/sync.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/counters.h"
+#include "core/log.h"
+#include "io/netns.h"
+#include "io/proc.h"
+#include "workers/exclude.h"
+#include "workers/letters.h"
+#include "workers/settle.h"
+
+/* How often a process may change its namespace between our reading and our opening before we give up on it.
+ */
+enum { MOVES_MAX = 4 };
+
+/* One worker's view while it works on a batch. */
+struct sync {
+    const struct nns_sync_context *context;
+    struct nns_epoch_reader *reader;
+};
+
+static void settle(const struct sync *sync, struct nns_request request, struct nns_answer answer)
+{
+    nns_settle(sync->context->completions, request, &answer);
+}
+
+static uint32_t pid_of(struct nns_request request)
+{
+    return request.batch->results[request.at].pid;
+}
+
+/* The hit: an answer without asking anybody. */
+static bool look_up(const struct sync *sync, uint32_t inum, struct nns_answer *answer)
+{
+    struct nns_cache *cache = sync->context->cache;
+    struct nns_namespace *ns;
+
+    nns_epoch_enter(nns_cache_epoch(cache), sync->reader);
+    ns = nns_cache_find_inum(cache, inum);
+    if (ns)
+        *answer = (struct nns_answer){
+            .outcome = NNS_OUTCOME_KNOWN, .cookie = nns_namespace_cookie(ns), .inum = inum};
+    nns_epoch_leave(sync->reader);
+    return ns != NULL;
+}
+
+/* End a claim that came to nothing new: the same answer for everybody who joined it. */
+static void end_claim(const struct sync *sync, uint32_t inum, const struct nns_answer *answer)
+{
+    struct nns_request_list waiting;
+
+    nns_claims_end(sync->context->claims, inum, &waiting);
+    nns_settle_all(sync->context->completions, &waiting, answer);
+}
+
+/* Open a process's namespace and read its identity from the fd. 0 or -errno. */
+static int open_namespace(uint32_t pid, int *fd, struct nns_netns_id *id)
+{
+    enum nns_netns_way way;
+    int opened = nns_netns_open_pid(pid, &way);
+    int rc;
+
+    if (opened < 0)
+        return opened;
+    nns_count(way == NNS_NETNS_BY_PIDFD ? NNS_COUNT_RESOLVE_PIDFD : NNS_COUNT_RESOLVE_PROC, 1);
+    rc = nns_netns_identify(opened, id);
+    if (rc)
+        close(opened);
+    else
+        *fd = opened;
+    return rc;
+}
+
+/*
+ * What can only be learnt inside: the devices, and the cookie on kernels that do not tell it of an fd. A
+ * listing that fails leaves the namespace to be listed again by the owner; only a namespace that cannot be
+ * entered or identified is an error here.
+ */
+static int look_inside(struct nns_opened *opened)
+{
+    int socket = nns_netns_enter(opened->fd, 1);
+    int rc = 0;
+
+    if (socket < 0)
+        return socket;
+    if (!opened->id.cookie)
+        rc = nns_netns_socket_cookie(socket, &opened->id.cookie);
+    if (!rc) {
+        opened->list_error = nns_links_list(socket, &opened->links);
+        nns_count(opened->list_error ? NNS_COUNT_LIST_FAILED : NNS_COUNT_LIST_DUMPS, 1);
+    }
+    nns_netns_leave(socket);
+    return rc;
+}
+
+/* From an open fd to the owner. 0, with the fd given away, or -errno with the fd still the caller's. */
+static int post_opened(const struct sync *sync, struct nns_request request, int fd, struct nns_netns_id id)
+{
+    struct nns_opened *opened = calloc(1, sizeof(*opened));
+    int rc;
+
+    if (!opened)
+        return -ENOMEM;
+    opened->letter.kind = NNS_LETTER_OPENED;
+    opened->request = request;
+    opened->id = id;
+    opened->fd = fd;
+    rc = look_inside(opened);
+    if (rc) {
+        free(opened);
+        return rc;
+    }
+    nns_mailbox_post(sync->context->owner, &opened->letter);
+    return 0;
+}
+
+/* Does a failed opening concern the one process rather than its namespace? */
+static bool own_failure(int error)
+{
+    return error == -ESRCH || error == -EACCES || error == -EPERM;
+}
+
+enum step { STEP_DONE, STEP_MOVED };
+
+/*
+ * Open the namespace this thread has claimed, on behalf of `request`. When its process is gone, or has moved
+ * to another namespace, the claim passes on to the next request that waits on it, until one succeeds or none
+ * is left; STEP_MOVED gives back a request that must be looked at anew.
+ */
+static enum step open_claimed(const struct sync *sync, struct nns_request request, uint32_t inum,
+                              struct nns_request *moved)
+{
+    bool any_moved = false;
+
+    for (;;) {
+        struct nns_netns_id id;
+        int fd = -1;
+        int rc = open_namespace(pid_of(request), &fd, &id);
+
+        if (!rc && id.inum == inum) {
+            rc = post_opened(sync, request, fd, id);
+            if (!rc)
+                break;
+        }
+        if (fd >= 0)
+            close(fd);
+        if (rc && !own_failure(rc)) {
+            struct nns_answer answer = nns_answer_for_error(rc);
+
+            settle(sync, request, answer);
+            end_claim(sync, inum, &answer);
+            break;
+        }
+        if (rc) {
+            settle(sync, request, nns_answer_for_error(rc));
+        } else if (!any_moved) {
+            nns_count(NNS_COUNT_RESOLVE_MOVED, 1);
+            any_moved = true;
+            *moved = request;
+        } else {
+            nns_count(NNS_COUNT_RESOLVE_MOVED, 1);
+            settle(sync, request, nns_answer_for_error(-EAGAIN));
+        }
+        if (!nns_claims_pass(sync->context->claims, inum, &request))
+            break;
+        nns_count(NNS_COUNT_CLAIMS_PASSED, 1);
+    }
+    return any_moved ? STEP_MOVED : STEP_DONE;
+}
+
+/* An unknown namespace: claim it, look once more (its last claim may just have ended), then open it. */
+static enum step claim(const struct sync *sync, struct nns_request request, uint32_t inum,
+                       struct nns_request *moved)
+{
+    struct nns_answer answer;
+    int rc;
+
+    if (nns_excludes_namespace(sync->context->params, inum)) {
+        settle(sync, request, (struct nns_answer){.outcome = NNS_OUTCOME_EXCLUDED, .inum = inum});
+        return STEP_DONE;
+    }
+    rc = nns_claims_take(sync->context->claims, inum, request);
+    if (rc == NNS_CLAIM_JOINED) {
+        nns_count(NNS_COUNT_CLAIMS_JOINED, 1);
+    } else if (rc < 0) {
+        settle(sync, request, nns_answer_for_error(rc));
+    } else if (look_up(sync, inum, &answer)) {
+        settle(sync, request, answer);
+        end_claim(sync, inum, &answer);
+    } else {
+        return open_claimed(sync, request, inum, moved);
+    }
+    return STEP_DONE;
+}
+
+/* One attempt at a request. */
+static enum step attempt(const struct sync *sync, struct nns_request request, struct nns_request *moved)
+{
+    struct nns_answer answer;
+    uint32_t inum;
+    int rc = nns_proc_netns(pid_of(request), &inum);
+
+    if (rc) {
+        settle(sync, request, nns_answer_for_error(rc));
+        return STEP_DONE;
+    }
+    if (look_up(sync, inum, &answer)) {
+        settle(sync, request, answer);
+        return STEP_DONE;
+    }
+    return claim(sync, request, inum, moved);
+}
+
+static void sync_request(const struct sync *sync, struct nns_request request)
+{
+    uint32_t pid = pid_of(request);
+
+    if (!sync->context->params->network_enabled) {
+        settle(sync, request, (struct nns_answer){.outcome = NNS_OUTCOME_DISABLED});
+        return;
+    }
+    if (pid == 0 || pid > sync->context->pid_max) {
+        settle(sync, request, (struct nns_answer){.outcome = NNS_OUTCOME_REFUSED});
+        return;
+    }
+    for (int moves = 0; moves < MOVES_MAX; moves++)
+        if (attempt(sync, request, &request) == STEP_DONE)
+            return;
+    settle(sync, request, nns_answer_for_error(-EAGAIN));
+}
+
+void nns_sync_batch(const struct nns_sync_context *context, struct nns_epoch_reader *reader,
+                    struct nns_batch *batch)
+{
+    const struct sync sync = {.context = context, .reader = reader};
+    uint32_t count = batch->count;
+
+    /* The batch may be settled by others, and gone, as soon as its last request has been handed on. */
+    for (uint32_t i = 0; i < count; i++)
+        sync_request(&sync, (struct nns_request){.batch = batch, .at = i});
+}
+
+void nns_sync_sweep(const struct nns_sync_context *context)
+{
+    struct nns_swept *swept = calloc(1, sizeof(*swept));
+
+    if (!swept) {
+        nns_count(NNS_COUNT_LONELY_UNKNOWN, 1);
+        return;
+    }
+    swept->letter.kind = NNS_LETTER_SWEPT;
+    swept->error = nns_proc_inhabited(&swept->inhabited);
+    nns_mailbox_post(context->owner, &swept->letter);
+}

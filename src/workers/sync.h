@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NNS_WORKERS_SYNC_H
+#define NNS_WORKERS_SYNC_H
+
+#include "core/cache.h"
+#include "core/claims.h"
+#include "core/params.h"
+#include "workers/completions.h"
+#include "workers/mailbox.h"
+
+/*
+ * SyncCache: from a pid to its namespace's place in the cache. Runs on worker threads, reads the cache
+ * without a lock and never writes it.
+ *
+ * A pid whose namespace is known costs one readlink and one look-up. The inum it yields is believed because
+ * the cache's index of inums holds only namespaces kept alive by a pinned handle, and drops them before the
+ * pin goes (I5). For an unknown namespace one worker wins the claim, opens it through a pidfd, reads its
+ * identity from that fd (I4), lists its devices and posts all of it to the owner; whoever comes meanwhile
+ * gets the same outcome.
+ */
+struct nns_sync_context {
+    const struct nns_params *params;
+    struct nns_cache *cache;
+    struct nns_claims *claims;
+    struct nns_mailbox *owner; /* where opened namespaces go */
+    struct nns_completions *completions;
+    uint32_t pid_max;
+};
+
+/* Work off every request of a batch. Each is settled here, by the owner, or by whoever holds the claim it
+ * joined. */
+void nns_sync_batch(const struct nns_sync_context *context, struct nns_epoch_reader *reader,
+                    struct nns_batch *batch);
+
+/* Collect the inhabited namespaces and post them to the owner. */
+void nns_sync_sweep(const struct nns_sync_context *context);
+
+#endif
