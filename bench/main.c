@@ -64,8 +64,8 @@ static void choose(struct arguments *arguments, const char *name, struct argp_st
         if (strcmp(scenarios[i].name, name) != 0)
             continue;
         if (!scenarios[i].run)
-            argp_failure(state, 2, 0, "scenario '%s' is not built yet; there are attach, miss, hit and memory",
-                         name);
+            argp_failure(state, 2, 0,
+                         "scenario '%s' is not built yet; there are attach, miss, hit and memory", name);
         if (arguments->chosen_count == SCENARIOS)
             argp_failure(state, 2, 0, "at most %zu scenarios at a time", SCENARIOS);
         arguments->chosen[arguments->chosen_count++] = &scenarios[i];
@@ -129,7 +129,8 @@ static void warn_if_busy(void)
     double load;
 
     if (getloadavg(&load, 1) == 1 && load > 0.5)
-        fprintf(stderr, "netnsync-bench: the machine is busy (load %.1f): read the ratios, not the times\n", load);
+        fprintf(stderr, "netnsync-bench: the machine is busy (load %.1f): read the ratios, not the times\n",
+                load);
 }
 
 static int run(const struct arguments *arguments)

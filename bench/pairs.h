@@ -9,7 +9,8 @@
 
 /*
  * Ours and the floor, measured side by side: pair after pair in one run, so that whatever the machine does to
- * one it does to the other, and each taking turns at being first. The first few pairs warm up and are dropped.
+ * one it does to the other, and each taking turns at being first. The first few pairs warm up and are
+ * dropped.
  */
 struct bench_options {
     bool json;

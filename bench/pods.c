@@ -19,7 +19,8 @@
 
 #define STACK_BYTES  8192u
 #define WAIT_SECONDS 30u
-#define PEER_IFINDEX 10u /* the first pod's uplink ends at this ifindex at home, the next one's at the next */
+#define PEER_IFINDEX 10u /* the first pod's uplink ends at this ifindex at home, the next one's at the next  \
+                          */
 
 static int sleeper(void *unused)
 {
@@ -259,9 +260,9 @@ void bench_pods_deinit(struct bench_pods *pods)
     *pods = BENCH_PODS_NULL;
 }
 
-/* Filters die after an RCU grace period, in a work queue that takes RTNL. Deleting a device waits for all grace
- * periods that began before (the kernel calls rcu_barrier there); the second one finds the work queue past what the
- * first let go. */
+/* Filters die after an RCU grace period, in a work queue that takes RTNL. Deleting a device waits for all
+ * grace periods that began before (the kernel calls rcu_barrier there); the second one finds the work queue
+ * past what the first let go. */
 int bench_settle(void)
 {
     int socket = bench_rtnl_open(), result = 0;

@@ -7,8 +7,8 @@
 #include <sys/types.h>
 
 /*
- * Namespaces as a container host has them, each held alive by a sleeping child process of its own: loopback and
- * eth0 with its peer at home, or as many devices as asked for.
+ * Namespaces as a container host has them, each held alive by a sleeping child process of its own: loopback
+ * and eth0 with its peer at home, or as many devices as asked for.
  */
 #define BENCH_POD_DEVICES 2
 
@@ -25,14 +25,15 @@ struct bench_pods {
 
 #define BENCH_PODS_NULL ((struct bench_pods){.items = NULL})
 
-/* Room for `capacity` pods, none made yet. Only one of these at a time may have uplinks. 0 or -errno, told. */
+/* Room for `capacity` pods, none made yet. Only one of these at a time may have uplinks. 0 or -errno, told.
+ */
 int bench_pods_init(struct bench_pods *pods, size_t capacity);
 
 /* Make pods until there are `count`. 0 or -errno, told on stderr. */
 int bench_pods_grow(struct bench_pods *pods, size_t count);
 
-/* One namespace with loopback and `pairs` veth pairs, both ends inside: ifindexes 1 to 1 + 2 × pairs. The room must
- * have been made with bench_pods_init. */
+/* One namespace with loopback and `pairs` veth pairs, both ends inside: ifindexes 1 to 1 + 2 × pairs. The
+ * room must have been made with bench_pods_init. */
 int bench_pods_add_wide(struct bench_pods *pods, unsigned pairs);
 
 /* Remove clsact from ifindexes 1 to `devices` of every pod. */

@@ -8,9 +8,10 @@
 /*
  * The built-in meter, loaded once by the bench: floors and ours attach the same programs.
  *
- * It also sits on the loopback of a namespace of its own as long as it is open. The kernel patches its own code
- * when the first clsact or filter of a host appears and the last one goes, which costs more than attaching does;
- * on a host with containers that has long happened, so it must not happen within what is timed.
+ * It also sits on the loopback of a namespace of its own as long as it is open. The kernel patches its own
+ * code when the first clsact or filter of a host appears and the last one goes, which costs more than
+ * attaching does; on a host with containers that has long happened, so it must not happen within what is
+ * timed.
  */
 struct bench_program {
     struct nns_meter *meter;

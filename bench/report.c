@@ -39,8 +39,9 @@ void bench_report_deinit(struct bench_report *report)
 
 static json_t *row_json(const struct bench_row *row)
 {
-    json_t *object = json_pack("{s:s, s:s, s:f, s:s, s:i}", "scenario", row->scenario, "variant", row->variant,
-                               "floor", row->floor, "unit", row->unit, "pairs", (int)row->pairs);
+    json_t *object =
+        json_pack("{s:s, s:s, s:f, s:s, s:i}", "scenario", row->scenario, "variant", row->variant, "floor",
+                  row->floor, "unit", row->unit, "pairs", (int)row->pairs);
 
     if (!object)
         return NULL;

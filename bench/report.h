@@ -13,8 +13,8 @@ struct bench_row {
     const char *variant;
     const char *unit;
     double floor;
-    double ours;                 /* unused when has_ours is false */
-    struct bench_summary ratio;  /* ours ÷ floor of each pair; of the floor's own samples without ours */
+    double ours;                /* unused when has_ours is false */
+    struct bench_summary ratio; /* ours ÷ floor of each pair; of the floor's own samples without ours */
     unsigned pairs;
     bool has_ours;
 };

@@ -13,12 +13,13 @@
 #include "program.h"
 
 /*
- * Two equal groups of namespaces; ours attaches to one and the floor to the other, and they change sides every
- * pair. Before a pair, qdiscs and filters are removed from both, so that each attach finds a bare device.
+ * Two equal groups of namespaces; ours attaches to one and the floor to the other, and they change sides
+ * every pair. Before a pair, qdiscs and filters are removed from both, so that each attach finds a bare
+ * device.
  */
 struct attach {
-    struct bench_pods pods;   /* the first half and the second */
-    unsigned devices;         /* of each, ifindexes 1 to devices */
+    struct bench_pods pods; /* the first half and the second */
+    unsigned devices;       /* of each, ifindexes 1 to devices */
     uint32_t *ifindexes;
     struct nns_tc_job *jobs;
     struct nns_tc_set set;
@@ -50,8 +51,8 @@ static int run_floor(void *context, unsigned pair, double *value)
     uint64_t since = bench_now();
 
     for (size_t i = first; i < first + half(attach); i++) {
-        int result = floor_attach(attach->pods.items[i].netns, bench_home(), attach->ifindexes, attach->devices,
-                                  attach->programs);
+        int result = floor_attach(attach->pods.items[i].netns, bench_home(), attach->ifindexes,
+                                  attach->devices, attach->programs);
 
         if (result)
             return bench_error(result, "floor: attaching");

@@ -5,8 +5,8 @@
 #include <stddef.h>
 
 /*
- * What a series of samples says, without assuming a distribution: noise on a shared machine has a long tail on
- * one side only.
+ * What a series of samples says, without assuming a distribution: noise on a shared machine has a long tail
+ * on one side only.
  */
 struct bench_summary {
     double median;

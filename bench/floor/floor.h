@@ -6,12 +6,12 @@
 #include <stdint.h>
 
 /*
- * The floors: the bare system calls a job cannot do without, in one thread, as fast as we can write them, with
- * no project header. They keep no state, identify nothing, retry nothing and know nothing of anybody else's
- * filters: what netnsync does on top is what the ratios show.
+ * The floors: the bare system calls a job cannot do without, in one thread, as fast as we can write them,
+ * with no project header. They keep no state, identify nothing, retry nothing and know nothing of anybody
+ * else's filters: what netnsync does on top is what the ratios show.
  *
- * All return 0 or -errno. "home" is an fd of the namespace to return to; programs[] are the fds of the ingress
- * and the egress program.
+ * All return 0 or -errno. "home" is an fd of the namespace to return to; programs[] are the fds of the
+ * ingress and the egress program.
  */
 #define FLOOR_DEVICES_MAX 300
 
@@ -21,8 +21,8 @@ int floor_attach(int netns, int home, const uint32_t *ifindexes, size_t count, c
 /* The exchange alone, on a NETLINK_ROUTE socket of the devices' namespace. */
 int floor_attach_on(int socket, const uint32_t *ifindexes, size_t count, const int programs[2]);
 
-/* Enter a process's namespace, open a socket there and list the devices on it. The socket, or -errno; the thread
- * stays inside. */
+/* Enter a process's namespace, open a socket there and list the devices on it. The socket, or -errno; the
+ * thread stays inside. */
 int floor_open_list(uint32_t pid, uint32_t ifindexes[FLOOR_DEVICES_MAX], size_t *count);
 
 /* Open, list and attach the namespaces of these processes, then return home. */

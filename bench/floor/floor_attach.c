@@ -38,9 +38,12 @@ struct device_request {
     struct filter_request filters[2];
 };
 
-/* No acknowledgement is asked for: errors are reported without, and their absence after the send says that all
- * was done, as the kernel works a request off inside sendmsg. */
-#define REQUEST(type) {.nlmsg_type = (type), .nlmsg_flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL}
+/* No acknowledgement is asked for: errors are reported without, and their absence after the send says that
+ * all was done, as the kernel works a request off inside sendmsg. */
+#define REQUEST(type)                                                                                        \
+    {                                                                                                        \
+        .nlmsg_type = (type), .nlmsg_flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL                       \
+    }
 
 static const struct qdisc_request qdisc_template = {
     .header = REQUEST(RTM_NEWQDISC),
