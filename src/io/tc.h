@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "core/device.h"
+#include "core/tc_plan.h"
 
 /*
  * Attaching programs with clsact and cls_bpf (direct action), many devices in one netlink exchange. The only
@@ -18,8 +19,7 @@
  * All functions take a NETLINK_ROUTE socket opened inside the namespace (nns_netns_enter) and block until the
  * kernel has answered; netlink answers synchronously, so they do not wait on anybody. One thread a socket.
  */
-#define NNS_TC_HANDLE     0x2e
-#define NNS_TC_PRIORITIES 16 /* tried from the wanted one upwards */
+#define NNS_TC_HANDLE 0x2e
 
 struct nns_tc_program {
     int fd; /* of a BPF_PROG_TYPE_SCHED_CLS program, borrowed */
@@ -45,6 +45,7 @@ struct nns_tc_job {
     struct nns_attachment hooks[NNS_HOOKS];
 };
 
+/* Counted up, never cleared here. */
 struct nns_tc_stats {
     unsigned sends;   /* messages handed to the kernel with sendmsg: exchanges */
     unsigned adopted; /* filters of ours that were there already */

@@ -35,17 +35,19 @@ struct daemon {
     struct nns_dispatch dispatch;
     struct nns_feed *feed;
     struct nns_requests *requests;
-    bool stopping, stop_ordered;
+    int signals_watched;
+    bool stopping, stop_ordered, failed;
 };
 
 /* ---- ending ---- */
 
 static void close_handles(struct daemon *daemon)
 {
-    nns_requests_close(daemon->requests);
+    if (daemon->requests)
+        nns_requests_close(daemon->requests);
     nns_completions_close(&daemon->completions);
-    for (int i = 0; i < SIGNALS; i++)
-        uv_close((uv_handle_t *)&daemon->signals[i], NULL);
+    while (daemon->signals_watched)
+        uv_close((uv_handle_t *)&daemon->signals[--daemon->signals_watched], NULL);
 }
 
 /* Everything in flight has settled: the workers end, then the owner detaches, purges and ends. */
@@ -65,19 +67,22 @@ static void stop_threads(struct daemon *daemon)
     nns_mailbox_post_now(nns_owner_mailbox(daemon->owner), &order->letter);
 }
 
-static void on_signal(uv_signal_t *handle, int number)
+static void stop(struct daemon *daemon)
 {
-    struct daemon *daemon = handle->data;
-
-    if (daemon->stopping) {
-        nns_warning("second signal: ending at once");
-        _exit(128 + number);
-    }
-    nns_info("stopping");
     daemon->stopping = true;
     nns_feed_close(daemon->feed);
     daemon->feed = NULL;
     stop_threads(daemon);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    if (((struct daemon *)handle->data)->stopping) {
+        nns_warning("second signal: ending at once");
+        _exit(128 + number);
+    }
+    nns_info("stopping");
+    stop(handle->data);
 }
 
 /* ---- what comes back from the other threads ---- */
@@ -241,11 +246,14 @@ static int watch_signals(struct daemon *daemon)
 
     /* A client that leaves while it is being answered. */
     signal(SIGPIPE, SIG_IGN);
-    for (int i = 0; i < SIGNALS && !rc; i++) {
-        rc = uv_signal_init(&daemon->loop, &daemon->signals[i]);
-        daemon->signals[i].data = daemon;
-        if (!rc)
-            rc = uv_signal_start(&daemon->signals[i], on_signal, numbers[i]);
+    while (daemon->signals_watched < SIGNALS && !rc) {
+        uv_signal_t *handle = &daemon->signals[daemon->signals_watched];
+
+        rc = uv_signal_init(&daemon->loop, handle);
+        if (rc)
+            break;
+        handle->data = daemon;
+        rc = uv_signal_start(handle, on_signal, numbers[daemon->signals_watched++]);
     }
     if (rc)
         nns_error("cannot watch signals: %s", strerror(-rc));
@@ -262,40 +270,59 @@ NNS_OWNER_ONLY static void free_parts(struct daemon *daemon)
     nns_meter_close(daemon->meter);
 }
 
-static int start(struct daemon *daemon)
+/* The threads and what they work with; these end in an orderly way once they run. */
+static int start_machinery(struct daemon *daemon)
 {
     int rc = open_parts(daemon);
 
-    if (!rc)
-        rc = nns_completions_init(&daemon->completions, &daemon->loop, on_completions, daemon);
+    if (rc)
+        return rc;
+    rc = nns_completions_init(&daemon->completions, &daemon->loop, on_completions, daemon);
     if (!rc)
         rc = start_threads(daemon);
+    if (rc)
+        nns_error("cannot start: %s", strerror(-rc));
+    return rc;
+}
+
+static void run(struct daemon *daemon)
+{
+    int rc = watch_signals(daemon);
+
     if (!rc)
-        rc = watch_signals(daemon);
-    return rc ? rc : open_feeds(daemon);
+        rc = open_feeds(daemon);
+    if (rc)
+        stop(daemon);
+    else
+        nns_info(
+            "instance %s: reading %s, answering on %s; namespaces come from the queue and from clients only",
+            daemon->params->instance, daemon->params->queue_name, daemon->params->control_path);
+    uv_run(&daemon->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&daemon->loop);
+    daemon->failed = rc != 0;
 }
 
 int nns_daemon_run(const struct nns_params *params)
 {
     struct daemon *daemon = calloc(1, sizeof(*daemon));
     int rc = daemon ? uv_loop_init(&daemon->loop) : -ENOMEM;
+    bool failed;
 
     if (rc) {
         nns_error("cannot start: %s", strerror(-rc));
         return 1;
     }
     daemon->params = params;
-    /* Nothing is attached yet: what was started goes with the process. */
-    if (start(daemon))
-        return 1;
-    nns_info("instance %s: reading %s, answering on %s; namespaces come from the queue and from clients only",
-             params->instance, params->queue_name, params->control_path);
-    uv_run(&daemon->loop, UV_RUN_DEFAULT);
-    uv_loop_close(&daemon->loop);
+    /* Before the threads run nothing is attached: what was opened goes with the process. */
+    if (start_machinery(daemon))
+        _exit(1);
+    run(daemon);
+    failed = daemon->failed;
     nns_completions_deinit(&daemon->completions);
     nns_role_assert_owner(); /* the owner thread has ended: its role is ours */
     free_parts(daemon);
     free(daemon);
-    nns_info("stopped");
-    return 0;
+    if (!failed)
+        nns_info("stopped");
+    return failed;
 }

@@ -1,0 +1,82 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""test_deny.py DENY: the tool of the fallback tests denies what its rules say, in every thread, and no more."""
+import subprocess
+import sys
+
+DENY = sys.argv[1]
+failures = 0
+
+# Runs inside: prints the errno name (or OK) that the kernel answers for each line of code.
+PROBE = r"""
+import ctypes, errno, os, sys, threading
+libc = ctypes.CDLL(None, use_errno=True)
+def call(number, *arguments):
+    ctypes.set_errno(0)
+    result = libc.syscall(ctypes.c_long(number), *[ctypes.c_long(a) for a in arguments])
+    return 'OK' if result >= 0 else errno.errorcode[ctypes.get_errno()]
+def show():
+    print(eval(sys.argv[1]))
+if sys.argv[2] == 'thread':
+    thread = threading.Thread(target=show); thread.start(); thread.join()
+elif sys.argv[2] == 'child':
+    pid = os.fork()
+    if pid == 0:
+        show(); sys.stdout.flush(); os._exit(0)
+    os.waitpid(pid, 0)
+else:
+    show()
+"""
+IOCTL, SETNS, PIDFD_OPEN, GETPPID, SOCKET, UNUSED = 16, 308, 434, 110, 41, 9999
+
+
+def check(title, got, wanted):
+    global failures
+    if got != wanted:
+        failures += 1
+        print(f"FAILED {title}: got {got!r}, wanted {wanted!r}")
+    else:
+        print(f"ok {title}")
+
+
+def deny(rules, *command):
+    return subprocess.run([DENY, *rules, "--", *command], capture_output=True, text=True)
+
+
+def probe(rules, expression, where="main"):
+    return deny(rules, sys.executable, "-c", PROBE, expression, where).stdout.strip()
+
+
+def open_pidfd():
+    return f"call({PIDFD_OPEN}, os.getpid(), 0)"
+
+
+check("nothing denied", probe(["getppid=EPERM"], open_pidfd()), "OK")
+for where in ("main", "thread", "child"):
+    check(f"by name, {where}", probe(["pidfd_open=ENOSYS"], open_pidfd(), where), "ENOSYS")
+check("by number", probe([f"{PIDFD_OPEN}=EACCES"], open_pidfd()), "EACCES")
+check("a number nobody knows", probe([f"{UNUSED}=EXDEV"], f"call({UNUSED})"), "EXDEV")
+
+PIDFD_NET = 0xFF04
+check("request denied", probe(["ioctl:0xFF04=ENOTTY"], f"call({IOCTL}, -1, {PIDFD_NET})"), "ENOTTY")
+check("request denied, high bits set",
+      probe(["ioctl:0xFF04=ENOTTY"], f"call({IOCTL}, -1, {PIDFD_NET | 1 << 40})"), "ENOTTY")
+check("other request passes", probe(["ioctl:0xFF04=ENOTTY"], f"call({IOCTL}, -1, 0xFF05)"), "EBADF")
+check("type of setns", probe(["setns:0x40000000=EPERM"], f"call({SETNS}, -1, 0x40000000)"), "EPERM")
+check("argument 0 denied", probe(["socket@0:16=EAFNOSUPPORT"], f"call({SOCKET}, 16, 3, 0)"), "EAFNOSUPPORT")
+check("argument 0 passes", probe(["socket@0:16=EAFNOSUPPORT"], f"call({SOCKET}, 1, 1, 0)"), "OK")
+two = ["ioctl:0xFF04=ENOTTY", "pidfd_open=EMFILE"]
+check("two rules, first", probe(two, f"call({IOCTL}, -1, {PIDFD_NET})"), "ENOTTY")
+check("two rules, second", probe(two, open_pidfd()), "EMFILE")
+privileges = "open('/proc/self/status').read().split('NoNewPrivs:')[1].split()[0]"
+check("no_new_privs stays off", probe(["getppid=EPERM"], privileges), "0")
+
+check("status passes through", deny(["getppid=EPERM"], "sh", "-c", "exit 7").returncode, 7)
+check("no such command", deny(["getppid=EPERM"], "/nonexistent").returncode, 127)
+for bad in ("getppid", "nosuchcall=EPERM", "getppid=ENOSUCH", "ioctl:x=EPERM", "ioctl:-1=EPERM", "ioctl:=EPERM",
+            "ioctl:0x100000000=EPERM", "socket@6:1=EPERM", "socket@0=EPERM", "=EPERM", ""):
+    check(f"bad rule '{bad}'", deny([bad], "true").returncode, 125)
+check("no rule", deny([], "true").returncode, 125)
+check("no command", subprocess.run([DENY, "getppid=EPERM", "--"], capture_output=True).returncode, 125)
+
+sys.exit(1 if failures else 0)
