@@ -25,6 +25,7 @@
 #define QUEUE_NAME    "/netnsync-bench"
 #define LOG_PATH      "/run/netnsyncd.log"
 #define START_SECONDS 10u
+#define WAIT_SECONDS  20u
 #define STUCK_SECONDS 60u
 
 static void nap(long microseconds)
@@ -212,6 +213,21 @@ static int ask(struct bench_daemon *daemon, const struct nns_control_request *re
     return result;
 }
 
+/* All counters that are not 0, for whoever has to find out what went wrong. */
+static void show_counters(struct bench_daemon *daemon)
+{
+    struct nns_control_request request = NNS_CONTROL_REQUEST_NULL;
+    json_t *status = NULL, *counter;
+    const char *name;
+
+    request.command = NNS_COMMAND_STATUS;
+    if (ask(daemon, &request, &status) == 0)
+        json_object_foreach(json_object_get(status, "counters"), name, counter)
+            if (json_integer_value(counter))
+                fprintf(stderr, "netnsyncd: %s %lld\n", name, (long long)json_integer_value(counter));
+    json_decref(status);
+}
+
 int bench_daemon_counter(struct bench_daemon *daemon, const char *name, uint64_t *value)
 {
     struct nns_control_request request = NNS_CONTROL_REQUEST_NULL;
@@ -231,13 +247,14 @@ int bench_daemon_counter(struct bench_daemon *daemon, const char *name, uint64_t
 
 int bench_daemon_await(struct bench_daemon *daemon, const char *name, uint64_t value)
 {
-    uint64_t deadline = bench_now() + STUCK_SECONDS * UINT64_C(1000000000);
+    uint64_t deadline = bench_now() + WAIT_SECONDS * UINT64_C(1000000000);
     uint64_t now_at = 0;
     int result;
 
     while ((result = bench_daemon_counter(daemon, name, &now_at)) == 0 && now_at < value) {
         if (bench_now() > deadline) {
             show_log();
+            show_counters(daemon);
             return bench_error(-ETIMEDOUT, "%s stays at %" PRIu64 " and should reach %" PRIu64, name, now_at,
                                value);
         }
