@@ -338,6 +338,8 @@ void nns_cache_stats(const struct nns_cache *cache, struct nns_cache_stats *stat
         .retired = cache->epoch.retired,
         .evictions = cache->evictions,
     };
-    for (unsigned i = 0; i < NNS_CACHE_SHARDS; i++)
+    for (unsigned i = 0; i < NNS_CACHE_SHARDS; i++) {
         stats->rebuilds += cache->shards[i].by_cookie.rebuilds + cache->shards[i].by_inum.rebuilds;
+        stats->resizes += cache->shards[i].by_cookie.resizes + cache->shards[i].by_inum.resizes;
+    }
 }

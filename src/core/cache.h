@@ -24,7 +24,8 @@
 struct nns_cache;
 
 struct nns_cache_stats {
-    size_t entries, capacity, rebuilds, retired;
+    size_t entries, capacity, retired;
+    size_t rebuilds, resizes; /* index arrays replaced; those replaced by one of another size */
     uint64_t evictions;
 };
 

@@ -140,6 +140,7 @@ static int rebuild(struct nns_index *index) NNS_OWNER_ONLY
     atomic_store_explicit(&index->slots, new, memory_order_release);
     index->tombstones = 0;
     index->rebuilds++;
+    index->resizes += new->mask != old->mask;
     nns_epoch_retire(index->epoch, &old->retired, slots_release);
     return 0;
 }

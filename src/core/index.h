@@ -32,6 +32,7 @@ struct nns_index {
     size_t used;       /* owner's: live nodes */
     size_t tombstones; /* owner's */
     size_t rebuilds;   /* owner's: arrays replaced so far */
+    size_t resizes;    /* owner's: those replaced by one of another size */
 };
 
 /* 0, or -ENOMEM. */

@@ -599,19 +599,19 @@ int nns_params_load(struct nns_params *params, const char *path, FILE *errors)
     return result;
 }
 
-/* Words of a text as comment lines of at most 100 bytes. */
-static void print_comment(FILE *out, const char *text)
+/* Words of a text as comment lines of at most 100 bytes, after a label. */
+static void print_comment(FILE *out, const char *label, const char *text)
 {
-    size_t column = 0;
+    size_t column = (size_t)fprintf(out, "# %s", label) - 2;
 
     while (*text) {
         size_t length = strcspn(text, " ");
 
         if (column && column + 1 + length > 100) {
-            fputc('\n', out);
+            fputs("\n# ", out);
             column = 0;
         }
-        column += (size_t)fprintf(out, "%s%.*s", column ? " " : "# ", (int)length, text);
+        column += (size_t)fprintf(out, "%s%.*s", column ? " " : "", (int)length, text);
         text += length;
         text += strspn(text, " ");
     }
@@ -624,8 +624,8 @@ void nns_params_describe(FILE *out)
 
     for (int i = 0; i < COUNT; i++) {
         print_allowed(&table[i], allowed, sizeof(allowed));
-        print_comment(out, table[i].text);
-        print_comment(out, allowed);
+        print_comment(out, "", table[i].text);
+        print_comment(out, "Allowed:", allowed);
         fprintf(out, "%s = %s\n%s", table[i].name, table[i].standard, i + 1 < COUNT ? "\n" : "");
     }
 }

@@ -334,6 +334,7 @@ static int refuse_text(struct decoder *decoder, const json_error_t *parse, const
     size_t position = parse->position > 0 ? (size_t)parse->position : 0;
 
     switch (json_error_code(parse)) {
+    case json_error_unknown: /* jansson says nothing at all when it could not allocate */
     case json_error_out_of_memory:
         return no_memory(decoder);
     case json_error_numeric_overflow:

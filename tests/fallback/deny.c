@@ -150,7 +150,7 @@ static char **find_command(char **argv)
 int main(int argc, char **argv)
 {
     char **command = find_command(argv);
-    if (!command || !*command || command == argv + 2) {
+    if (argc < 4 || !command || !*command || command == argv + 2) {
         fprintf(stderr, "usage: deny SYSCALL[@INDEX][:VALUE]=ERRNO... -- COMMAND [ARGUMENT...]\n");
         return STATUS_REFUSED;
     }

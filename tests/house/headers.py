@@ -9,12 +9,6 @@ import sys
 import house
 
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-unused-function", "-fsyntax-only"]
-LIBRARIES = ["libuv", "libbpf", "libnl-3.0", "libnl-route-3.0", "jansson"]
-
-
-def library_flags():
-    output = subprocess.run(["pkg-config", "--cflags", *LIBRARIES], capture_output=True, text=True, check=True)
-    return output.stdout.split()
 
 
 def commands_for(root, path, flags):
@@ -36,7 +30,7 @@ def complaints(root, path, flags):
 
 
 def check(root):
-    flags = library_flags()
+    flags = house.library_flags()
     paths = house.files_under(root, "src", "bench", "tests", endings=(".h",))
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(lambda path: complaints(root, path, flags), paths))

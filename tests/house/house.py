@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the house rules share: walking the tree, reading C without its comments, reporting."""
+import functools
 import os
 import re
+import subprocess
 import sys
 
 LEFT_OUT = {"build", ".git"}
+LIBRARIES = ["libuv", "libbpf", "libnl-3.0", "libnl-route-3.0", "jansson"]
 TOKENS = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 
@@ -45,6 +48,13 @@ def includes(root, path):
     text = without_comments(read(root, path))
     return [(text.count("\n", 0, match.start()) + 1, match.group(1) == '"', match.group(2))
             for match in INCLUDE.finditer(text)]
+
+
+@functools.cache
+def library_flags():
+    """What a compiler needs to find the outside libraries' headers."""
+    output = subprocess.run(["pkg-config", "--cflags", *LIBRARIES], capture_output=True, text=True, check=True)
+    return output.stdout.split()
 
 
 def conclude(rule, checked, violations):

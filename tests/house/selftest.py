@@ -8,7 +8,7 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-FORMAT = os.path.join(HERE, "..", "..", ".clang-format")
+SETTINGS = [os.path.join(HERE, "..", "..", name) for name in (".clang-format", ".clang-tidy")]
 SPDX = "/* SPDX-License-Identifier: Apache-2.0 */\n"
 
 GOOD = {
@@ -17,10 +17,11 @@ GOOD = {
     "src/core/protocol.c": '#include <jansson.h>\n#include "core/part.h"\n',
     "src/core/settings.c": "#include <ini.h>\n",
     "src/bpf/count.h": "struct count {\n    int packets;\n};\n",
+    "build/count.skel.h": "int skeleton(void);\n",
     "src/bpf/count.bpf.c": '#include <bpf/bpf_helpers.h>\n#include "bpf/count.h"\n',
     "src/io/count.h": "int count(void);\n",
     "src/io/count.c": '#include <bpf/libbpf.h>\n#include "bpf/count.h"\n#include "count.skel.h"\n#include "io/count.h"\n',
-    "src/io/enter.c": "/* setns( in a comment is nobody's call */\nint enter(int fd)\n{\n    return setns(fd, 0);\n}\n",
+    "src/io/enter.c": "/* setns( in a comment is nobody's call */\n#include <sched.h>\n\nint enter(int fd)\n{\n    return setns(fd, 0);\n}\n",
     "src/io/queue.c": '#include <mqueue.h>\n#include "core/part.h"\n',
     "src/io/tc.h": "int tc(void);\n",
     "src/io/tc.c": '#include <netlink/msg.h>\n#include <linux/pkt_cls.h>\n#include "io/tc.h"\n',
@@ -91,6 +92,9 @@ WRONG = [
     ("format", "src/core/part.c", "int  ugly( void );\n", "src/core/part.c: run"),
     ("format", "bench/main.c", "int *f(void){return 0;}\n", "bench/main.c: run"),
     ("format", "tests/helper.h", "int* helper_of(void);\n", "tests/helper.h: run"),
+    ("tidy", "src/core/part.c", "int both(int a)\n{\n    return a == a;\n}\n", "src/core/part.c:10: both sides"),
+    ("tidy", "bench/main.c", "#define TWICE(x) x * 2\n", "bugprone-macro-parentheses"),
+    ("tidy", "src/core/part.c", system("no_such_header.h"), "no_such_header.h"),
     ("files", "src/core/part.c", "=int part;\n", "part.c:1: the SPDX line"),
     ("files", "CMakeLists.txt", "=project(bad)\n", "CMakeLists.txt:1: the SPDX line"),
     ("files", "scripts/run", "=#!/bin/sh\necho\n", "scripts/run:2: the SPDX line"),
@@ -117,15 +121,18 @@ def write(root, path, text, how="w"):
 def make_good(root):
     for path, text in GOOD.items():
         write(root, path, FIRST_LINE.get(path, SPDX) + guarded(path, text))
-    shutil.copy(FORMAT, os.path.join(root, ".clang-format"))
+    for settings in SETTINGS:
+        shutil.copy(settings, root)
     # Headers that only some wrong includes name.
     for path in ("src/cli/view.h", "src/workers/owner.h"):
         write(root, path, SPDX + guarded(path, "int nothing(void);\n"))
 
 
 def run_rule(rule, root):
-    result = subprocess.run([sys.executable, "-B", os.path.join(HERE, rule + ".py"), root],
-                            capture_output=True, text=True)
+    command = [sys.executable, "-B", os.path.join(HERE, rule + ".py"), root]
+    if rule == "tidy":
+        command.append(os.path.join(root, "build"))  # where skeletons are
+    result = subprocess.run(command, capture_output=True, text=True)
     return result.returncode, result.stdout + result.stderr
 
 
