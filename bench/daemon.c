@@ -222,9 +222,9 @@ static void show_counters(struct bench_daemon *daemon)
 
     request.command = NNS_COMMAND_STATUS;
     if (ask(daemon, &request, &status) == 0)
-        json_object_foreach(json_object_get(status, "counters"), name, counter)
-            if (json_integer_value(counter))
-                fprintf(stderr, "netnsyncd: %s %lld\n", name, (long long)json_integer_value(counter));
+        json_object_foreach(json_object_get(status, "counters"), name,
+                            counter) if (json_integer_value(counter))
+            fprintf(stderr, "netnsyncd: %s %lld\n", name, (long long)json_integer_value(counter));
     json_decref(status);
 }
 

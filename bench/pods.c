@@ -19,8 +19,9 @@
 
 #define STACK_BYTES  8192u
 #define WAIT_SECONDS 30u
-#define PEER_IFINDEX 10u /* the first pod's uplink ends at this ifindex at home, the next one's at the next  \
-                          */
+#define PEER_IFINDEX                                                                                         \
+    10u /* the first pod's uplink ends at this ifindex at home, the next one's at the next                   \
+         */
 
 static int sleeper(void *unused)
 {

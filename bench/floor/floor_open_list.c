@@ -4,16 +4,9 @@
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <sched.h>
-#include <stdbool.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#ifndef PIDFD_GET_NET_NAMESPACE
-#define PIDFD_GET_NET_NAMESPACE _IO(0xFF, 4)
-#endif
 
 struct list_request {
     struct nlmsghdr header;
@@ -22,17 +15,15 @@ struct list_request {
     uint32_t mask_value;
 };
 
+/* By the pidfd itself: an fd of the namespace is not needed to get in. */
 static int enter(uint32_t pid)
 {
     int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    int netns, result;
+    int result;
 
     if (pidfd < 0)
         return -errno;
-    netns = ioctl(pidfd, PIDFD_GET_NET_NAMESPACE, 0);
-    result = netns < 0 || setns(netns, CLONE_NEWNET) ? -errno : 0;
-    if (netns >= 0)
-        close(netns);
+    result = setns(pidfd, CLONE_NEWNET) ? -errno : 0;
     close(pidfd);
     return result;
 }
