@@ -62,7 +62,6 @@ struct nns_device {
     struct nns_link link;
     uint16_t slot; /* the meter's slot, 0 for none */
     uint8_t state; /* enum nns_device_state */
-    bool queued;   /* it stands in its namespace's device queue */
     uint8_t tries; /* failed attempts in a row */
     struct nns_attachment attachments[NNS_SETS_MAX][NNS_HOOKS];
 };

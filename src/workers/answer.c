@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/backoff.h"
 #include "workers/flush.h"
 #include "workers/waiters.h"
 
@@ -16,13 +17,19 @@ NNS_OWNER_ONLY static struct nns_namespace *find(struct nns_owner *owner, struct
     return ns || !selector.inum ? ns : nns_cache_find_inum(cache, selector.inum);
 }
 
+static bool awaits_try(const struct nns_device *device)
+{
+    return device->state == NNS_DEVICE_QUEUED ||
+           (device->state == NNS_DEVICE_FAILED && nns_backoff_ms(device->tries));
+}
+
 NNS_OWNER_ONLY static void fill_device(struct nns_owner *owner, const struct nns_namespace *ns,
                                        const struct nns_device *device, struct nns_device_row *row,
                                        uint64_t now)
 {
     *row = (struct nns_device_row){.device = *device};
     row->counted = device->slot && nns_meter_read(owner->context.meter, device->slot, row->traffic) == 0;
-    if (device->queued && ns->due_slot >= 0)
+    if (awaits_try(device) && ns->due_slot >= 0)
         row->retry_in_ms = ns->due_ms > now ? ns->due_ms - now : 1;
 }
 

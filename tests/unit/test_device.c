@@ -65,7 +65,6 @@ Test(device, a_new_one_awaits_attachment)
     device = nns_devices_find(&devices, 4);
     cr_assert_eq(device->state, NNS_DEVICE_QUEUED);
     cr_assert_eq(device->slot, 0);
-    cr_assert_not(device->queued);
     cr_assert_eq(device->attachments[0][NNS_INGRESS].program_id, 0);
     cr_assert_eq(device->attachments[0][NNS_EGRESS].reason, NNS_REASON_NONE);
 }

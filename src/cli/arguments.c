@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/text.h"
+
+enum { KEY_SOCKET = 's', KEY_JSON = 'j' };
+
+static const struct argp_option options[] = {
+    {"socket", KEY_SOCKET, "PATH", 0, "The daemon's control socket (default " NNS_CLI_SOCKET ")", 0},
+    {"json", KEY_JSON, NULL, 0, "Print one JSON document instead of a table", 0},
+    {0},
+};
+
+static error_t parse_common(int key, char *argument, struct argp_state *state)
+{
+    struct nns_cli *cli = state->input;
+
+    switch (key) {
+    case KEY_SOCKET:
+        cli->socket = argument;
+        return 0;
+    case KEY_JSON:
+        cli->json = true;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp common = {.options = options, .parser = parse_common};
+const struct argp_child nns_cli_children[] = {{&common, 0, NULL, 0}, {0}};
+
+void nns_cli_parse(const struct argp *argp, int argc, char **argv, void *input)
+{
+    error_t error = argp_parse(argp, argc, argv, 0, NULL, input);
+
+    if (error) {
+        nns_cli_complain("cannot read the arguments: %s", strerror(error));
+        exit(NNS_EXIT_USAGE);
+    }
+}
+
+void nns_cli_parse_init(struct argp_state *state)
+{
+    struct nns_cli *const *input = state->input;
+
+    state->child_inputs[0] = *input;
+}
+
+void nns_pids_init(struct nns_pids *pids, const struct argp_state *state)
+{
+    pids->items = calloc((size_t)state->argc, sizeof(*pids->items));
+    if (!pids->items)
+        exit(nns_cli_no_memory());
+}
+
+void nns_pids_add(struct nns_pids *pids, const char *text, const struct argp_state *state)
+{
+    unsigned long long value;
+
+    errno = 0;
+    value = strtoull(text, NULL, 10);
+    if (!*text || text[strspn(text, "0123456789")] || errno || value > UINT32_MAX)
+        argp_error(state, "\"%s\" is not a pid", text);
+    pids->items[pids->count++] = (uint32_t)value;
+}
+
+error_t nns_cli_parse_nothing(int key, char *argument, struct argp_state *state)
+{
+    switch (key) {
+    case ARGP_KEY_INIT:
+        nns_cli_parse_init(state);
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "\"%s\" is one argument too many", argument);
+        return EINVAL;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+error_t nns_cli_parse_namespace(int key, char *argument, struct argp_state *state)
+{
+    struct nns_cli_target *target = state->input;
+
+    switch (key) {
+    case ARGP_KEY_ARG:
+        if (target->namespace || !*argument)
+            argp_error(state,
+                       target->namespace ? "\"%s\" is one argument too many" : "\"%s\" is no namespace",
+                       argument);
+        target->namespace = argument;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_error(state, "no namespace given");
+        return EINVAL;
+    default:
+        return nns_cli_parse_nothing(key, argument, state);
+    }
+}
+
+/* The directory alone is resolved: the last part may be one of /proc's links, whose target is no path. */
+static char *resolve_path(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *directory = slash == path ? strdup("/")
+                      : slash       ? strndup(path, (size_t)(slash - path))
+                                    : strdup(".");
+    char *real = directory ? realpath(directory, NULL) : NULL, *resolved = NULL;
+
+    if (real && asprintf(&resolved, "%s/%s", strcmp(real, "/") ? real : "", slash ? slash + 1 : path) < 0)
+        resolved = NULL;
+    free(directory);
+    free(real);
+    return resolved;
+}
+
+char *nns_cli_resolve_namespace(const char *namespace)
+{
+    char *resolved;
+
+    if (!namespace[strspn(namespace, "0123456789")])
+        resolved = strdup(namespace);
+    else
+        resolved = resolve_path(namespace);
+    if (!resolved && namespace[0] == '/') /* The daemon may see what we do not. */
+        resolved = strdup(namespace);
+    if (!resolved)
+        nns_cli_complain("%s is neither a cookie, nor an inum, nor a path: %s", namespace, strerror(errno));
+    return resolved;
+}
+
+void nns_cli_complain(const char *format, ...)
+{
+    char sentence[2048];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(sentence, sizeof(sentence), format, arguments);
+    va_end(arguments);
+    fflush(stdout);
+    fputs("netnsync: ", stderr);
+    nns_text_print(stderr, sentence);
+    fputc('\n', stderr);
+}
+
+int nns_cli_no_memory(void)
+{
+    nns_cli_complain("out of memory");
+    return NNS_EXIT_FAILED;
+}

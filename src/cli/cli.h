@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NNS_CLI_CLI_H
+#define NNS_CLI_CLI_H
+
+#include <argp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/protocol.h"
+
+/*
+ * The netnsync command. One file a subcommand; main.c has the table of them. A subcommand parses its own
+ * arguments, and returns the exit status.
+ */
+#define NNS_CLI_SOCKET "/run/netnsync/control.sock"
+
+enum nns_exit { NNS_EXIT_DONE, NNS_EXIT_FAILED, NNS_EXIT_USAGE };
+
+/* What is said before or after the command's name alike. */
+struct nns_cli {
+    const char *socket;
+    bool json;
+};
+
+struct nns_cli_command {
+    const char *name, *arguments, *summary;
+    int (*run)(struct nns_cli *cli, int argc, char **argv);
+};
+
+int nns_cli_sync(struct nns_cli *cli, int argc, char **argv);
+int nns_cli_enqueue(struct nns_cli *cli, int argc, char **argv);
+int nns_cli_list(struct nns_cli *cli, int argc, char **argv);
+int nns_cli_get(struct nns_cli *cli, int argc, char **argv);
+int nns_cli_status(struct nns_cli *cli, int argc, char **argv);
+int nns_cli_flush(struct nns_cli *cli, int argc, char **argv);
+int nns_cli_detach(struct nns_cli *cli, int argc, char **argv);
+
+/* --socket and --json: the child of every parser here; its input is a struct nns_cli. */
+extern const struct argp_child nns_cli_children[];
+
+/*
+ * Parse with argp. *input must begin with a pointer to the struct nns_cli. Does not return on a usage error
+ * (status 2) or --help (status 0).
+ */
+void nns_cli_parse(const struct argp *argp, int argc, char **argv, void *input);
+
+/* The ARGP_KEY_INIT of a parser whose input begins as above. */
+void nns_cli_parse_init(struct argp_state *state);
+
+/* Pids as they come in, one argument each. */
+struct nns_pids {
+    uint32_t *items;
+    size_t count;
+};
+
+/* Make room for as many pids as there can be arguments. */
+void nns_pids_init(struct nns_pids *pids, const struct argp_state *state);
+
+/* Add a decimal number that fits 32 bits; anything else is a usage error that names it. */
+void nns_pids_add(struct nns_pids *pids, const char *text, const struct argp_state *state);
+
+/* Parsers for a command that takes no argument, input struct nns_cli_target; or one NS, which it then has. */
+struct nns_cli_target {
+    struct nns_cli *cli;
+    const char *namespace;
+};
+
+error_t nns_cli_parse_nothing(int key, char *argument, struct argp_state *state);
+error_t nns_cli_parse_namespace(int key, char *argument, struct argp_state *state);
+
+/*
+ * The namespace as the daemon understands it: a number as it is; a path made absolute here, where "." and
+ * /proc/self are what the caller means. malloc'ed; NULL after a complaint.
+ */
+char *nns_cli_resolve_namespace(const char *namespace);
+
+/* "netnsync: text" on standard error. What others had a hand in is made harmless to a terminal. */
+void nns_cli_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Complain that memory ran out; returns NNS_EXIT_FAILED. */
+int nns_cli_no_memory(void);
+
+#endif
