@@ -2,16 +2,16 @@
 #include "io/links.h"
 
 #include <errno.h>
-#include <linux/if_arp.h>
 #include <linux/if_link.h>
-#include <linux/netlink.h>
-#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#include "core/netlink.h"
+#include "core/tc_message.h"
 
 #define INTERRUPTED_TRIES 5
 
@@ -20,97 +20,24 @@
 #define INBOX_BYTES (32u << 10)
 #define INBOX_LIMIT (1u << 20)
 
-struct inbox {
-    char *bytes;
-    size_t size;
-    size_t wanted; /* the length of what did not fit */
-};
-
-/* One dump into a list. */
+/* A list being made. */
 struct listing {
-    struct nns_links *links;
-    void (*restart)(struct nns_links *links);
-    int (*take)(struct nns_links *links, struct nlmsghdr *message); /* 0 or -errno */
-    uint32_t sequence;
-    int fault; /* why what was heard is no whole list */
+    int socket;
+    struct nns_links links;
+    char *inbox;
+    size_t size;
+    size_t wanted; /* the length of the longest datagram yet */
+    int fault;     /* why what was heard is no whole list */
 };
 
-/* Answers to an earlier, broken-off exchange on the same socket are told by their number. tc counts up from
- * 0: listings have the upper half. */
-static uint32_t next_sequence(void)
-{
-    static _Thread_local uint32_t sequence;
-    return 0x80000000u | ++sequence;
-}
+/* One dump into it. */
+struct question {
+    struct nlmsghdr *request;
+    void (*restart)(struct listing *listing);
+    void (*take)(void *listing, uint32_t about, const struct nlmsghdr *message);
+};
 
-static ssize_t receive(int socket, struct inbox *inbox)
-{
-    for (;;) {
-        /* The kernel puts the next part there before the last call returns: nothing there means lost. */
-        ssize_t n = recv(socket, inbox->bytes, inbox->size, MSG_DONTWAIT | MSG_TRUNC);
-        if (n < 0 && errno == EINTR)
-            continue;
-        return n < 0 ? -errno : n;
-    }
-}
-
-static int error_of(struct nlmsghdr *message)
-{
-    if (nlmsg_datalen(message) < (int)sizeof(int))
-        return -EPROTO;
-    return *(int *)nlmsg_data(message);
-}
-
-/* -EAGAIN: there is room now, ask again. */
-static int grow_inbox(struct inbox *inbox)
-{
-    if (inbox->wanted > INBOX_LIMIT)
-        return -EMSGSIZE;
-    char *bytes = realloc(inbox->bytes, inbox->wanted);
-    if (!bytes)
-        return -ENOMEM;
-    inbox->bytes = bytes;
-    inbox->size = inbox->wanted;
-    return -EAGAIN;
-}
-
-/* Part of a dump. 1: more follows; 0: that was all; -errno from the kernel. */
-static int take_part(struct listing *listing, struct nlmsghdr *message, int length)
-{
-    for (; nlmsg_ok(message, length); message = nlmsg_next(message, &length)) {
-        if (message->nlmsg_seq != listing->sequence)
-            continue;
-        if (message->nlmsg_flags & NLM_F_DUMP_INTR)
-            listing->fault = -EAGAIN;
-        if (message->nlmsg_type == NLMSG_DONE || message->nlmsg_type == NLMSG_ERROR)
-            return error_of(message);
-        int r = listing->take(listing->links, message);
-        if (r < 0)
-            listing->fault = r;
-    }
-    return 1;
-}
-
-/* Read a dump to its end, also a spoilt one: what stays in the socket would be in the way of the next. */
-static int take_dump(int socket, struct listing *listing, struct inbox *inbox)
-{
-    int r = 1;
-    while (r > 0) {
-        ssize_t n = receive(socket, inbox);
-        if (n < 0)
-            return (int)n;
-        if ((size_t)n > inbox->size) {
-            inbox->wanted = (size_t)n > inbox->wanted ? (size_t)n : inbox->wanted;
-            n = (ssize_t)inbox->size;
-        }
-        r = take_part(listing, (struct nlmsghdr *)inbox->bytes, (int)n);
-    }
-    if (r < 0)
-        return r;
-    return inbox->wanted > inbox->size ? grow_inbox(inbox) : listing->fault;
-}
-
-static int send_request(int socket, const struct nlmsghdr *request)
+static int ask(int socket, const struct nlmsghdr *request)
 {
     for (;;) {
         if (send(socket, request, request->nlmsg_len, 0) >= 0)
@@ -120,16 +47,64 @@ static int send_request(int socket, const struct nlmsghdr *request)
     }
 }
 
-static int dump(int socket, struct nlmsghdr *request, struct listing *listing, struct inbox *inbox)
+/* The length of the next part. The kernel puts it there before the last call returns: nothing there means
+ * lost. */
+static ssize_t receive(struct listing *listing)
+{
+    for (;;) {
+        ssize_t n = recv(listing->socket, listing->inbox, listing->size, MSG_DONTWAIT | MSG_TRUNC);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if ((size_t)n > listing->wanted)
+            listing->wanted = (size_t)n;
+        return (size_t)n > listing->size ? (ssize_t)listing->size : n;
+    }
+}
+
+/* Read a dump to its end, also a spoilt one: what stays in the socket would be in the way of the next. */
+static int hear(struct listing *listing, const struct question *question)
+{
+    struct nns_netlink_taker taker = {.take = question->take, .context = listing};
+    bool incomplete = false;
+    int r;
+    do {
+        ssize_t n = receive(listing);
+        if (n < 0)
+            return (int)n;
+        r = nns_netlink_hear_dump(question->request->nlmsg_seq, 0, listing->inbox, (size_t)n, &taker,
+                                  &incomplete);
+    } while (r > 0);
+    if (r == 0 && incomplete)
+        r = -EAGAIN;
+    return r < 0 ? r : listing->fault;
+}
+
+/* -EAGAIN: there is room now, ask again. */
+static int grow(struct listing *listing)
+{
+    if (listing->wanted > INBOX_LIMIT)
+        return -EMSGSIZE;
+    char *inbox = realloc(listing->inbox, listing->wanted);
+    if (!inbox)
+        return -ENOMEM;
+    listing->inbox = inbox;
+    listing->size = listing->wanted;
+    return -EAGAIN;
+}
+
+static int dump(struct listing *listing, const struct question *question)
 {
     int r = -EAGAIN;
     for (int tries = 0; tries < INTERRUPTED_TRIES && r == -EAGAIN; tries++) {
-        listing->sequence = request->nlmsg_seq = next_sequence();
-        listing->fault = 0;
-        listing->restart(listing->links);
-        r = send_request(socket, request);
+        question->request->nlmsg_seq = nns_netlink_sequence(1);
+        question->restart(listing);
+        r = ask(listing->socket, question->request);
         if (r == 0)
-            r = take_dump(socket, listing, inbox);
+            r = hear(listing, question);
+        if (r == 0 && listing->wanted > listing->size)
+            r = grow(listing);
     }
     return r;
 }
@@ -154,24 +129,32 @@ static void read_kind(struct nns_link *link, struct nlattr *info)
         nla_strlcpy(link->kind, kind, sizeof(link->kind));
 }
 
-static int take_link(struct nns_links *links, struct nlmsghdr *message)
+static void take_link(void *context, uint32_t nothing, const struct nlmsghdr *message)
 {
+    struct listing *listing = context;
+    struct nlmsghdr *libnl = (struct nlmsghdr *)message; /* which knows no const */
     if (message->nlmsg_type != RTM_NEWLINK || !nlmsg_valid_hdr(message, sizeof(struct ifinfomsg)))
-        return 0;
-    struct ifinfomsg *head = nlmsg_data(message);
-    struct nns_link link = {.ifindex = (uint32_t)head->ifi_index, .qdisc = NNS_QDISC_UNKNOWN};
-    struct nlattr *name = nlmsg_find_attr(message, sizeof(*head), IFLA_IFNAME);
+        return;
+    struct nns_link *link = append(&listing->links);
+    if (!link) {
+        listing->fault = -ENOMEM;
+        return;
+    }
+    const struct ifinfomsg *head = nlmsg_data(message);
+    *link = (struct nns_link){.ifindex = (uint32_t)head->ifi_index, .qdisc = NNS_QDISC_UNKNOWN};
+    struct nlattr *name = nlmsg_find_attr(libnl, sizeof(*head), IFLA_IFNAME);
     if (name)
-        nla_strlcpy(link.name, name, sizeof(link.name));
+        nla_strlcpy(link->name, name, sizeof(link->name));
     if (head->ifi_flags & IFF_LOOPBACK)
-        strcpy(link.kind, "loopback");
+        strcpy(link->kind, "loopback");
     else
-        read_kind(&link, nlmsg_find_attr(message, sizeof(*head), IFLA_LINKINFO));
-    struct nns_link *place = append(links);
-    if (!place)
-        return -ENOMEM;
-    *place = link;
-    return 0;
+        read_kind(link, nlmsg_find_attr(libnl, sizeof(*head), IFLA_LINKINFO));
+}
+
+static void forget_links(struct listing *listing)
+{
+    listing->links.count = 0;
+    listing->fault = 0;
 }
 
 static int by_ifindex(const void *a, const void *b)
@@ -180,7 +163,7 @@ static int by_ifindex(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Dumps go by ifindex on kernels since 6.8, by hash bucket before. */
+/* Newer kernels dump by ifindex, older ones by hash bucket. */
 static void sort(struct nns_links *links)
 {
     for (size_t i = 1; i < links->count; i++) {
@@ -191,12 +174,7 @@ static void sort(struct nns_links *links)
     }
 }
 
-static void forget_all(struct nns_links *links)
-{
-    links->count = 0;
-}
-
-static int list_devices(int socket, struct nns_links *links, struct inbox *inbox)
+static int list_devices(struct listing *listing)
 {
     struct {
         struct nlmsghdr head;
@@ -204,84 +182,68 @@ static int list_devices(int socket, struct nns_links *links, struct inbox *inbox
         struct nlattr attribute;
         uint32_t mask;
     } request = {
-        .head = {.nlmsg_len = sizeof(request),
-                 .nlmsg_type = RTM_GETLINK,
-                 .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+        .head = {.nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETLINK},
         .attribute = {.nla_len = sizeof(struct nlattr) + sizeof(uint32_t), .nla_type = IFLA_EXT_MASK},
         .mask = RTEXT_FILTER_SKIP_STATS,
     };
-    struct listing listing = {.links = links, .restart = forget_all, .take = take_link};
-    int r = dump(socket, &request.head, &listing, inbox);
+    request.head.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    struct question question = {.request = &request.head, .restart = forget_links, .take = take_link};
+    int r = dump(listing, &question);
     if (r == 0)
-        sort(links);
+        sort(&listing->links);
     return r;
 }
 
-static uint8_t qdisc_of_kind(struct nlattr *kind)
+static void take_qdisc(void *context, uint32_t nothing, const struct nlmsghdr *message)
 {
-    if (kind && nla_strcmp(kind, "clsact") == 0)
-        return NNS_QDISC_CLSACT;
-    if (kind && nla_strcmp(kind, "ingress") == 0)
-        return NNS_QDISC_INGRESS;
-    return NNS_QDISC_UNKNOWN;
-}
-
-static int take_qdisc(struct nns_links *links, struct nlmsghdr *message)
-{
-    if (message->nlmsg_type != RTM_NEWQDISC || !nlmsg_valid_hdr(message, sizeof(struct tcmsg)))
-        return 0;
-    struct tcmsg *head = nlmsg_data(message);
-    if (head->tcm_parent != TC_H_INGRESS)
-        return 0;
-    struct nns_link key = {.ifindex = (uint32_t)head->tcm_ifindex};
+    const struct nns_links *links = &((struct listing *)context)->links;
+    struct nns_tc_qdisc qdisc;
+    if (!nns_tc_read_qdisc(message, &qdisc))
+        return;
+    struct nns_link key = {.ifindex = qdisc.ifindex};
     struct nns_link *link = bsearch(&key, links->items, links->count, sizeof(key), by_ifindex);
-    if (link)
-        link->qdisc = qdisc_of_kind(nlmsg_find_attr(message, sizeof(*head), TCA_KIND));
-    return 0;
+    if (link) /* else it came after the devices were listed */
+        link->qdisc = (uint8_t)qdisc.kind;
 }
 
-static void mark_all(struct nns_links *links, enum nns_qdisc qdisc)
+static void mark_all(struct listing *listing, enum nns_qdisc qdisc)
 {
-    for (size_t i = 0; i < links->count; i++)
-        links->items[i].qdisc = (uint8_t)qdisc;
+    for (size_t i = 0; i < listing->links.count; i++)
+        listing->links.items[i].qdisc = (uint8_t)qdisc;
 }
 
-static void mark_all_none(struct nns_links *links)
+static void forget_qdiscs(struct listing *listing)
 {
-    mark_all(links, NNS_QDISC_NONE);
+    mark_all(listing, NNS_QDISC_NONE);
 }
 
 /* What sits at the ingress place only steers the first try at attaching: not knowing it is no failure. */
-static void list_qdiscs(int socket, struct nns_links *links, struct inbox *inbox)
+static void list_qdiscs(struct listing *listing)
 {
     struct {
         struct nlmsghdr head;
         struct tcmsg message;
-    } request = {
-        .head = {.nlmsg_len = sizeof(request),
-                 .nlmsg_type = RTM_GETQDISC,
-                 .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-    };
-    struct listing listing = {.links = links, .restart = mark_all_none, .take = take_qdisc};
-    if (dump(socket, &request.head, &listing, inbox) < 0)
-        mark_all(links, NNS_QDISC_UNKNOWN);
+    } request = {.head = {.nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETQDISC}};
+    request.head.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    struct question question = {.request = &request.head, .restart = forget_qdiscs, .take = take_qdisc};
+    if (dump(listing, &question) < 0)
+        mark_all(listing, NNS_QDISC_UNKNOWN);
 }
 
 int nns_links_list(int socket, struct nns_links *links)
 {
-    struct inbox inbox = {.bytes = malloc(INBOX_BYTES), .size = INBOX_BYTES};
-    if (!inbox.bytes)
+    struct listing listing = {.socket = socket, .inbox = malloc(INBOX_BYTES), .size = INBOX_BYTES};
+    if (!listing.inbox)
         return -ENOMEM;
-    struct nns_links found = NNS_LINKS_NULL;
-    int r = list_devices(socket, &found, &inbox);
+    int r = list_devices(&listing);
     if (r == 0) {
-        list_qdiscs(socket, &found, &inbox);
+        list_qdiscs(&listing);
         nns_links_deinit(links);
-        *links = found;
+        *links = listing.links;
     } else {
-        nns_links_deinit(&found);
+        nns_links_deinit(&listing.links);
     }
-    free(inbox.bytes);
+    free(listing.inbox);
     return r;
 }
 

@@ -5,8 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/device.h"
-#include "core/tc_plan.h"
+#include "core/tc_work.h"
 
 /*
  * Attaching programs with clsact and cls_bpf (direct action), many devices in one netlink exchange. The only
@@ -19,39 +18,6 @@
  * All functions take a NETLINK_ROUTE socket opened inside the namespace (nns_netns_enter) and block until the
  * kernel has answered; netlink answers synchronously, so they do not wait on anybody. One thread a socket.
  */
-#define NNS_TC_HANDLE 0x2e
-
-struct nns_tc_program {
-    int fd; /* of a BPF_PROG_TYPE_SCHED_CLS program, borrowed */
-    uint32_t id;
-    char name[16];  /* as the kernel holds it */
-    uint8_t tag[8]; /* likewise */
-};
-
-/* A program set as tc needs it. */
-struct nns_tc_set {
-    char instance[33];
-    uint16_t priority;
-    struct nns_tc_program programs[NNS_HOOKS];
-};
-
-/* One device's part in an exchange. */
-struct nns_tc_job {
-    uint32_t ifindex;
-    uint16_t slot; /* becomes the filters' classid */
-    uint8_t qdisc; /* enum nns_qdisc, as the last listing saw it; renewed when found different */
-    /* For attach: what is known to be there (program_id 0: nothing); after: what is there now, or why not.
-     * For detach: what we put there; after: program_id 0 where it is gone. */
-    struct nns_attachment hooks[NNS_HOOKS];
-};
-
-/* Counted up, never cleared here. */
-struct nns_tc_stats {
-    unsigned sends;   /* messages handed to the kernel with sendmsg: exchanges */
-    unsigned adopted; /* filters of ours that were there already */
-    unsigned foreign; /* filters at our place that were not ours, left alone */
-    unsigned removed;
-};
 
 /*
  * Make every job's device carry the set's programs on both hooks. Devices without a qdisc get clsact and both

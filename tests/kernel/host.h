@@ -8,6 +8,7 @@
 #include <linux/bpf.h>
 #include <sched.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,8 @@
 #include <unistd.h>
 
 /*
- * What the kernel tests do to their host: every test makes a network namespace of its own, which goes with the
- * test's process, and asks the usual tools what is true in it.
+ * What the kernel tests do to their host: every test makes a network namespace of its own, which goes with
+ * the test's process, and asks the usual tools what is true in it.
  */
 static inline void host_new(void)
 {

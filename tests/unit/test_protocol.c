@@ -319,8 +319,9 @@ static struct nns_device_row device_row(uint32_t ifindex, const char *name, cons
 {
     struct nns_device_row row = {.device.link.ifindex = ifindex, .device.state = NNS_DEVICE_QUEUED};
 
-    strncpy(row.device.link.name, name, sizeof(row.device.link.name));
-    strncpy(row.device.link.kind, kind, sizeof(row.device.link.kind));
+    /* A name may fill its field without a terminator. */
+    memcpy(row.device.link.name, name, strnlen(name, sizeof(row.device.link.name)));
+    memcpy(row.device.link.kind, kind, strnlen(kind, sizeof(row.device.link.kind)));
     return row;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef NNS_CORE_TC_PLAN_H
-#define NNS_CORE_TC_PLAN_H
+#ifndef NNS_CORE_TC_PLACE_H
+#define NNS_CORE_TC_PLACE_H
 
 #include <stdbool.h>
 #include <stddef.h>

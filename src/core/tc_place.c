@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/tc_plan.h"
+#include "core/tc_place.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host.h"
+
+#include <linux/rtnetlink.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "io/netns.h"
+
+static struct nns_netns_abilities abilities;
+static enum nns_netns_way way;
+
+static void set_up(void)
+{
+    cr_assert_eq(nns_netns_probe(&abilities), 0);
+}
+
+TestSuite(netns, .init = set_up);
+
+static uint32_t inum_of(const char *format, ...)
+{
+    char path[64];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(path, sizeof(path), format, list);
+    va_end(list);
+    struct stat st;
+    cr_assert_eq(stat(path, &st), 0, "%s: %s", path, strerror(errno));
+    return (uint32_t)st.st_ino;
+}
+
+/* A child in a namespace of its own, until its end of the pipe closes with ours. */
+struct child {
+    pid_t pid;
+    int hold;
+};
+
+static struct child start(bool thread_only);
+
+static void *unshare_and_wait(void *fd)
+{
+    int pipes = *(int *)fd;
+    char ready = unshare(CLONE_NEWNET) == 0 ? 'y' : 'n';
+    pid_t tid = gettid();
+    (void)!write(pipes, &ready, 1);
+    (void)!write(pipes, &tid, sizeof(tid));
+    (void)!read(pipes, &ready, 1);
+    return NULL;
+}
+
+static pid_t tid_of_child;
+
+static struct child start(bool thread_only)
+{
+    int pair[2];
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(pair[0]);
+        if (thread_only) {
+            pthread_t thread;
+            pthread_create(&thread, NULL, unshare_and_wait, &pair[1]);
+            pthread_join(thread, NULL);
+        } else {
+            unshare_and_wait(&pair[1]);
+        }
+        _exit(0);
+    }
+    close(pair[1]);
+    char ready = 0;
+    cr_assert_eq(read(pair[0], &ready, 1), 1);
+    cr_assert_eq(ready, 'y');
+    cr_assert_eq(read(pair[0], &tid_of_child, sizeof(tid_of_child)), (ssize_t)sizeof(tid_of_child));
+    return (struct child){.pid = pid, .hold = pair[0]};
+}
+
+static void stop(struct child *child)
+{
+    close(child->hold);
+    waitpid(child->pid, NULL, 0);
+}
+
+static void expect_namespace(uint32_t pid, uint32_t inum)
+{
+    unsigned fds = host_open_fds();
+    int fd = nns_netns_open_pid(pid, &way);
+    cr_assert_geq(fd, 0, "%s", strerror(-fd));
+    cr_assert_eq(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    struct nns_netns_id id = {0};
+    cr_assert_eq(nns_netns_identify(fd, &id), 0);
+    cr_assert_eq(id.inum, inum);
+    cr_assert_eq(host_open_fds(), fds + 1);
+    close(fd);
+}
+
+Test(netns, probe_knows_its_own)
+{
+    struct nns_netns_id id = nns_netns_own();
+    cr_assert_eq(id.inum, inum_of("/proc/self/ns/net"));
+    uint64_t cookie = 0;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(nns_netns_socket_cookie(fd, &cookie), 0);
+    cr_assert_eq(id.cookie, cookie);
+    close(fd);
+    unsigned fds = host_open_fds();
+    cr_assert_eq(nns_netns_probe(&abilities), 0);
+    cr_assert_eq(host_open_fds(), fds, "probing twice leaks");
+}
+
+Test(netns, opens_a_process)
+{
+    struct child child = start(false);
+    uint32_t inum = inum_of("/proc/%d/ns/net", child.pid);
+    cr_assert_neq(inum, nns_netns_own().inum);
+    expect_namespace((uint32_t)child.pid, inum);
+    cr_assert_eq(way, abilities.pidfd_ioctl ? NNS_NETNS_BY_PIDFD : NNS_NETNS_BY_PROC);
+    stop(&child);
+}
+
+/* A thread's namespace is its own; its id is no process's. */
+Test(netns, opens_a_thread)
+{
+    struct child child = start(true);
+    cr_assert_neq(tid_of_child, child.pid);
+    uint32_t inum = inum_of("/proc/%d/task/%d/ns/net", child.pid, tid_of_child);
+    cr_assert_neq(inum, inum_of("/proc/%d/ns/net", child.pid));
+    expect_namespace((uint32_t)tid_of_child, inum);
+    cr_assert_eq(way, abilities.pidfd_thread ? NNS_NETNS_BY_PIDFD : NNS_NETNS_BY_PROC);
+    expect_namespace((uint32_t)child.pid, nns_netns_own().inum);
+    stop(&child);
+}
+
+Test(netns, nobody_and_the_dead_are_gone)
+{
+    unsigned fds = host_open_fds();
+    static const uint32_t never[] = {0, 4294967295u, 2147483648u, 4194305, 4194304};
+    for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
+        cr_assert_eq(nns_netns_open_pid(never[i], &way), -ESRCH, "%u", never[i]);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    siginfo_t info;
+    cr_assert_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    cr_assert_eq(nns_netns_open_pid((uint32_t)pid, &way), -ESRCH, "zombie");
+    waitpid(pid, NULL, 0);
+    cr_assert_eq(nns_netns_open_pid((uint32_t)pid, &way), -ESRCH, "reaped");
+    cr_assert_eq(host_open_fds(), fds);
+}
+
+Test(netns, what_is_no_network_namespace)
+{
+    struct nns_netns_id id = {.cookie = 1, .inum = 2};
+    int files[] = {
+        open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC),
+        open("/dev/null", O_RDONLY | O_CLOEXEC),
+        open("/", O_RDONLY | O_CLOEXEC),
+        socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0),
+        open("/proc/self/ns/net", O_PATH | O_CLOEXEC),
+    };
+    for (size_t i = 0; i < 4; i++) {
+        cr_assert_eq(nns_netns_identify(files[i], &id), -EINVAL, "%zu", i);
+        close(files[i]);
+    }
+    cr_assert_lt(nns_netns_identify(files[4], &id), 0);
+    cr_assert_eq(nns_netns_identify(-1, &id), -EBADF);
+    cr_assert_eq(id.cookie, 1);
+    cr_assert_eq(id.inum, 2);
+}
+
+Test(netns, opens_paths)
+{
+    cr_assert_eq(unshare(CLONE_NEWNS), 0);
+    host_run("mount --make-rprivate / && mount -t tmpfs tmpfs /mnt && touch /mnt/ns /mnt/file && mkfifo "
+             "/mnt/fifo");
+    struct child child = start(false);
+    uint32_t inum = inum_of("/proc/%d/ns/net", child.pid);
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/ns/net", child.pid);
+    cr_assert_eq(mount(path, "/mnt/ns", NULL, MS_BIND, NULL), 0);
+    stop(&child);
+    unsigned fds = host_open_fds();
+    int fd = nns_netns_open_path("/mnt/ns");
+    cr_assert_geq(fd, 0, "%s", strerror(-fd));
+    struct nns_netns_id id;
+    cr_assert_eq(nns_netns_identify(fd, &id), 0);
+    cr_assert_eq(id.inum, inum);
+    close(fd);
+    cr_assert_eq(nns_netns_open_path("/mnt/none"), -ENOENT);
+    cr_assert_eq(nns_netns_open_path("/mnt/file"), -EINVAL);
+    cr_assert_eq(nns_netns_open_path("/mnt/fifo"), -EINVAL);
+    cr_assert_eq(nns_netns_open_path("/mnt"), -EINVAL);
+    cr_assert_eq(nns_netns_open_path("/proc/self/ns/mnt"), -EINVAL);
+    cr_assert_eq(host_open_fds(), fds);
+}
+
+static int option(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t length = sizeof(value);
+    cr_assert_eq(getsockopt(fd, level, name, &value, &length), 0);
+    return value;
+}
+
+Test(netns, enters_and_leaves)
+{
+    struct child child = start(false);
+    uint32_t inum = inum_of("/proc/%d/ns/net", child.pid), own = inum_of("/proc/thread-self/ns/net");
+    int fd = nns_netns_open_pid((uint32_t)child.pid, &way);
+    unsigned fds = host_open_fds();
+    int few = nns_netns_enter(fd, 8);
+    cr_assert_geq(few, 0);
+    cr_assert_eq(inum_of("/proc/thread-self/ns/net"), inum);
+    uint64_t cookie = 0;
+    struct nns_netns_id id;
+    cr_assert_eq(nns_netns_socket_cookie(few, &cookie), 0);
+    cr_assert_eq(nns_netns_identify(fd, &id), 0);
+    cr_assert_neq(cookie, nns_netns_own().cookie);
+    if (abilities.ns_get_id)
+        cr_assert_eq(id.cookie, cookie);
+    cr_assert_eq(option(few, SOL_NETLINK, NETLINK_GET_STRICT_CHK), 1);
+    cr_assert_eq(option(few, SOL_NETLINK, NETLINK_CAP_ACK), 1);
+    cr_assert_eq(option(few, SOL_NETLINK, NETLINK_EXT_ACK), 1);
+    nns_netns_leave(few);
+    cr_assert_eq(inum_of("/proc/thread-self/ns/net"), own);
+    cr_assert_eq(host_open_fds(), fds);
+    int many = nns_netns_enter(fd, 4000);
+    cr_assert_geq(many, 0);
+    cr_assert_geq(option(many, SOL_SOCKET, SO_RCVBUF), 4000 * 768);
+    nns_netns_leave(many);
+    cr_assert_eq(inum_of("/proc/thread-self/ns/net"), own);
+    close(fd);
+    stop(&child);
+}
+
+/* As many errors as were announced fit. */
+Test(netns, announced_answers_fit)
+{
+    enum { MOST = 3000 };
+    static struct {
+        struct nlmsghdr head;
+        struct tcmsg message;
+    } requests[MOST];
+    for (int i = 0; i < MOST; i++) {
+        requests[i].head = (struct nlmsghdr){.nlmsg_len = sizeof(requests[i]), .nlmsg_type = RTM_DELQDISC};
+        requests[i].head.nlmsg_flags = NLM_F_REQUEST;
+        requests[i].message.tcm_ifindex = 1;
+        requests[i].message.tcm_parent = 77;
+    }
+    static const unsigned announced[] = {128, 129, MOST};
+    int own = nns_netns_open_pid((uint32_t)getpid(), &way);
+    for (size_t k = 0; k < 3; k++) {
+        int fd = nns_netns_enter(own, announced[k]);
+        cr_assert_gt(send(fd, requests, announced[k] * sizeof(requests[0]), 0), 0);
+        char answer[1024];
+        for (unsigned i = 0; i < announced[k]; i++)
+            cr_assert_gt(recv(fd, answer, sizeof(answer), MSG_DONTWAIT), 0, "%u of %u: %s", i, announced[k],
+                         strerror(errno));
+        nns_netns_leave(fd);
+    }
+    close(own);
+}
+
+Test(netns, a_failed_enter_stays_home)
+{
+    uint32_t own = inum_of("/proc/thread-self/ns/net");
+    unsigned fds = host_open_fds();
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    cr_assert_eq(nns_netns_enter(null, 1), -EINVAL);
+    cr_assert_eq(nns_netns_enter(-1, 1), -EBADF);
+    close(null);
+    nns_netns_leave(-1);
+    cr_assert_eq(inum_of("/proc/thread-self/ns/net"), own);
+    cr_assert_eq(host_open_fds(), fds);
+}
+
+Test(netns, no_way_home_ends_the_process)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = nns_netns_open_pid((uint32_t)getpid(), &way);
+        int socket = nns_netns_enter(fd, 1);
+        if (unshare(CLONE_NEWUSER) < 0) /* no right over the old namespace any more */
+            _exit(7);
+        freopen("/dev/null", "w", stderr);
+        nns_netns_leave(socket);
+        _exit(0);
+    }
+    int status;
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %x", status);
+}
