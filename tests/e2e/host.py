@@ -478,7 +478,13 @@ class Daemon:
         return {row["pid"]: row for row in json.loads(done.stdout)["results"]}
 
     def fds(self):
-        return os.listdir(f"/proc/{self.pid}/fd")
+        """What its open descriptors lead to."""
+        place = f"/proc/{self.pid}/fd"
+        names = []
+        for fd in os.listdir(place):
+            with contextlib.suppress(FileNotFoundError):
+                names.append(os.readlink(f"{place}/{fd}"))
+        return sorted(names)
 
 
 def command(*arguments, socket=None, check=True, **options):
