@@ -230,10 +230,24 @@ static bool raced(int answer)
     return answer == -EEXIST || answer == -EINVAL || answer == -ENOENT;
 }
 
+/* What was to be replaced or moved is where it was. */
+static void keep_old(struct nns_tc_task *task, enum nns_hook hook)
+{
+    const struct nns_tc_place *place = &task->places[hook];
+    const struct nns_tc_view *view = &task->views[hook];
+    struct nns_attachment *now = &task->job->hooks[hook];
+    if (place->step == NNS_TC_REPLACE) {
+        now->program_id = place->program_id;
+        now->priority = place->priority;
+    } else if (view->count) {
+        now->program_id = view->ours[0].program_id;
+        now->priority = view->ours[0].priority;
+    }
+}
+
 /* False: to be looked at again. */
 static bool settle_hook(const struct nns_tc_work *work, struct nns_tc_task *task, enum nns_hook hook)
 {
-    const struct nns_tc_place *place = &task->places[hook];
     int answer = task->answers[hook];
     note_fresh(task, hook);
     if (answer == NNS_NETLINK_UNHEARD) {
@@ -245,10 +259,7 @@ static bool settle_hook(const struct nns_tc_work *work, struct nns_tc_task *task
         return true;
     }
     fail_hook(task, hook, answer == -EOPNOTSUPP ? NNS_REASON_SHARED_BLOCK : NNS_REASON_KERNEL, answer);
-    if (place->step == NNS_TC_REPLACE) { /* the old one stays where it was */
-        task->job->hooks[hook].program_id = place->program_id;
-        task->job->hooks[hook].priority = place->priority;
-    }
+    keep_old(task, hook);
     return !raced(answer);
 }
 
