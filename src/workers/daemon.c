@@ -101,19 +101,24 @@ static void take_batches(struct daemon *daemon, struct nns_batch *batch)
     }
 }
 
+/* The last order comes with those it set free, who are still to be answered. */
 static void take_orders(struct daemon *daemon, struct nns_order *order)
 {
+    bool stopped = false;
+
     while (order) {
         struct nns_order *next = order->next;
 
         if (order->kind == NNS_ORDER_STOP) {
             nns_order_free(order);
-            close_handles(daemon);
+            stopped = true;
         } else {
             nns_requests_order(daemon->requests, order);
         }
         order = next;
     }
+    if (stopped)
+        close_handles(daemon);
 }
 
 static void on_completions(uv_async_t *async)

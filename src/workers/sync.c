@@ -118,106 +118,106 @@ static int post_opened(const struct sync *sync, struct nns_request request, int 
     return 0;
 }
 
+/* Under the claim of its inum: give an open namespace to the owner, or tell everybody who waits why not. */
+static void hand_over(const struct sync *sync, struct nns_request request, int fd, struct nns_netns_id id)
+{
+    int rc = post_opened(sync, request, fd, id);
+    struct nns_answer answer;
+
+    if (!rc)
+        return;
+    close(fd);
+    answer = nns_answer_for_error(rc);
+    settle(sync, request, answer);
+    end_claim(sync, id.inum, &answer);
+}
+
+/* Claim an unknown namespace. True when this thread now holds the claim and the namespace is still unknown:
+ * its last claim may have ended just before ours. False when the request is settled or left with somebody
+ * else's claim. */
+static bool claim(const struct sync *sync, struct nns_request request, uint32_t inum)
+{
+    struct nns_answer answer = {.outcome = NNS_OUTCOME_EXCLUDED, .inum = inum};
+    int rc;
+
+    if (nns_excludes_namespace(sync->context->params, inum)) {
+        settle(sync, request, answer);
+        return false;
+    }
+    rc = nns_claims_take(sync->context->claims, inum, request);
+    if (rc == NNS_CLAIM_JOINED) {
+        nns_count(NNS_COUNT_CLAIMS_JOINED, 1);
+        return false;
+    }
+    if (rc < 0) {
+        settle(sync, request, nns_answer_for_error(rc));
+        return false;
+    }
+    if (!look_up(sync, inum, &answer))
+        return true;
+    settle(sync, request, answer);
+    end_claim(sync, inum, &answer);
+    return false;
+}
+
+/* A process that changed its namespace between our reading its link and our opening: what we opened is where
+ * it is. */
+static void serve_moved(const struct sync *sync, struct nns_request request, int fd, struct nns_netns_id id)
+{
+    struct nns_answer answer;
+
+    nns_count(NNS_COUNT_RESOLVE_MOVED, 1);
+    if (look_up(sync, id.inum, &answer)) {
+        settle(sync, request, answer);
+        close(fd);
+    } else if (claim(sync, request, id.inum)) {
+        hand_over(sync, request, fd, id);
+    } else {
+        close(fd);
+    }
+}
+
 /* Does a failed opening concern the one process rather than its namespace? */
 static bool own_failure(int error)
 {
     return error == -ESRCH || error == -EACCES || error == -EPERM;
 }
 
-enum step { STEP_DONE, STEP_MOVED };
-
 /*
- * Open the namespace this thread has claimed, on behalf of `request`. When its process is gone, or has moved
- * to another namespace, the claim passes on to the next request that waits on it, until one succeeds or none
- * is left; STEP_MOVED gives back a request that must be looked at anew.
+ * Open the namespace this thread has claimed. When the request's process is gone or has moved, that is its
+ * own affair: the claim passes to the next request that waits on it, until one succeeds or none is left.
  */
-static enum step open_claimed(const struct sync *sync, struct nns_request request, uint32_t inum,
-                              struct nns_request *moved)
+static void open_claimed(const struct sync *sync, struct nns_request request, uint32_t inum)
 {
-    bool any_moved = false;
-
-    for (;;) {
+    while (true) {
         struct nns_netns_id id;
-        int fd = -1;
-        int rc = open_namespace(pid_of(request), &fd, &id);
+        int fd, rc = open_namespace(pid_of(request), &fd, &id);
 
         if (!rc && id.inum == inum) {
-            rc = post_opened(sync, request, fd, id);
-            if (!rc)
-                break;
+            hand_over(sync, request, fd, id);
+            return;
         }
-        if (fd >= 0)
-            close(fd);
+        if (!rc)
+            serve_moved(sync, request, fd, id);
+        else
+            settle(sync, request, nns_answer_for_error(rc));
         if (rc && !own_failure(rc)) {
             struct nns_answer answer = nns_answer_for_error(rc);
 
-            settle(sync, request, answer);
             end_claim(sync, inum, &answer);
-            break;
-        }
-        if (rc) {
-            settle(sync, request, nns_answer_for_error(rc));
-        } else if (!any_moved) {
-            nns_count(NNS_COUNT_RESOLVE_MOVED, 1);
-            any_moved = true;
-            *moved = request;
-        } else {
-            nns_count(NNS_COUNT_RESOLVE_MOVED, 1);
-            settle(sync, request, nns_answer_for_error(-EAGAIN));
+            return;
         }
         if (!nns_claims_pass(sync->context->claims, inum, &request))
-            break;
+            return;
         nns_count(NNS_COUNT_CLAIMS_PASSED, 1);
     }
-    return any_moved ? STEP_MOVED : STEP_DONE;
-}
-
-/* An unknown namespace: claim it, look once more (its last claim may just have ended), then open it. */
-static enum step claim(const struct sync *sync, struct nns_request request, uint32_t inum,
-                       struct nns_request *moved)
-{
-    struct nns_answer answer;
-    int rc;
-
-    if (nns_excludes_namespace(sync->context->params, inum)) {
-        settle(sync, request, (struct nns_answer){.outcome = NNS_OUTCOME_EXCLUDED, .inum = inum});
-        return STEP_DONE;
-    }
-    rc = nns_claims_take(sync->context->claims, inum, request);
-    if (rc == NNS_CLAIM_JOINED) {
-        nns_count(NNS_COUNT_CLAIMS_JOINED, 1);
-    } else if (rc < 0) {
-        settle(sync, request, nns_answer_for_error(rc));
-    } else if (look_up(sync, inum, &answer)) {
-        settle(sync, request, answer);
-        end_claim(sync, inum, &answer);
-    } else {
-        return open_claimed(sync, request, inum, moved);
-    }
-    return STEP_DONE;
-}
-
-/* One attempt at a request. */
-static enum step attempt(const struct sync *sync, struct nns_request request, struct nns_request *moved)
-{
-    struct nns_answer answer;
-    uint32_t inum;
-    int rc = nns_proc_netns(pid_of(request), &inum);
-
-    if (rc) {
-        settle(sync, request, nns_answer_for_error(rc));
-        return STEP_DONE;
-    }
-    if (look_up(sync, inum, &answer)) {
-        settle(sync, request, answer);
-        return STEP_DONE;
-    }
-    return claim(sync, request, inum, moved);
 }
 
 static void sync_request(const struct sync *sync, struct nns_request request)
 {
-    uint32_t pid = pid_of(request);
+    uint32_t pid = pid_of(request), inum;
+    struct nns_answer answer;
+    int rc;
 
     if (!sync->context->params->network_enabled) {
         settle(sync, request, (struct nns_answer){.outcome = NNS_OUTCOME_DISABLED});
@@ -227,10 +227,13 @@ static void sync_request(const struct sync *sync, struct nns_request request)
         settle(sync, request, (struct nns_answer){.outcome = NNS_OUTCOME_REFUSED});
         return;
     }
-    for (int moves = 0; moves < MOVES_MAX; moves++)
-        if (attempt(sync, request, &request) == STEP_DONE)
-            return;
-    settle(sync, request, nns_answer_for_error(-EAGAIN));
+    rc = nns_proc_netns(pid, &inum);
+    if (rc)
+        settle(sync, request, nns_answer_for_error(rc));
+    else if (look_up(sync, inum, &answer))
+        settle(sync, request, answer);
+    else if (claim(sync, request, inum))
+        open_claimed(sync, request, inum);
 }
 
 void nns_sync_batch(const struct nns_sync_context *context, struct nns_epoch_reader *reader,

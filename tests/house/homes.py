@@ -13,9 +13,8 @@ HOMES = [
     ("jansson", "include", r"jansson\.h", r"src/core/protocol\w*\.[ch]|src/cli/\w+\.[ch]", None),
     ("inih", "include", r"ini\.h", r"src/core/\w+\.c", 1),
     ("POSIX message queues", "include", r"mqueue\.h", r"src/io/\w+\.c", 1),
-    # tc's pure half, which only writes and reads its messages, stands in core.
-    ("filters", "include", r"linux/pkt_cls\.h", r"src/io/tc\.c|src/core/tc_\w+\.[ch]|src/bpf/.*", None),
-    ("filters", "call", r"\bRTM_(NEW|DEL)TFILTER\b", r"src/io/tc\.c|src/core/tc_\w+\.c", None),
+    ("filters", "include", r"linux/pkt_cls\.h", r"src/(core|io)/tc\w*\.[ch]|src/bpf/.*", None),
+    ("filters", "call", r"\bRTM_(NEW|DEL)TFILTER\b", r"src/(core|io)/tc\w*\.c", None),
     ("setns", "call", r"\bsetns\s*\(", r"src/io/\w+\.c", 1),
 ]
 LIBBPF = re.compile(r"bpf/.*")

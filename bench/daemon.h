@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BENCH_DAEMON_H
+#define BENCH_DAEMON_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "io/queue.h"
+
+/*
+ * A real netnsyncd, the one beside the bench's own binary, as a child on the private host; fed through its
+ * message queue, asked over its control socket. Its log is shown when something fails.
+ *
+ * All return 0 or -errno, told on stderr. A daemon that does not answer for a minute ends the bench.
+ */
+struct bench_daemon {
+    pid_t pid; /* 0: not running */
+    FILE *control;
+    struct nns_queue queue;
+};
+
+#define BENCH_DAEMON_NULL ((struct bench_daemon){.pid = 0, .control = NULL, .queue = NNS_QUEUE_NULL})
+
+/* Start it and wait until it answers. Stop it in any case. */
+int bench_daemon_start(struct bench_daemon *daemon, unsigned workers);
+void bench_daemon_stop(struct bench_daemon *daemon);
+
+/* Stop it with SIGTERM and measure how long it takes to be gone. -EREMOTEIO when it does not exit with 0. */
+int bench_daemon_end(struct bench_daemon *daemon, uint64_t *nanoseconds);
+
+/* Send pids, so many a message. */
+int bench_daemon_feed(struct bench_daemon *daemon, const uint32_t *pids, size_t count, size_t a_message);
+
+/* One of its counters, as `status` shows it now. */
+int bench_daemon_counter(struct bench_daemon *daemon, const char *name, uint64_t *value);
+
+/* Wait until a counter has reached a value. The daemon answers `status` in the order things reach its owner
+ * thread, so that a busy one answers late and is not asked often. */
+int bench_daemon_await(struct bench_daemon *daemon, const char *name, uint64_t value);
+
+/* Make it forget a namespace. */
+int bench_daemon_flush(struct bench_daemon *daemon, uint32_t inum);
+
+/* CPU time of all its threads so far, in nanoseconds. */
+int bench_daemon_cpu(const struct bench_daemon *daemon, uint64_t *nanoseconds);
+
+/* Resident memory in bytes. */
+int bench_daemon_rss(const struct bench_daemon *daemon, uint64_t *bytes);
+
+#endif

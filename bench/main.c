@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <argp.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "pairs.h"
+#include "private_host.h"
+#include "report.h"
+#include "scenario.h"
+
+#define PAIRS_DEFAULT 30
+#define PAIRS_MAX     10000
+
+struct scenario {
+    const char *name;
+    int (*run)(const struct bench_options *options, struct bench_report *report); /* NULL: not built yet */
+    const char *text;
+};
+
+static const struct scenario scenarios[] = {
+    {"attach", bench_attach, "attaching to devices, both hooks"},
+    {"miss", bench_miss, "a new namespace, from the queue to all devices attached, sustained"},
+    {"hit", bench_hit, "pids of known namespaces, from the queue to counted outcomes"},
+    {"close", bench_close, "the daemon's end, with 200 namespaces attached"},
+    {"memory", bench_memory, "memory of the daemon, idle and per namespace"},
+    {"resolve", NULL, NULL},
+    {"latency", NULL, NULL},
+    {"churn", NULL, NULL},
+    {"startup", NULL, NULL},
+    {"packet", NULL, NULL},
+};
+#define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
+
+struct arguments {
+    struct bench_options options;
+    const struct scenario *chosen[SCENARIOS];
+    size_t chosen_count;
+};
+
+static char *list_scenarios(int key, const char *text, void *unused)
+{
+    char *list = NULL;
+    size_t size;
+    FILE *out;
+
+    if (key != ARGP_KEY_HELP_POST_DOC)
+        return (char *)text;
+    out = open_memstream(&list, &size);
+    if (!out)
+        return NULL;
+    fprintf(out, "Scenarios:\n");
+    for (size_t i = 0; i < SCENARIOS; i++)
+        if (scenarios[i].run)
+            fprintf(out, "  %-10s %s\n", scenarios[i].name, scenarios[i].text);
+    fclose(out);
+    return list;
+}
+
+static void choose(struct arguments *arguments, const char *name, struct argp_state *state)
+{
+    for (size_t i = 0; i < SCENARIOS; i++) {
+        if (strcmp(scenarios[i].name, name) != 0)
+            continue;
+        if (!scenarios[i].run)
+            argp_failure(state, 2, 0,
+                         "scenario '%s' is not built yet; there are attach, miss, hit, close and memory",
+                         name);
+        if (arguments->chosen_count == SCENARIOS)
+            argp_failure(state, 2, 0, "at most %zu scenarios at a time", SCENARIOS);
+        arguments->chosen[arguments->chosen_count++] = &scenarios[i];
+        return;
+    }
+    argp_failure(state, 2, 0, "there is no scenario '%s'; there are attach, miss, hit, close and memory",
+                 name);
+}
+
+static unsigned parse_pairs(const char *text, struct argp_state *state)
+{
+    char *end;
+    unsigned long pairs = strtoul(text, &end, 10);
+
+    if (*end || end == text || pairs < 1 || pairs > PAIRS_MAX)
+        argp_failure(state, 2, 0, "--pairs wants a number from 1 to %d, not '%s'", PAIRS_MAX, text);
+    return (unsigned)pairs;
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    struct arguments *arguments = state->input;
+
+    switch (key) {
+    case 'j':
+        arguments->options.json = true;
+        return 0;
+    case 'f':
+        arguments->options.floor_only = true;
+        return 0;
+    case 'p':
+        arguments->options.pairs = parse_pairs(text, state);
+        return 0;
+    case ARGP_KEY_ARG:
+        choose(arguments, text, state);
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_failure(state, 2, 0, "name a scenario: attach, miss, hit, close or memory");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_option argp_options[] = {
+    {"json", 'j', NULL, 0, "Print JSON instead of a table", 0},
+    {"floor-only", 'f', NULL, 0, "Measure the floors alone", 0},
+    {"pairs", 'p', "N", 0, "Interleaved pairs to measure after warming up (30)", 0},
+    {0},
+};
+
+static const struct argp argp = {
+    .options = argp_options,
+    .parser = parse,
+    .args_doc = "SCENARIO...",
+    .doc = "Measure netnsync beside the bare system calls, on a private host made for it. Needs root.\v",
+    .help_filter = list_scenarios,
+};
+
+static void warn_if_busy(void)
+{
+    double load;
+
+    if (getloadavg(&load, 1) == 1 && load > 0.5)
+        fprintf(stderr, "netnsync-bench: the machine is busy (load %.1f): read the ratios, not the times\n",
+                load);
+}
+
+static int run(const struct arguments *arguments)
+{
+    struct bench_report report = BENCH_REPORT_NULL;
+    int result = 0;
+
+    report.quiet = !isatty(STDERR_FILENO);
+    for (size_t i = 0; i < arguments->chosen_count && result == 0; i++)
+        result = arguments->chosen[i]->run(&arguments->options, &report);
+    /* What was measured before something failed is still worth having. */
+    if (arguments->options.json)
+        result = bench_report_print_json(&report) ? -EIO : result;
+    else
+        bench_report_print_table(&report);
+    bench_report_deinit(&report);
+    return result ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = {.options = {.pairs = PAIRS_DEFAULT}};
+
+    argp_err_exit_status = 2;
+    argp_parse(&argp, argc, argv, 0, NULL, &arguments);
+    warn_if_busy();
+    if (bench_private_host_enter())
+        return EXIT_FAILURE;
+    return run(&arguments);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BENCH_PAIRS_H
+#define BENCH_PAIRS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "report.h"
+
+/*
+ * Ours and the floor, measured side by side: pair after pair in one run, so that whatever the machine does to
+ * one it does to the other, and each taking turns at being first. The first few pairs warm up and are
+ * dropped.
+ */
+struct bench_options {
+    bool json;
+    bool floor_only;
+    unsigned pairs;
+};
+
+#define BENCH_METRICS_MAX 2
+
+struct bench_metric {
+    const char *variant;
+    const char *unit;
+};
+
+struct bench_experiment {
+    const char *scenario;
+    struct bench_metric metrics[BENCH_METRICS_MAX]; /* ends with a NULL variant, or at the maximum */
+    /* Bring everything into the same state before a pair; not timed. */
+    int (*prepare)(void *context, unsigned pair);
+    /* Do the work once and leave a value per metric; they time themselves. */
+    int (*floor)(void *context, unsigned pair, double *values);
+    int (*ours)(void *context, unsigned pair, double *values);
+    /* Ask the kernel whether both did what they say; not timed. NULL: nothing to ask. */
+    int (*verify)(void *context, unsigned pair);
+    void *context;
+};
+
+/* Run all pairs and add a row per metric. 0 or -errno, told on stderr. */
+int bench_run_pairs(const struct bench_options *options, const struct bench_experiment *experiment,
+                    struct bench_report *report);
+
+/* Now, in nanoseconds on the monotonic clock. */
+uint64_t bench_now(void);
+
+/* Numbers that look random and are the same in every run. */
+uint32_t bench_random(uint32_t *state);
+
+/* Put pids in a random order. */
+void bench_shuffle(uint32_t *pids, size_t count, uint32_t *state);
+
+#endif

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pods.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pairs.h"
+#include "private_host.h"
+#include "report.h"
+#include "rtnl.h"
+
+#define STACK_BYTES  8192u
+#define WAIT_SECONDS 30u
+#define PEER_IFINDEX                                                                                         \
+    10u /* the first pod's uplink ends at this ifindex at home, the next one's at the next                   \
+         */
+
+static int sleeper(void *unused)
+{
+    /* A copy of our fds would keep other pods' namespaces alive. */
+    close_range(3, ~0u, 0);
+    for (;;)
+        pause();
+    return 0;
+}
+
+static char *stacks_new(size_t count)
+{
+    void *stacks = mmap(NULL, count * STACK_BYTES, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return stacks == MAP_FAILED ? NULL : stacks;
+}
+
+static pid_t sleeper_start(char *stacks, size_t number, int flags)
+{
+    return clone(sleeper, stacks + (number + 1) * STACK_BYTES, CLONE_VM | SIGCHLD | flags, NULL);
+}
+
+static void sleepers_end(const pid_t *pids, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        kill(pids[i], SIGKILL);
+    for (size_t i = 0; i < count; i++)
+        waitpid(pids[i], NULL, 0);
+}
+
+/* IPv6 would go on talking on every device that comes up, in the middle of what is timed. */
+static void silence_ipv6(void)
+{
+    static const char *const switches[] = {"/proc/sys/net/ipv6/conf/all/disable_ipv6",
+                                           "/proc/sys/net/ipv6/conf/default/disable_ipv6"};
+
+    for (size_t i = 0; i < 2; i++) {
+        int fd = open(switches[i], O_WRONLY | O_CLOEXEC);
+
+        if (fd < 0)
+            continue; /* a kernel without IPv6 */
+        if (write(fd, "1", 1) != 1)
+            bench_error(-errno, "%s", switches[i]);
+        close(fd);
+    }
+}
+
+static int enter(const struct bench_pod *pod)
+{
+    return setns(pod->netns, CLONE_NEWNET) ? -errno : 0;
+}
+
+static void go_home(void)
+{
+    if (setns(bench_home(), CLONE_NEWNET)) {
+        bench_error(-errno, "returning to the private host");
+        abort(); /* what would follow would touch the wrong namespace */
+    }
+}
+
+/* Do something over a netlink socket in a pod. */
+static int inside(const struct bench_pod *pod, int (*act)(int socket, const void *argument),
+                  const void *argument)
+{
+    int socket, result = enter(pod);
+
+    if (result)
+        return result;
+    socket = bench_rtnl_open();
+    result = socket < 0 ? socket : act(socket, argument);
+    if (socket >= 0)
+        close(socket);
+    go_home();
+    return result;
+}
+
+static int start_pod(struct bench_pods *pods, struct bench_pod *pod)
+{
+    char path[64];
+
+    pod->pid = sleeper_start(pods->stacks, pods->count, CLONE_NEWNET);
+    if (pod->pid < 0)
+        return bench_error(-errno, "starting a process in a namespace of its own");
+    snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pod->pid);
+    pod->netns = open(path, O_RDONLY | O_CLOEXEC);
+    if (pod->netns < 0) {
+        int error = -errno;
+
+        sleepers_end(&pod->pid, 1);
+        return bench_error(error, "%s", path);
+    }
+    pods->count++;
+    return 0;
+}
+
+struct furniture {
+    unsigned pairs; /* 0: an uplink instead */
+    uint32_t peer_ifindex;
+};
+
+static int furnish(int socket, const void *argument)
+{
+    const struct furniture *wanted = argument;
+    int result = bench_rtnl_up(socket, 1);
+
+    silence_ipv6();
+    if (result == 0 && wanted->pairs == 0)
+        result = bench_rtnl_add_uplink(socket, bench_home(), wanted->peer_ifindex);
+    for (unsigned i = 0; i < wanted->pairs && result == 0; i++)
+        result = bench_rtnl_add_pair(socket, 2 + 2 * i, 3 + 2 * i);
+    return result;
+}
+
+static int up_at_home(uint32_t ifindex)
+{
+    int socket = bench_rtnl_open();
+    int result = socket < 0 ? socket : bench_rtnl_up(socket, ifindex);
+
+    if (socket >= 0)
+        close(socket);
+    return result;
+}
+
+static int add_pod(struct bench_pods *pods, unsigned pairs)
+{
+    struct bench_pod *pod = &pods->items[pods->count];
+    struct furniture wanted = {pairs, PEER_IFINDEX + (uint32_t)pods->count};
+    int result = start_pod(pods, pod);
+
+    if (result)
+        return result;
+    result = inside(pod, furnish, &wanted);
+    if (result == 0 && pairs == 0)
+        result = up_at_home(wanted.peer_ifindex);
+    return result ? bench_error(result, "making devices") : 0;
+}
+
+int bench_pods_init(struct bench_pods *pods, size_t capacity)
+{
+    *pods = (struct bench_pods){.capacity = capacity,
+                                .items = calloc(capacity, sizeof(pods->items[0])),
+                                .stacks = stacks_new(capacity)};
+    silence_ipv6(); /* at home, where the uplinks' peers are */
+    return pods->items && pods->stacks ? 0 : bench_error(-ENOMEM, "pods");
+}
+
+int bench_pods_grow(struct bench_pods *pods, size_t count)
+{
+    int result = 0;
+
+    while (pods->count < count && result == 0)
+        result = add_pod(pods, 0);
+    return result;
+}
+
+int bench_pods_add_wide(struct bench_pods *pods, unsigned pairs)
+{
+    return add_pod(pods, pairs);
+}
+
+static int clear(int socket, const void *argument)
+{
+    const unsigned *devices = argument;
+    int result = 0;
+
+    for (uint32_t ifindex = 1; ifindex <= *devices && result == 0; ifindex++)
+        result = bench_rtnl_clear(socket, ifindex);
+    return result;
+}
+
+int bench_pods_clear(const struct bench_pods *pods, size_t from, size_t count, unsigned devices)
+{
+    int result = 0;
+
+    for (size_t i = from; i < from + count && result == 0; i++)
+        result = inside(&pods->items[i], clear, &devices);
+    return result ? bench_error(result, "removing qdiscs") : 0;
+}
+
+/* -ENODATA when a hook has more or fewer. */
+static int verify_filters(int socket, unsigned devices, unsigned expected)
+{
+    for (unsigned i = 0; i < 2 * devices; i++) {
+        unsigned count;
+        int result = bench_rtnl_count_filters(socket, 1 + i / 2, (int)(i % 2), &count);
+
+        if (result)
+            return result;
+        if (count != expected)
+            return -ENODATA;
+    }
+    return 0;
+}
+
+static int verify(int socket, const void *argument)
+{
+    const unsigned *devices = argument;
+
+    return verify_filters(socket, *devices, 1);
+}
+
+static int verify_emptied(int socket, const void *argument)
+{
+    const unsigned *devices = argument;
+    unsigned count;
+    int result = bench_rtnl_count_clsact(socket, &count);
+
+    if (result)
+        return result;
+    return count == *devices ? verify_filters(socket, *devices, 0) : -ENODATA;
+}
+
+int bench_pods_verify(const struct bench_pods *pods, size_t from, size_t count, unsigned devices)
+{
+    int result = 0;
+
+    for (size_t i = from; i < from + count && result == 0; i++)
+        result = inside(&pods->items[i], verify, &devices);
+    return result ? bench_error(result, "not every device carries one filter on each hook") : 0;
+}
+
+int bench_pods_verify_emptied(const struct bench_pods *pods, size_t from, size_t count, unsigned devices)
+{
+    int result = 0;
+
+    for (size_t i = from; i < from + count && result == 0; i++)
+        result = inside(&pods->items[i], verify_emptied, &devices);
+    return result ? bench_error(result, "not every device has kept its qdisc and lost its filters") : 0;
+}
+
+static void nap(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+}
+
+/* Namespaces die in the background, and their devices' peers at home with them. */
+static void await_bare_home(void)
+{
+    uint64_t deadline = bench_now() + WAIT_SECONDS * UINT64_C(1000000000);
+    int socket = bench_rtnl_open();
+    unsigned links;
+
+    if (socket < 0)
+        return;
+    while (bench_rtnl_count_links(socket, &links) == 0 && links > 1 && bench_now() < deadline)
+        nap();
+    close(socket);
+}
+
+void bench_pods_deinit(struct bench_pods *pods)
+{
+    for (size_t i = 0; i < pods->count; i++)
+        close(pods->items[i].netns);
+    for (size_t i = 0; i < pods->count; i++)
+        kill(pods->items[i].pid, SIGKILL);
+    for (size_t i = 0; i < pods->count; i++)
+        waitpid(pods->items[i].pid, NULL, 0);
+    if (pods->stacks)
+        munmap(pods->stacks, pods->capacity * STACK_BYTES);
+    free(pods->items);
+    await_bare_home();
+    *pods = BENCH_PODS_NULL;
+}
+
+/* Filters die after an RCU grace period, in a work queue that takes RTNL. Deleting a device waits for all
+ * grace periods that began before (the kernel calls rcu_barrier there); the second one finds the work queue
+ * past what the first let go. */
+int bench_settle(void)
+{
+    int socket = bench_rtnl_open(), result = 0;
+
+    if (socket < 0)
+        return bench_error(socket, "netlink");
+    for (int i = 0; i < 2 && result == 0; i++) {
+        result = bench_rtnl_add_pair(socket, 1000000, 1000001);
+        if (result == 0)
+            result = bench_rtnl_delete_link(socket, 1000000);
+    }
+    close(socket);
+    return result ? bench_error(result, "settling") : 0;
+}
+
+static int join_pod(const struct bench_pod *pod, struct bench_crowd *crowd, size_t each)
+{
+    int result = enter(pod);
+
+    if (result)
+        return result;
+    for (size_t i = 0; i < each && result == 0; i++) {
+        pid_t pid = sleeper_start(crowd->stacks, crowd->count, 0);
+
+        if (pid < 0)
+            result = -errno;
+        else
+            crowd->pids[crowd->count++] = pid;
+    }
+    go_home();
+    return result;
+}
+
+int bench_crowd_init(struct bench_crowd *crowd, const struct bench_pods *pods, size_t each)
+{
+    int result = 0;
+
+    *crowd = (struct bench_crowd){.capacity = pods->count * each,
+                                  .pids = calloc(pods->count * each, sizeof(crowd->pids[0])),
+                                  .stacks = stacks_new(pods->count * each)};
+    if (!crowd->pids || !crowd->stacks)
+        return bench_error(-ENOMEM, "processes");
+    for (size_t i = 0; i < pods->count && result == 0; i++)
+        result = join_pod(&pods->items[i], crowd, each);
+    return result ? bench_error(result, "starting processes") : 0;
+}
+
+void bench_crowd_deinit(struct bench_crowd *crowd)
+{
+    sleepers_end(crowd->pids, crowd->count);
+    if (crowd->stacks)
+        munmap(crowd->stacks, crowd->capacity * STACK_BYTES);
+    free(crowd->pids);
+    *crowd = BENCH_CROWD_NULL;
+}

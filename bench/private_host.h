@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BENCH_PRIVATE_HOST_H
+#define BENCH_PRIVATE_HOST_H
+
+/*
+ * A host of the bench's own: network, mount, pid and ipc namespaces that nobody else is in, a /proc that
+ * shows them, and an empty /run. Whatever the bench attaches to is made in there, and all of it goes when the
+ * bench ends, however it ends.
+ *
+ * Returns 0 in a new process that is pid 1 of that host; the calling process waits for it and exits with its
+ * status, and never comes back. Otherwise an error, told on stderr: without a private host nothing is
+ * measured.
+ */
+int bench_private_host_enter(void);
+
+/* An fd of the private host's network namespace, where the bench is at home; open until the end. */
+int bench_home(void);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BENCH_REPORT_H
+#define BENCH_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "stats.h"
+
+/* What was measured, and how it is printed: a table, or JSON. */
+struct bench_row {
+    const char *scenario;
+    const char *variant;
+    const char *unit;
+    double floor;
+    double ours;                /* unused when has_ours is false */
+    struct bench_summary ratio; /* ours ÷ floor of each pair; of the floor's own samples without ours */
+    unsigned pairs;
+    bool has_ours;
+};
+
+struct bench_report {
+    struct bench_row *rows;
+    size_t count;
+    bool quiet; /* no progress on stderr */
+};
+
+#define BENCH_REPORT_NULL ((struct bench_report){NULL, 0, false})
+
+/* Strings are borrowed. 0 or -ENOMEM. */
+int bench_report_add(struct bench_report *report, const struct bench_row *row);
+int bench_report_print_json(const struct bench_report *report);
+void bench_report_print_table(const struct bench_report *report);
+void bench_report_deinit(struct bench_report *report);
+
+/* One line on stderr that overwrites itself, on a terminal only. */
+void bench_progress(const struct bench_report *report, const char *scenario, const char *what, unsigned done,
+                    unsigned all);
+void bench_progress_end(const struct bench_report *report);
+
+/* Tell the reader what failed; returns error for `return bench_error(...)`. */
+int bench_error(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

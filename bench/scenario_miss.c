@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scenario.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "daemon.h"
+#include "floor/floor.h"
+#include "pods.h"
+#include "private_host.h"
+#include "program.h"
+
+/* Namespaces in each group. */
+#define NAMESPACES 200u
+
+/*
+ * Two equal groups of pods: the daemon is fed the pids of one, the floor works through those of the other,
+ * and they change sides every pair. Before a pair the daemon is made to forget what it knew and all qdiscs
+ * are removed: to both, every namespace is new and every device bare.
+ */
+struct miss {
+    struct bench_program program;
+    struct bench_pods pods; /* the first group and the second */
+    uint32_t pids[2 * NAMESPACES];
+    struct bench_daemon daemon;
+    size_t a_message;
+    int known; /* first pod of the group the daemon knows, -1 for none */
+};
+
+static int forget_pod(struct miss *miss, const struct bench_pod *pod)
+{
+    struct stat netns;
+
+    if (fstat(pod->netns, &netns))
+        return bench_error(-errno, "fstat");
+    return bench_daemon_flush(&miss->daemon, (uint32_t)netns.st_ino);
+}
+
+static int forget(struct miss *miss)
+{
+    int result = 0;
+
+    if (miss->known < 0)
+        return 0;
+    for (size_t i = 0; i < NAMESPACES && result == 0; i++)
+        result = forget_pod(miss, &miss->pods.items[(size_t)miss->known + i]);
+    miss->known = -1;
+    return result;
+}
+
+static int prepare(void *context, unsigned pair)
+{
+    struct miss *miss = context;
+    int result = forget(miss);
+
+    if (result == 0)
+        result = bench_pods_clear(&miss->pods, 0, miss->pods.count, BENCH_POD_DEVICES);
+    return result ? result : bench_settle();
+}
+
+static double per_namespace(uint64_t since)
+{
+    return (double)(bench_now() - since) / 1000.0 / NAMESPACES;
+}
+
+static int run_floor(void *context, unsigned pair, double *value)
+{
+    struct miss *miss = context;
+    uint64_t since = bench_now();
+    int result =
+        floor_miss(miss->pids + (pair % 2 ? NAMESPACES : 0), NAMESPACES, bench_home(), miss->program.fds);
+
+    if (result)
+        return bench_error(result, "floor: open, list and attach");
+    *value = per_namespace(since);
+    return 0;
+}
+
+static int run_ours(void *context, unsigned pair, double *value)
+{
+    struct miss *miss = context;
+    size_t first = pair % 2 ? 0 : NAMESPACES;
+    uint64_t before, since;
+    int result = bench_daemon_counter(&miss->daemon, "attach.done", &before);
+
+    if (result)
+        return result;
+    miss->known = (int)first;
+    since = bench_now();
+    result = bench_daemon_feed(&miss->daemon, miss->pids + first, NAMESPACES, miss->a_message);
+    if (result == 0)
+        result = bench_daemon_await(&miss->daemon, "attach.done", before + NAMESPACES * BENCH_POD_DEVICES);
+    *value = per_namespace(since);
+    return result;
+}
+
+static int verify(void *context, unsigned pair)
+{
+    struct miss *miss = context;
+
+    return bench_pods_verify(&miss->pods, 0, miss->pods.count, BENCH_POD_DEVICES);
+}
+
+static int verify_floor(void *context, unsigned pair)
+{
+    struct miss *miss = context;
+
+    return bench_pods_verify(&miss->pods, pair % 2 ? NAMESPACES : 0, NAMESPACES, BENCH_POD_DEVICES);
+}
+
+static int measure(const struct bench_options *options, struct bench_report *report, struct miss *miss,
+                   size_t a_message, const char *variant)
+{
+    struct bench_experiment experiment = {
+        .scenario = "miss",
+        .metrics = {{variant, "us/namespace"}},
+        .prepare = prepare,
+        .floor = run_floor,
+        .ours = run_ours,
+        .verify = options->floor_only ? verify_floor : verify,
+        .context = miss,
+    };
+
+    miss->a_message = a_message;
+    return bench_run_pairs(options, &experiment, report);
+}
+
+static int furnish(const struct bench_options *options, struct miss *miss)
+{
+    int result = bench_program_open(&miss->program);
+
+    if (result == 0)
+        result = bench_pods_init(&miss->pods, 2 * NAMESPACES);
+    if (result == 0)
+        result = bench_pods_grow(&miss->pods, 2 * NAMESPACES);
+    for (size_t i = 0; i < miss->pods.count; i++)
+        miss->pids[i] = (uint32_t)miss->pods.items[i].pid;
+    if (result == 0 && !options->floor_only)
+        result = bench_daemon_start(&miss->daemon, 0);
+    return result;
+}
+
+int bench_miss(const struct bench_options *options, struct bench_report *report)
+{
+    struct miss *miss = calloc(1, sizeof(*miss));
+    int result;
+
+    if (!miss)
+        return bench_error(-ENOMEM, "miss");
+    miss->daemon = BENCH_DAEMON_NULL;
+    miss->known = -1;
+    result = furnish(options, miss);
+    if (result == 0)
+        result = measure(options, report, miss, 1, "200 namespaces of 2 devices, 1 a message");
+    if (result == 0)
+        result = measure(options, report, miss, 64, "200 namespaces of 2 devices, 64 a message");
+    bench_daemon_stop(&miss->daemon);
+    bench_pods_deinit(&miss->pods);
+    bench_program_close(&miss->program);
+    free(miss);
+    return result;
+}

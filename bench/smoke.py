@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A few pairs of every scenario: what netnsync-bench prints must be complete and sane. No figure is judged."""
+
+import json
+import subprocess
+import sys
+import unittest
+
+BENCH = sys.argv.pop(1)
+FIELDS = {"scenario", "variant", "floor", "ours", "unit", "ratio", "spread", "interval", "pairs"}
+
+
+def run(*arguments):
+    return subprocess.run([BENCH, *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+def rows_of(*arguments):
+    done = run("--json", *arguments)
+    if done.returncode != 0:
+        raise AssertionError(f"{arguments}: exit {done.returncode}: {done.stderr}")
+    return json.loads(done.stdout)
+
+
+class Bench(unittest.TestCase):
+    def check_row(self, row, pairs):
+        self.assertEqual(set(row), FIELDS)
+        self.assertEqual(row["pairs"], pairs)
+        for name in ("floor", "ours", "ratio"):
+            self.assertGreater(row[name], 0, row)
+        self.assertGreaterEqual(row["spread"], 0, row)
+        low, high = row["interval"]
+        self.assertLessEqual(low, row["ratio"], row)
+        self.assertLessEqual(row["ratio"], high, row)
+
+    def test_attach(self):
+        rows = rows_of("--pairs", "3", "attach")
+        self.assertEqual([row["scenario"] for row in rows], ["attach", "attach"])
+        for row in rows:
+            self.check_row(row, 3)
+
+    def test_daemon_scenarios(self):
+        rows = rows_of("--pairs", "1", "miss", "hit", "close", "memory")
+        self.assertEqual([row["scenario"] for row in rows], ["miss"] * 2 + ["hit"] * 4 + ["close"] + ["memory"] * 2)
+        self.assertEqual(len({(row["scenario"], row["variant"]) for row in rows}), len(rows))
+        for row in rows:
+            self.check_row(row, 1)
+
+    def test_floor_only(self):
+        rows = rows_of("--floor-only", "--pairs", "2", "attach", "hit", "close")
+        self.assertEqual([row["scenario"] for row in rows], ["attach"] * 2 + ["hit"] * 2 + ["close"])
+        for row in rows:
+            self.assertGreater(row["floor"], 0, row)
+            self.assertIsNone(row["ours"])
+            self.assertIsNone(row["ratio"])
+
+    def test_table(self):
+        done = run("--floor-only", "--pairs", "1", "attach")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.count("us/device"), 2, done.stdout)
+
+    def test_wrong_use(self):
+        for arguments, words in (
+            ((), "name a scenario"),
+            (("churn",), "'churn' is not built yet; there are attach, miss, hit, close and memory"),
+            (("nonsense",), "no scenario 'nonsense'"),
+            (("--pairs", "0", "attach"), "--pairs"),
+        ):
+            done = run(*arguments)
+            self.assertEqual(done.returncode, 2, arguments)
+            self.assertIn(words, done.stderr)
+            self.assertEqual(done.stdout, "")
+
+
+unittest.main()

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BENCH_STATS_H
+#define BENCH_STATS_H
+
+#include <stddef.h>
+
+/*
+ * What a series of samples says, without assuming a distribution: noise on a shared machine has a long tail
+ * on one side only.
+ */
+struct bench_summary {
+    double median;
+    double spread;    /* the width of the middle half (interquartile range) */
+    double low, high; /* of the median, by ranks: 95 % or more from 6 samples on, below that all there are */
+};
+
+/* Sorts samples. count must be above 0. */
+struct bench_summary bench_summarise(double *samples, size_t count);
+
+#endif

@@ -1,0 +1,637 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A private host for end-to-end tests, and what a test needs on it: namespaces, the kernel's answers, the
+daemon.
+
+Each test file runs under `private_host`, so this process is pid 1 of its own pid, network, mount and ipc
+namespaces: all that a test makes dies with it, whatever happens. What a test expects comes from the log of
+what it made (`Namespace.devices`), what is true from the kernel (tc, bpftool, /proc): never from the daemon.
+"""
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+BUILD = os.environ["NNS_BUILD"]
+SANITIZE = os.environ.get("NNS_SANITIZE", "")
+# Seconds until a condition that should come true is given up; shorter for who is looking for a failure.
+PATIENCE = float(os.environ.get("NNS_PATIENCE", 90 if SANITIZE else 30))
+HOOKS = ("ingress", "egress")
+OUR_HANDLE = "0x2e"
+SANITIZER_REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|: runtime error: ")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_CLONE_NEWNET = 0x40000000
+_SO_NETNS_COOKIE = 71
+
+
+def _check(result, what):
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")
+    return result
+
+
+def until(condition, what, seconds=None):
+    """Poll until condition() is true and return what it said; the deadline only bounds a failing test."""
+    deadline = time.monotonic() + (seconds or PATIENCE)
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within the deadline: {what}")
+        time.sleep(0.005)
+
+
+def run(*command, check=True, ns=None, **options):
+    """Run a command, in a namespace if one is given, and return the CompletedProcess with text output."""
+    options.setdefault("timeout", PATIENCE)
+    options.setdefault("stdin", subprocess.DEVNULL if "input" not in options else None)
+    if options["stdin"] is None:
+        del options["stdin"]
+    done = subprocess.run([str(word) for word in command], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, preexec_fn=ns and ns.enter, **options)
+    if check and done.returncode != 0:
+        words = " ".join(map(str, command))
+        raise AssertionError(f"{words}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def start(*command, ns=None, **options):
+    """Start a process; with a namespace, inside it. The caller ends it by its pid."""
+    return subprocess.Popen([str(word) for word in command], preexec_fn=ns and ns.enter, **options)
+
+
+def end(process):
+    """Kill a process we started and wait for it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            stream.close()
+
+
+def netns_inum(pid):
+    """The inum of a process's network namespace, or None when it has none any more."""
+    try:
+        return int(re.sub(r"\D", "", os.readlink(f"/proc/{pid}/ns/net")))
+    except OSError:
+        return None
+
+
+def children(pid):
+    """The direct children of a process."""
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(word) for word in file.read().split()]
+
+
+def unshare_net():
+    _check(_libc.unshare(_CLONE_NEWNET), "unshare")
+
+
+def _mount(kind, target):
+    os.makedirs(target, exist_ok=True)
+    _check(_libc.mount(kind.encode(), target.encode(), kind.encode(), 0, None), f"mount {kind}")
+
+
+def _write(path, value):
+    with open(path, "w") as file:
+        file.write(str(value))
+
+
+def _prepare():
+    """Make this process's surroundings private, and refuse to go on when they are not."""
+    real = os.environ.get("NNS_REAL_NETNS")
+    if os.getpid() != 1 or not real or real == str(netns_inum("self")):
+        sys.exit("this is no private host: run the test under tests/e2e/private_host")
+    _mount("tmpfs", "/run")
+    _mount("bpf", "/sys/fs/bpf")
+    _mount("mqueue", "/dev/mqueue")
+    # RLIMIT_MSGQUEUE, 800 KiB for all queues of a user, still holds: a deep queue needs small messages.
+    _write("/proc/sys/fs/mqueue/msg_max", 1024)
+    _write("/proc/sys/fs/mqueue/msgsize_max", 65536)
+    run("ip", "link", "set", "lo", "up")
+
+
+# --- namespaces -----------------------------------------------------------------------------------
+
+
+class Namespace:
+    """A network namespace a test made. `devices` is the log of the devices the test put there."""
+
+    def __init__(self, path, pid=None, process=None, name=None):
+        self.path, self.pid, self.process, self.name = path, pid, process, name
+        self.devices = ["lo"]
+        self.inum = os.stat(path).st_ino
+        self._cookie = None
+
+    def enter(self):
+        """Move the calling thread here. Used between fork and exec; holds nothing open afterwards."""
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _check(_libc.setns(fd, _CLONE_NEWNET), "setns")
+        finally:
+            os.close(fd)
+
+    @contextlib.contextmanager
+    def inside(self):
+        """Be inside for a while. Sockets opened here pin the namespace until they are closed."""
+        own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self.enter()
+            yield
+        finally:
+            _check(_libc.setns(own, _CLONE_NEWNET), "setns back")
+            os.close(own)
+
+    @property
+    def cookie(self):
+        """The kernel's never reused name of this namespace."""
+        if self._cookie is None:
+            with self.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+                answer = asked.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
+            self._cookie = struct.unpack("=Q", answer)[0]
+        return self._cookie
+
+    def run(self, *command, **options):
+        return run(*command, ns=self, **options)
+
+    def ip(self, *arguments):
+        return self.run("ip", *arguments).stdout
+
+    def tc(self, *arguments):
+        return self.run("tc", *arguments).stdout
+
+    def quiet(self):
+        """No packets but those a test sends: IPv6 would announce itself on every link that comes up."""
+        for which in ("all", "default"):
+            self.run("sysctl", "-q", "-w", f"net.ipv6.conf.{which}.disable_ipv6=1")
+
+    def add_veth(self, name, other, other_name):
+        """A veth pair from here to another namespace."""
+        self.ip("link", "add", "name", name, "type", "veth",
+                "peer", "name", other_name, "netns", other.reference)
+        self.devices.append(name)
+        other.devices.append(other_name)
+
+    def add_pair(self, name, peer):
+        """A veth pair with both ends here."""
+        self.ip("link", "add", "name", name, "type", "veth", "peer", "name", peer)
+        self.devices += [name, peer]
+
+    def add_veths(self, count, prefix="v"):
+        """Many pairs, both ends here, in one go."""
+        pairs = [(f"{prefix}{i}a", f"{prefix}{i}b") for i in range(count)]
+        batch = "".join(f"link add name {a} type veth peer name {b}\n" for a, b in pairs)
+        self.run("ip", "-batch", "-", input=batch)
+        self.devices += [name for pair in pairs for name in pair]
+
+    @property
+    def reference(self):
+        """How ip(8) names this namespace."""
+        return str(self.pid) if self.name is None else self.name
+
+    def kill(self):
+        """End the processes that hold an unnamed namespace."""
+        if self.process:
+            end(self.process)
+            self.process = None
+
+    # What the kernel says.
+
+    def filter_texts(self):
+        """{(device, hook): exactly what `tc -j filter show` prints} for every device of the log."""
+        asked = [(device, hook) for device in self.devices for hook in HOOKS]
+        batch = "".join(f"filter show dev {device} {hook}\n" for device, hook in asked)
+        text = self.run("tc", "-j", "-force", "-batch", "-", input=batch).stdout
+        decoder, texts, position = json.JSONDecoder(), [], 0
+        while text[position:].strip():
+            position += len(text[position:]) - len(text[position:].lstrip())
+            _, stop = decoder.raw_decode(text, position)
+            texts.append(text[position:stop])
+            position = stop
+        if len(texts) != len(asked):
+            raise AssertionError(f"{len(asked)} devices and hooks asked, {len(texts)} answers: {text}")
+        return dict(zip(asked, texts))
+
+    def filters(self):
+        """{(device, hook): its filters}, the rows with options only: each is one filter."""
+        return {place: [row for row in json.loads(text) if "options" in row]
+                for place, text in self.filter_texts().items()}
+
+    def ours(self, instance="default"):
+        """{(device, hook): the filters of an instance of ours}."""
+        return {place: [row for row in rows if is_ours(row, instance)]
+                for place, rows in self.filters().items()}
+
+    def covered(self, instance="default"):
+        """True when every device of the log carries exactly one filter of ours on both hooks."""
+        return all(len(rows) == 1 for rows in self.ours(instance).values())
+
+    def bare(self, instance="default"):
+        """True when no device of the log carries a filter of ours."""
+        return not any(self.ours(instance).values())
+
+    def qdiscs(self):
+        return json.loads(self.tc("-j", "qdisc", "show"))
+
+    def traffic(self, device):
+        """The kernel's own count: {"ingress": (packets, bytes), "egress": (packets, bytes)}."""
+        stats = json.loads(self.ip("-s", "-j", "link", "show", "dev", device))[0]["stats64"]
+        return {"ingress": (stats["rx"]["packets"], stats["rx"]["bytes"]),
+                "egress": (stats["tx"]["packets"], stats["tx"]["bytes"])}
+
+
+def is_ours(row, instance="default"):
+    options = row.get("options", {})
+    return (row.get("kind") == "bpf" and options.get("handle") == OUR_HANDLE
+            and options.get("bpf_name", "").startswith(f"netnsync:{instance}:"))
+
+
+def less_ours(text, instance="default"):
+    """What `tc -j filter show` would print had we added nothing: our filters and the heads of the priorities
+    that hold nothing else are taken out of the text, all other bytes stay."""
+    rows = [row for row in json.loads(text) if not is_ours(row, instance)]
+    held = {row["pref"] for row in rows if "options" in row}
+    emptied = {row["pref"] for row in json.loads(text) if is_ours(row, instance)} - held
+    kept = [row for row in rows if row["pref"] not in emptied]
+    return json.dumps(kept, separators=(",", ":"))
+
+
+def programs():
+    """{id: what the kernel says of that BPF program}."""
+    return {row["id"]: row for row in json.loads(run("bpftool", "-j", "prog", "show").stdout)}
+
+
+def compile_bpf(directory, name, text):
+    """A BPF object from C, made with the same compiler the project uses."""
+    source, target = os.path.join(directory, f"{name}.c"), os.path.join(directory, f"{name}.o")
+    with open(source, "w") as file:
+        file.write(text)
+    include = f"/usr/include/{os.uname().machine}-linux-gnu"
+    run("clang", "-O2", "-g", "-target", "bpf", f"-I{include}", "-c", source, "-o", target)
+    return target
+
+
+def own_namespace():
+    """The private host's own."""
+    return Namespace("/proc/1/ns/net", pid=1)
+
+
+# --- the queue ------------------------------------------------------------------------------------
+
+
+class Queue:
+    """A sender's view of a POSIX message queue."""
+
+    class _Attributes(ctypes.Structure):
+        _fields_ = [(name, ctypes.c_long) for name in ("flags", "maxmsg", "msgsize", "curmsgs")] + [
+            ("reserved", ctypes.c_long * 4)]
+
+    class _Timespec(ctypes.Structure):
+        _fields_ = [("sec", ctypes.c_long), ("nsec", ctypes.c_long)]
+
+    def __init__(self, name):
+        self.name = name
+        self.fd = _check(_libc.mq_open(name.encode(), os.O_WRONLY | os.O_CLOEXEC), f"mq_open {name}")
+
+    def close(self):
+        _libc.mq_close(self.fd)
+
+    def send(self, data, wait=True):
+        """Send bytes. Raises OSError (EMSGSIZE, EAGAIN when it is full and we are not to wait)."""
+        now = time.time()
+        deadline = self._Timespec(int(now + (PATIENCE if wait else 0)), 0)
+        try:
+            _check(_libc.mq_timedsend(self.fd, data, ctypes.c_size_t(len(data)), 0, ctypes.byref(deadline)),
+                   f"mq_send of {len(data)} bytes")
+        except OSError as error:
+            if error.errno == errno.ETIMEDOUT and not wait:
+                raise OSError(errno.EAGAIN, "the queue is full") from None
+            raise
+
+    def send_pids(self, pids):
+        """As many binary messages as the queue's message size asks for."""
+        fit = (self.attributes().msgsize - 8) // 4
+        pids = list(pids)
+        for first in range(0, len(pids), fit):
+            self.send(binary(pids[first:first + fit]))
+
+    def attributes(self):
+        attributes = self._Attributes()
+        _check(_libc.mq_getattr(self.fd, ctypes.byref(attributes)), "mq_getattr")
+        return attributes
+
+    @property
+    def waiting(self):
+        return self.attributes().curmsgs
+
+
+def binary(pids, kind=1, count=None):
+    """A binary message; kind and count only to tell lies."""
+    pids = list(pids)
+    return struct.pack(f"<4sHH{len(pids)}I", b"NNS1", kind, len(pids) if count is None else count, *pids)
+
+
+# --- the daemon -----------------------------------------------------------------------------------
+
+
+class Daemon:
+    """A netnsyncd of the build under test, with queue, control socket and log of its own."""
+
+    _serial = 0
+
+    def __init__(self, settings, under=(), queue=None, config=None, check_leaks=True, wait=True):
+        Daemon._serial += 1
+        self.directory = tempfile.mkdtemp(prefix="nns-e2e-")
+        self.socket = f"{self.directory}/control.sock"
+        self.queue_name = queue or f"/nns-e2e-{Daemon._serial}"
+        self.instance = settings.get("instance", "default")
+        # The real host's namespace cannot be seen from here; naming it makes sure that nothing acts on it.
+        excluded = [os.environ["NNS_REAL_NETNS"]] + [
+            word for word in [settings.pop("exclude.namespaces", "")] if word]
+        self.settings = {"queue.name": self.queue_name, "control.path": self.socket,
+                         "discover.enabled": "false", "exclude.namespaces": ",".join(excluded), **settings}
+        flags = [word for name, value in self.settings.items() for word in ("--set", f"{name}={value}")]
+        flags += ["--config", config] if config else []
+        self.log = open(f"{self.directory}/stderr", "w+")
+        environment = dict(os.environ)
+        if not check_leaks:  # it cannot run while strace holds the process, and says nothing of an abrupt end
+            environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+            environment["TSAN_OPTIONS"] = environment.get("TSAN_OPTIONS", "") + ":report_thread_leaks=0"
+        self.process = start(*under, f"{BUILD}/netnsyncd", *flags, stdin=subprocess.DEVNULL, stdout=self.log,
+                             stderr=self.log, env=environment)
+        self._queue = None
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self):
+        def ready():
+            if self.process.poll() is not None:
+                raise AssertionError(f"netnsyncd ended with {self.process.returncode}:\n{self.stderr()}")
+            with contextlib.suppress(OSError, AssertionError):
+                return Client(self.socket).ask({"version": 1, "command": "status"})
+
+        until(ready, "netnsyncd answers on its control socket")
+
+    @property
+    def pid(self):
+        """The daemon's own pid, also where it runs under strace or a launcher."""
+        pid = self.process.pid
+        while os.path.basename(os.readlink(f"/proc/{pid}/exe")) != "netnsyncd":
+            pid = children(pid)[0]
+        return pid
+
+    @property
+    def queue(self):
+        if self._queue is None:
+            self._queue = Queue(self.queue_name)
+        return self._queue
+
+    def stderr(self):
+        self.log.flush()
+        with open(self.log.name) as file:
+            return file.read()
+
+    def tell(self, number):
+        os.kill(self.pid, number)
+
+    def stop(self, number=signal.SIGTERM):
+        """Ask it to end and require that it ends well: exit 0, and nothing from a sanitizer."""
+        self.tell(number)
+        self.wait_end()
+
+    def wait_end(self, code=0):
+        until(lambda: self.process.poll() is not None, f"netnsyncd ends\n{self.stderr()}")
+        self.check_sanitizers()
+        if self.process.returncode != code:
+            raise AssertionError(f"exit {self.process.returncode}, expected {code}:\n{self.stderr()}")
+
+    def check_sanitizers(self):
+        text = self.stderr()
+        if SANITIZER_REPORT.search(text):
+            raise AssertionError(f"a sanitizer reports:\n{text}")
+
+    def kill(self):
+        """kill -9, as a crash would."""
+        if self.process.poll() is None:
+            with contextlib.suppress(OSError, IndexError):
+                os.kill(self.pid, signal.SIGKILL)
+            end(self.process)
+
+    def close(self):
+        """What is left after a test, also one that failed."""
+        self.kill()
+        if self._queue:
+            self._queue.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"/dev/mqueue{self.queue_name}")
+        text = self.stderr()
+        self.log.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        if SANITIZER_REPORT.search(text):
+            raise AssertionError(f"a sanitizer reports:\n{text}")
+
+    # The operator's view.
+
+    def command(self, *arguments, check=True, **options):
+        return command(*arguments, socket=self.socket, check=check, **options)
+
+    def ask(self, *arguments):
+        """The JSON a subcommand prints."""
+        return json.loads(self.command("--json", *arguments).stdout)
+
+    def status(self):
+        return self.ask("status")
+
+    def counter(self, name):
+        return self.status()["counters"][name]
+
+    def row(self, ns):
+        """The namespace's row of `list`, found by the kernel's cookie, or None."""
+        rows = [row for row in self.ask("list")["namespaces"] if row["cookie"] == ns.cookie]
+        if len(rows) > 1:
+            raise AssertionError(f"one namespace, {len(rows)} rows: {rows}")
+        return rows[0] if rows else None
+
+    def device(self, ns, name):
+        """A device's row of `list`."""
+        return next(row for row in self.row(ns)["devices"] if row["name"] == name)
+
+    def sync(self, *pids, wait=True):
+        """{pid: its result}, of `sync --wait`."""
+        words = ["sync"] + (["--wait"] if wait else []) + [str(pid) for pid in pids]
+        done = self.command("--json", *words, check=False)
+        return {row["pid"]: row for row in json.loads(done.stdout)["results"]}
+
+    def fds(self):
+        """What its open descriptors lead to; less pipes, which a sanitizer opens to its symbolizer."""
+        place = f"/proc/{self.pid}/fd"
+        names = []
+        for fd in os.listdir(place):
+            with contextlib.suppress(FileNotFoundError):
+                names.append(os.readlink(f"{place}/{fd}"))
+        return sorted(name for name in names if not name.startswith("pipe:"))
+
+
+def command(*arguments, socket=None, check=True, **options):
+    """Run netnsync."""
+    place = ("--socket", socket) if socket else ()
+    done = run(f"{BUILD}/netnsync", *place, *arguments, check=False, **options)
+    if SANITIZER_REPORT.search(done.stderr):
+        raise AssertionError(f"a sanitizer reports:\n{done.stderr}")
+    if check and done.returncode != 0:
+        raise AssertionError(f"netnsync {' '.join(map(str, arguments))}: exit {done.returncode}\n"
+                             f"{done.stdout}{done.stderr}")
+    return done
+
+
+class Client:
+    """A control connection without manners: sends what it is told to."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(PATIENCE)
+        try:
+            self.socket.connect(path)
+        except OSError:
+            self.socket.close()
+            raise
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def lines(self):
+        """Answer lines up to and including the one that ends the answer."""
+        with self.socket.makefile("rb") as file:
+            for line in file:
+                answer = json.loads(line)
+                yield answer
+                if "done" in answer:
+                    return
+
+    def ask(self, request):
+        with self.socket:
+            self.send(json.dumps(request).encode() + b"\n")
+            return list(self.lines())
+
+    def at_end(self):
+        """Wait until the daemon has closed the connection, and return what it still said."""
+        said = b""
+        while True:
+            try:
+                data = self.socket.recv(65536)
+            except ConnectionResetError:
+                return said
+            if not data:
+                return said
+            said += data
+
+    def close(self):
+        self.socket.close()
+
+
+# --- the test case --------------------------------------------------------------------------------
+
+
+class HostTest(unittest.TestCase):
+    """A test on the private host. All it makes through these methods is undone after it."""
+
+    maxDiff = None
+    _named = 0
+
+    def daemon(self, settings=None, **options):
+        daemon = Daemon(dict(settings or {}), **options)
+        self.addCleanup(daemon.close)
+        return daemon
+
+    def unnamed(self):
+        """A namespace that only a process holds."""
+        process = subprocess.Popen(["sleep", "infinity"], preexec_fn=unshare_net)
+        return self._keep(Namespace(f"/proc/{process.pid}/ns/net", process.pid, process))
+
+    def named(self):
+        """A namespace that only a bind mount holds, as `ip netns add` makes it."""
+        HostTest._named += 1
+        name = f"e2e{HostTest._named}"
+        run("ip", "netns", "add", name)
+        self.addCleanup(run, "ip", "netns", "del", name, check=False)
+        return self._keep(Namespace(f"/run/netns/{name}", name=name))
+
+    def nested(self):
+        """A namespace made by a child of a process in a namespace of its own, each one
+        pid namespace further down."""
+        outer = subprocess.Popen(["unshare", "--net", "--pid", "--fork", "--kill-child", "sh", "-c",
+                                  "unshare --net --pid --fork --kill-child sleep infinity & wait"])
+
+        def innermost():
+            pid = outer.pid
+            while True:
+                below = children(pid)
+                if not below:
+                    break
+                pid = below[0]
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{pid}/comm") as file:
+                    return pid if file.read().strip() == "sleep" else None
+
+        self.addCleanup(end, outer)
+        pid = until(innermost, "the nested namespace's process runs")
+        inner = self._keep(Namespace(f"/proc/{pid}/ns/net", pid, outer))
+        middle = next(child for child in children(outer.pid))
+        return Namespace(f"/proc/{middle}/ns/net", middle), inner
+
+    def _keep(self, ns):
+        self.addCleanup(ns.kill)
+        return ns
+
+    def visitor(self, ns):
+        """A process inside a namespace: what a named one needs to be found by a pid."""
+        process = start("sleep", "infinity", ns=ns)
+        self.addCleanup(end, process)
+        return process.pid
+
+    def assertCovered(self, ns, instance="default"):
+        """Wait until the kernel shows one filter of ours on both hooks of every device the test made, and
+        check what it says of them."""
+        try:
+            until(lambda: ns.covered(instance), "all devices covered")
+        except AssertionError:
+            self.fail(f"not covered: { {k: len(v) for k, v in ns.ours(instance).items() if len(v) != 1} }")
+        self.assertProgramsRun(ns, instance)
+
+    def assertProgramsRun(self, ns, instance="default"):
+        """Every filter of ours runs a program that the kernel knows, under the name and tag it carries."""
+        known = programs()
+        for place, rows in ns.ours(instance).items():
+            for row in rows:
+                options = row["options"]
+                program = known[options["prog"]["id"]]
+                self.assertEqual(program["type"], "sched_cls", place)
+                self.assertTrue(options["direct-action"], place)
+                self.assertEqual(options["bpf_name"],
+                                 f"netnsync:{instance}:{program['name']}:{program['tag']}", place)
+
+    def assertBare(self, ns, instance="default"):
+        left = {place: rows for place, rows in ns.ours(instance).items() if rows}
+        self.assertEqual(left, {})
+
+
+_prepare()
+
+
+def main():
+    unittest.main(verbosity=2)

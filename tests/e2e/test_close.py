@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Letting go: at a signal, after a crash, of namespaces nobody is in any more, of a full cache's victims."""
+
+import os
+import signal
+import subprocess
+
+import host
+
+
+class Signals(host.HostTest):
+    def several(self, count):
+        made = [self.unnamed() for _ in range(count)]
+        for ns in made:
+            ns.add_pair("a", "b")
+        return made
+
+    def test_sigterm_with_work_in_flight(self):
+        made = self.several(200)
+        settings = {"queue.depth": "512", "queue.msgsize": "128", "workers.count": "1", "workers.queue": "1"}
+        daemon = self.daemon(settings)
+        for ns in made:
+            daemon.queue.send(str(ns.pid).encode())
+        daemon.stop(signal.SIGTERM)
+        left = daemon.queue.waiting
+        for ns in made:
+            self.assertBare(ns)
+
+        # What it did not take is still there, and the next one serves exactly that.
+        for ns in made[:3]:
+            daemon.queue.send(str(ns.pid).encode())
+        heir = self.daemon(settings, queue=daemon.queue_name)
+        host.until(lambda: heir.counter("feed.messages") == left + 3, "the messages left behind are read")
+        for ns in made[:3] + (made[-left:] if left else []):
+            self.assertCovered(ns)
+        heir.stop()
+
+    def test_sigint(self):
+        ns = self.unnamed()
+        daemon = self.daemon()
+        daemon.queue.send(str(ns.pid).encode())
+        self.assertCovered(ns)
+        daemon.stop(signal.SIGINT)
+        self.assertBare(ns)
+        self.assertFalse(os.path.exists(daemon.socket), "the control socket goes with its daemon")
+        self.assertTrue(os.path.exists(f"/dev/mqueue{daemon.queue_name}"), "the queue outlives it")
+
+    def test_a_second_signal_ends_at_once(self):
+        made = self.several(150)
+        daemon = self.daemon(check_leaks=False)
+        daemon.queue.send_pids(ns.pid for ns in made)
+        for ns in made:
+            self.assertCovered(ns)
+        # Both are pending when it goes on: signals of two numbers do not merge into one.
+        daemon.tell(signal.SIGSTOP)
+        daemon.tell(signal.SIGTERM)
+        daemon.tell(signal.SIGINT)
+        daemon.tell(signal.SIGCONT)
+        host.until(lambda: daemon.process.poll() is not None, "the daemon ends")
+        self.assertNotEqual(daemon.process.returncode, 0, "what was not finished is not called done")
+        self.assertTrue(any(not ns.bare() for ns in made), "it did not wait for the work")
+
+    def test_sigterm_before_any_work(self):
+        self.daemon().stop()
+
+
+class Crash(host.HostTest):
+    def setUp(self):
+        self.ns, self.mounted = self.unnamed(), self.named()
+        self.ns.add_veth("a", self.mounted, "b")
+        self.pids = [self.ns.pid, self.visitor(self.mounted)]
+
+    def both(self, assertion, instance="default"):
+        for ns in (self.ns, self.mounted):
+            assertion(ns, instance)
+
+    def cover(self, settings=None):
+        daemon = self.daemon(settings)
+        daemon.queue.send_pids(self.pids)
+        self.both(self.assertCovered, daemon.instance)
+        return daemon
+
+    def texts(self, instance):
+        return [{place: host.less_ours(text, instance) for place, text in ns.filter_texts().items()}
+                for ns in (self.ns, self.mounted)]
+
+    def test_detach_without_a_daemon_takes_exactly_ours(self):
+        crashed = self.cover()
+        other = self.cover({"instance": "other"})
+        expected = self.texts("default")
+        qdiscs = self.ns.qdiscs()
+        crashed.kill()
+        self.both(self.assertCovered)
+        crashed.command("detach", "--all")
+        self.both(self.assertBare)
+        self.both(self.assertCovered, "other")
+        self.assertEqual([ns.filter_texts() for ns in (self.ns, self.mounted)], expected)
+        self.assertEqual(self.ns.qdiscs(), qdiscs)
+
+        other.kill()
+        other.command("detach", "--all", "--instance", "other")
+        self.both(self.assertBare, "other")
+        self.assertEqual(self.ns.qdiscs(), qdiscs)
+
+    def test_detach_finds_a_namespace_that_only_a_mount_holds(self):
+        crashed = self.cover()
+        crashed.kill()
+        os.kill(self.pids[1], signal.SIGKILL)
+        crashed.command("detach", "--all")
+        self.both(self.assertBare)
+
+    def test_detach_of_a_living_daemon(self):
+        daemon = self.cover()
+        daemon.command("detach", "--all")
+        self.both(self.assertBare)
+        daemon.stop()
+
+    def test_detach_takes_the_qdiscs_along_only_when_told(self):
+        if "--qdiscs" not in host.command("detach", "--help").stdout:
+            self.skipTest("there is no --qdiscs yet")
+        crashed = self.cover()
+        crashed.kill()
+        crashed.command("detach", "--all", "--qdiscs")
+        self.both(self.assertBare)
+        self.assertNotIn("clsact", {row["kind"] for row in self.ns.qdiscs()})
+
+    def test_a_new_daemon_adopts_what_a_crash_left(self):
+        self.cover().kill()
+        self.both(self.assertCovered)
+        heir = self.cover()
+        self.assertGreater(heir.counter("attach.adopted"), 0)
+        current = set(heir.status()["programs"].values())
+        for ns in (self.ns, self.mounted):
+            for rows in ns.ours().values():
+                self.assertIn(rows[0]["options"]["prog"]["id"], current)
+        heir.stop()
+        self.both(self.assertBare)
+
+    def test_keep_attached(self):
+        first = self.cover({"keep_attached": "true"})
+        first.stop()
+        self.both(self.assertCovered)
+        heir = self.cover({"keep_attached": "true"})
+        heir.stop()
+        self.both(self.assertCovered)
+        self.cover().stop()
+        self.both(self.assertBare)
+
+    def test_a_dead_daemons_socket_is_replaced_and_a_living_ones_is_not(self):
+        crashed = self.cover()
+        crashed.kill()
+        self.assertTrue(os.path.exists(crashed.socket))
+        heir = self.daemon({"control.path": crashed.socket}, queue=crashed.queue_name, wait=False)
+        heir.socket = crashed.socket
+        heir.wait_ready()
+
+        rival = self.daemon({"control.path": crashed.socket}, wait=False)
+        host.until(lambda: rival.process.poll() is not None, "the rival gives up")
+        self.assertNotEqual(rival.process.returncode, 0)
+        self.assertIn(crashed.socket, rival.stderr())
+        self.assertEqual(heir.status()["counters"]["sync.new"], 0)
+        heir.stop()
+
+
+class Lonely(host.HostTest):
+    def test_a_namespace_without_process_and_mount_is_let_go(self):
+        own = host.own_namespace()
+        doomed, mounted, lively = self.unnamed(), self.named(), self.unnamed()
+        doomed.add_veth("d0", own, "hostside")
+        mounted.add_veth("m0", lively, "l0")
+        visitor = self.visitor(mounted)
+        daemon = self.daemon({"lonely.timeout": "200ms"})
+        daemon.queue.send_pids([doomed.pid, visitor, lively.pid])
+        for ns in (doomed, mounted, lively):
+            self.assertCovered(ns)
+        cookie = doomed.cookie
+
+        doomed.kill()
+        os.kill(visitor, signal.SIGKILL)
+
+        # The kernel takes the peer away only when the namespace has really died: nothing of ours holds it.
+        host.until(lambda: "hostside" not in own.ip("-o", "link"), "the namespace dies")
+        self.assertNotIn(cookie, {row["cookie"] for row in daemon.ask("list")["namespaces"]})
+        self.assertEqual(daemon.counter("namespaces.lonely"), 1)
+
+        sweeps = daemon.counter("lonely.sweeps")
+        host.until(lambda: daemon.counter("lonely.sweeps") >= sweeps + 3, "some more sweeps")
+        self.assertEqual(daemon.counter("namespaces.lonely"), 1, "a mount or a process is reason to stay")
+        self.assertCovered(mounted)
+        self.assertCovered(lively)
+        daemon.stop()
+        self.assertBare(mounted)
+
+    def test_a_thread_is_reason_enough_to_stay(self):
+        script = ("import ctypes, threading, time\n"
+                  "def run():\n"
+                  "    ctypes.CDLL(None).unshare(0x40000000)\n"
+                  "    print(threading.get_native_id(), flush=True)\n"
+                  "    time.sleep(1e6)\n"
+                  "threading.Thread(target=run).start()\n")
+        process = host.start("/usr/bin/python3", "-c", script, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(host.end, process)
+        thread = int(process.stdout.readline())
+        ns = host.Namespace(f"/proc/{process.pid}/task/{thread}/ns/net", thread)
+        canary = self.unnamed()
+        daemon = self.daemon({"lonely.timeout": "200ms"})
+        daemon.queue.send_pids([thread, canary.pid])
+        self.assertCovered(ns)
+        self.assertCovered(canary)
+        canary.kill()
+        host.until(lambda: daemon.counter("namespaces.lonely") == 1, "the canary is let go")
+        self.assertCovered(ns)
+        daemon.stop()
+
+
+class Full(host.HostTest):
+    CAPACITY = 64
+
+    def test_eviction(self):
+        own = host.own_namespace()
+        made = [self.unnamed() for _ in range(self.CAPACITY + 40)]
+        daemon = self.daemon({"cache.capacity": str(self.CAPACITY)})
+        before = len(daemon.fds())
+        daemon.queue.send(b"1")
+        self.assertCovered(own)
+        for ns in made:
+            daemon.queue.send(str(ns.pid).encode())
+        host.until(lambda: daemon.counter("sync.new") == len(made) + 1, "every namespace was new once")
+        host.until(lambda: daemon.status()["coverage"]["queued"] == 0, "no device waits")
+
+        covered = {ns.cookie for ns in made + [own] if ns.covered()}
+        bare = {ns.cookie for ns in made + [own] if ns.bare()}
+        self.assertEqual(len(covered) + len(bare), len(made) + 1, "covered or bare, nothing between")
+        self.assertLessEqual(len(covered), self.CAPACITY)
+        self.assertIn(own.cookie, covered, "the host's own is never the victim")
+
+        rows = daemon.ask("list")["namespaces"]
+        self.assertEqual({row["cookie"] for row in rows if not row.get("evicted")}, covered)
+        self.assertEqual({row["cookie"] for row in rows if row.get("evicted")}, bare)
+        self.assertEqual(daemon.counter("namespaces.evicted"), len(bare))
+        self.assertLessEqual(len(daemon.fds()) - before, self.CAPACITY + 8)
+
+        # A victim that is named again is taken back.
+        victim = next(ns for ns in made if ns.cookie in bare)
+        daemon.queue.send(str(victim.pid).encode())
+        self.assertCovered(victim)
+        self.assertFalse(daemon.row(victim).get("evicted"))
+        daemon.stop()
+        for ns in made + [own]:
+            self.assertBare(ns)
+
+    def test_descriptors_do_not_pile_up(self):
+        daemon = self.daemon({"lonely.timeout": "100ms"})
+        before = daemon.fds()
+        for _ in range(5):
+            made = [self.unnamed() for _ in range(20)]
+            daemon.sync(*[ns.pid for ns in made])
+            for ns in made:
+                ns.kill()
+        host.until(lambda: daemon.counter("namespaces.lonely") == 100, "all are let go")
+        try:
+            host.until(lambda: len(daemon.fds()) <= len(before), "their descriptors are closed")
+        except AssertionError:
+            self.assertEqual(daemon.fds(), before)
+        daemon.stop()
+
+
+if __name__ == "__main__":
+    host.main()
