@@ -105,14 +105,14 @@ class Commands(host.HostTest):
 
     def test_get_by_cookie_inum_and_path(self):
         self.running.sync(self.ns.pid)
-        expected = self.running.ask("list")
+        expected = self.running.row(self.ns)
         for name in (self.ns.cookie, self.ns.inum, f"/proc/{self.ns.pid}/ns/net"):
             self.assertEqual(self.running.ask("get", name), expected, name)
         self.assertIn("veth", self.running.command("get", self.ns.cookie).stdout)
 
         mounted = self.named()
         self.running.sync(self.visitor(mounted))
-        self.assertEqual(self.running.ask("get", mounted.path)["namespaces"], [self.running.row(mounted)])
+        self.assertEqual(self.running.ask("get", mounted.path), self.running.row(mounted))
         for name in (1 << 60, "/no/such/path", "/proc/self/ns/mnt"):
             done = self.running.command("get", name, check=False)
             self.assertEqual((done.returncode, done.stdout), (1, ""), name)

@@ -52,7 +52,7 @@ class First(host.HostTest):
             for hook in host.HOOKS:
                 self.assertEqual(device[hook]["program_id"],
                                  asked[device["name"], hook][0]["options"]["prog"]["id"])
-        self.assertEqual(daemon.ask("get", ns.cookie)["namespaces"], [daemon.row(ns)])
+        self.assertEqual(daemon.ask("get", ns.cookie), daemon.row(ns))
         status = daemon.status()
         self.assertEqual(status["counters"]["sync.new"], 1)
         self.assertEqual(status["coverage"]["devices_covered"], len(ns.devices))

@@ -194,6 +194,17 @@ class Foreign(host.HostTest):
         daemon.stop()
         self.assertEqual(self.ns.filter_texts()["a", "ingress"], taken, "what is not ours any more stays")
 
+    def test_after_a_take_over_we_go_elsewhere(self):
+        daemon = self.attach()
+        self.ns.tc("filter", "replace", "dev", "a", "ingress", "prio", 10, "handle", host.OUR_HANDLE,
+                   *self.program)
+        taken = self.ns.filter_texts()["a", "ingress"]
+        daemon.sync(self.ns.pid)
+        self.assertCovered(self.ns)
+        self.assertEqual(self.priorities(), ([11], [10]))
+        daemon.stop()
+        self.assertEqual(self.ns.filter_texts()["a", "ingress"], taken)
+
 
 if __name__ == "__main__":
     host.main()

@@ -49,12 +49,30 @@ class Kinds(host.HostTest):
         daemon.stop()
         self.assertBare(own)
 
-    def test_a_new_device_is_found_at_the_next_request(self):
+    def test_sync_finds_what_has_changed_since(self):
         ns = self.unnamed()
+        ns.add_pair("a", "b")
         daemon = self.daemon()
         self.assertEqual(daemon.sync(ns.pid)[ns.pid]["outcome"], "new")
         self.assertCovered(ns)
+
+        ns.add_pair("c", "d")
+        self.assertFalse(ns.covered())
         self.assertEqual(daemon.sync(ns.pid)[ns.pid]["outcome"], "known")
+        self.assertTrue(ns.covered(), "a device that came")
+
+        ns.tc("filter", "del", "dev", "a", "ingress")
+        ns.tc("qdisc", "del", "dev", "b", "clsact")
+        self.assertFalse(ns.covered())
+        daemon.sync(ns.pid)
+        self.assertTrue(ns.covered(), "filters that somebody took away")
+
+        ns.ip("link", "del", "c")
+        ns.devices = ["lo", "a", "b"]
+        daemon.sync(ns.pid)
+        self.assertEqual({row["name"] for row in daemon.row(ns)["devices"]}, set(ns.devices))
+        daemon.stop()
+        self.assertBare(ns)
 
 
 class Many(host.HostTest):
