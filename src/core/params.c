@@ -599,15 +599,19 @@ int nns_params_load(struct nns_params *params, const char *path, FILE *errors)
     return result;
 }
 
-/* Words of a text as comment lines of at most 100 bytes, after a label. */
+/*
+ * Words of a text as comment lines, after a label. Short enough for a terminal: argp breaks longer ones, and
+ * --help would no longer print what a file may hold.
+ */
 static void print_comment(FILE *out, const char *label, const char *text)
 {
+    enum { WIDTH = 75 };
     size_t column = (size_t)fprintf(out, "# %s", label) - 2;
 
     while (*text) {
         size_t length = strcspn(text, " ");
 
-        if (column && column + 1 + length > 100) {
+        if (column && column + 1 + length > WIDTH) {
             fputs("\n# ", out);
             column = 0;
         }

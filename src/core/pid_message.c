@@ -39,9 +39,9 @@ static void decode_token(const char *token, size_t length, uint32_t pid_max, con
             sink->refused(sink->context, NNS_REFUSED_TOKEN, token, length);
             return;
         }
-        if (i < DIGITS_MAX)
-            pid = pid * 10 + (uint64_t)(token[i] - '0');
+        pid = pid * 10 + (uint64_t)(token[i] - '0');
     }
+    /* More digits may have wrapped round to a number that looks fine. */
     give_pid(length > DIGITS_MAX ? 0 : pid, pid_max, token, length, sink);
 }
 
@@ -67,7 +67,7 @@ static void decode_text(const char *text, size_t length, uint32_t pid_max, const
         any = true;
     }
     if (!any)
-        sink->refused(sink->context, NNS_REFUSED_EMPTY, NULL, 0);
+        sink->refused(sink->context, NNS_REFUSED_EMPTY, NULL, length);
 }
 
 static uint16_t read_u16(const unsigned char *bytes)
@@ -111,7 +111,7 @@ static void decode_binary(const unsigned char *message, size_t length, uint32_t 
     enum nns_refusal wrong = check_binary(message, length);
 
     if (wrong != NNS_REFUSAL_COUNT) {
-        sink->refused(sink->context, wrong, NULL, 0);
+        sink->refused(sink->context, wrong, NULL, length);
         return;
     }
     for (size_t at = HEADER_SIZE; at < length; at += sizeof(uint32_t)) {

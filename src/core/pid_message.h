@@ -26,7 +26,8 @@ enum nns_refusal {
 /* Who receives what a message holds, in the message's order. */
 struct nns_pid_sink {
     void (*pid)(void *context, uint32_t pid);
-    /* what: the offending text, length bytes, not terminated; NULL for a whole binary message. */
+    /* what: the offending word, or a binary pid as decimal text, length bytes, not terminated, for the time
+     * of the call; NULL when the whole message of that length is refused. */
     void (*refused)(void *context, enum nns_refusal reason, const char *what, size_t length);
     void *context;
 };

@@ -289,9 +289,16 @@ static void in_foreign_pid_namespace_with_equal_pid(void)
     _exit(0);
 }
 
+/* Even what says the right things is not taken for /proc when it is none. */
 static void without_proc(void)
 {
+    FILE *status;
+
     must(unshare(CLONE_NEWNS) == 0 && mount("none", "/proc", "tmpfs", 0, NULL) == 0);
+    must(nns_proc_open() == -EXDEV);
+    must(mkdir("/proc/self", 0700) == 0);
+    status = fopen("/proc/self/status", "w");
+    must(status && fprintf(status, "Name:\tx\nNSpid:\t%d\n", getpid()) > 0 && fclose(status) == 0);
     must(nns_proc_open() == -EXDEV);
     ready(1);
 }

@@ -86,6 +86,8 @@ Test(queue, that_exists_is_used_as_it_is)
     cr_assert(made >= 0);
     cr_assert_eq(open_queue(5, 4096, &queue), 0, "%s", error);
     expect_attributes(&queue, 2, 99);
+    cr_expect(fcntl(queue.fd, F_GETFD) & FD_CLOEXEC);
+    cr_expect(fcntl(queue.fd, F_GETFL) & O_NONBLOCK);
     cr_expect_eq(mode_of(queue.fd), 0640);
     /* Even sizes that could not be made do not matter then. */
     nns_queue_close(&queue);

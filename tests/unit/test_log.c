@@ -207,11 +207,15 @@ Test(log, a_cut_message_still_tells_what_was_held_back)
     cr_expect(strstr(line, "xxx... (4294967295 more like it held back)\n"), "%s", line);
 }
 
+enum { THREADS = 4, ATTEMPTS = 1000000 };
+
 static struct nns_log_limit shared;
+static pthread_barrier_t start;
 
 static void *log_many(void *unused)
 {
-    for (int i = 0; i < 2000; i++)
+    pthread_barrier_wait(&start);
+    for (int i = 0; i < ATTEMPTS; i++)
         nns_log_limited(&shared, NNS_LOG_ERROR, "from a thread");
     return NULL;
 }
@@ -234,15 +238,16 @@ static void *count_lines(void *total)
 /* Every attempt is either written or told as held back, whichever thread made it. */
 Test(log, the_limit_loses_no_count_among_threads)
 {
-    pthread_t threads[4], reader;
+    pthread_t threads[THREADS], reader;
     unsigned long total = 0;
 
+    pthread_barrier_init(&start, NULL, THREADS);
     cr_assert_eq(pthread_create(&reader, NULL, count_lines, &total), 0);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < THREADS; i++)
         cr_assert_eq(pthread_create(&threads[i], NULL, log_many, NULL), 0);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     cr_assert_eq(write(STDERR_FILENO, "", 1), 1); /* the end, for the reader */
     pthread_join(reader, NULL);
-    cr_expect_eq(total + shared.held, 8000);
+    cr_expect_eq(total + shared.held, THREADS * ATTEMPTS);
 }

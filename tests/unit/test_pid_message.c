@@ -10,6 +10,7 @@
 struct heard {
     char text[4096];
     size_t length;
+    size_t message_length; /* what a refusal of the whole message must say */
 };
 
 static void hear_pid(void *context, uint32_t pid)
@@ -27,6 +28,8 @@ static void hear_refusal(void *context, enum nns_refusal reason, const char *wha
                                      nns_refusal_name(reason));
     if (what)
         heard->length += (size_t)sprintf(heard->text + heard->length, "(%.*s)", (int)length, what);
+    else
+        cr_expect_eq(length, heard->message_length);
 }
 
 static const uint32_t pid_max = 32768;
@@ -34,7 +37,7 @@ static const uint32_t pid_max = 32768;
 /* From a copy of exactly that size, so that a read beyond it is seen by the address sanitizer. */
 static void expect(const void *message, size_t length, const char *wanted)
 {
-    struct heard heard = {.length = 0};
+    struct heard heard = {.message_length = length};
     struct nns_pid_sink sink = {hear_pid, hear_refusal, &heard};
     void *copy = malloc(length ? length : 1);
 
