@@ -149,18 +149,43 @@ int bench_daemon_start(struct bench_daemon *daemon, unsigned workers)
     return bench_daemon_counter(daemon, "feed.messages", &unused);
 }
 
-void bench_daemon_stop(struct bench_daemon *daemon)
+static void let_go(struct bench_daemon *daemon)
 {
-    watch_for_stuck();
     nns_queue_close(&daemon->queue);
     if (daemon->control)
         fclose(daemon->control);
+}
+
+void bench_daemon_stop(struct bench_daemon *daemon)
+{
+    watch_for_stuck();
+    let_go(daemon);
     if (daemon->pid > 0) {
         kill(daemon->pid, SIGTERM);
         waitpid(daemon->pid, NULL, 0);
     }
     alarm(0);
     *daemon = BENCH_DAEMON_NULL;
+}
+
+int bench_daemon_end(struct bench_daemon *daemon, uint64_t *nanoseconds)
+{
+    int status = 0;
+    uint64_t since;
+    pid_t ended;
+
+    watch_for_stuck();
+    let_go(daemon);
+    since = bench_now();
+    kill(daemon->pid, SIGTERM);
+    ended = waitpid(daemon->pid, &status, 0);
+    *nanoseconds = bench_now() - since;
+    alarm(0);
+    *daemon = BENCH_DAEMON_NULL;
+    if (ended > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return 0;
+    show_log();
+    return bench_error(-EREMOTEIO, "netnsyncd ended with status %#x", (unsigned)status);
 }
 
 /* ---- asking ---- */

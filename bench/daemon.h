@@ -27,6 +27,9 @@ struct bench_daemon {
 int bench_daemon_start(struct bench_daemon *daemon, unsigned workers);
 void bench_daemon_stop(struct bench_daemon *daemon);
 
+/* Stop it with SIGTERM and measure how long it takes to be gone. -EREMOTEIO when it does not exit with 0. */
+int bench_daemon_end(struct bench_daemon *daemon, uint64_t *nanoseconds);
+
 /* Send pids, so many a message. */
 int bench_daemon_feed(struct bench_daemon *daemon, const uint32_t *pids, size_t count, size_t a_message);
 

@@ -24,6 +24,7 @@ static const struct scenario scenarios[] = {
     {"attach", bench_attach, "attaching to devices, both hooks"},
     {"miss", bench_miss, "a new namespace, from the queue to all devices attached, sustained"},
     {"hit", bench_hit, "pids of known namespaces, from the queue to counted outcomes"},
+    {"close", bench_close, "the daemon's end, with 200 namespaces attached"},
     {"memory", bench_memory, "memory of the daemon, idle and per namespace"},
     {"resolve", NULL, NULL},
     {"latency", NULL, NULL},
@@ -65,13 +66,15 @@ static void choose(struct arguments *arguments, const char *name, struct argp_st
             continue;
         if (!scenarios[i].run)
             argp_failure(state, 2, 0,
-                         "scenario '%s' is not built yet; there are attach, miss, hit and memory", name);
+                         "scenario '%s' is not built yet; there are attach, miss, hit, close and memory",
+                         name);
         if (arguments->chosen_count == SCENARIOS)
             argp_failure(state, 2, 0, "at most %zu scenarios at a time", SCENARIOS);
         arguments->chosen[arguments->chosen_count++] = &scenarios[i];
         return;
     }
-    argp_failure(state, 2, 0, "there is no scenario '%s'; there are attach, miss, hit and memory", name);
+    argp_failure(state, 2, 0, "there is no scenario '%s'; there are attach, miss, hit, close and memory",
+                 name);
 }
 
 static unsigned parse_pairs(const char *text, struct argp_state *state)
@@ -102,7 +105,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         choose(arguments, text, state);
         return 0;
     case ARGP_KEY_NO_ARGS:
-        argp_failure(state, 2, 0, "name a scenario: attach, miss, hit or memory");
+        argp_failure(state, 2, 0, "name a scenario: attach, miss, hit, close or memory");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -202,20 +202,37 @@ int bench_pods_clear(const struct bench_pods *pods, size_t from, size_t count, u
     return result ? bench_error(result, "removing qdiscs") : 0;
 }
 
-static int verify(int socket, const void *argument)
+/* -ENODATA when a hook has more or fewer. */
+static int verify_filters(int socket, unsigned devices, unsigned expected)
 {
-    const unsigned *devices = argument;
-
-    for (unsigned i = 0; i < 2 * *devices; i++) {
+    for (unsigned i = 0; i < 2 * devices; i++) {
         unsigned count;
         int result = bench_rtnl_count_filters(socket, 1 + i / 2, (int)(i % 2), &count);
 
         if (result)
             return result;
-        if (count != 1)
+        if (count != expected)
             return -ENODATA;
     }
     return 0;
+}
+
+static int verify(int socket, const void *argument)
+{
+    const unsigned *devices = argument;
+
+    return verify_filters(socket, *devices, 1);
+}
+
+static int verify_emptied(int socket, const void *argument)
+{
+    const unsigned *devices = argument;
+    unsigned count;
+    int result = bench_rtnl_count_clsact(socket, &count);
+
+    if (result)
+        return result;
+    return count == *devices ? verify_filters(socket, *devices, 0) : -ENODATA;
 }
 
 int bench_pods_verify(const struct bench_pods *pods, size_t from, size_t count, unsigned devices)
@@ -225,6 +242,15 @@ int bench_pods_verify(const struct bench_pods *pods, size_t from, size_t count, 
     for (size_t i = from; i < from + count && result == 0; i++)
         result = inside(&pods->items[i], verify, &devices);
     return result ? bench_error(result, "not every device carries one filter on each hook") : 0;
+}
+
+int bench_pods_verify_emptied(const struct bench_pods *pods, size_t from, size_t count, unsigned devices)
+{
+    int result = 0;
+
+    for (size_t i = from; i < from + count && result == 0; i++)
+        result = inside(&pods->items[i], verify_emptied, &devices);
+    return result ? bench_error(result, "not every device has kept its qdisc and lost its filters") : 0;
 }
 
 static void nap(void)

@@ -42,6 +42,9 @@ int bench_pods_clear(const struct bench_pods *pods, size_t from, size_t count, u
 /* Check in the kernel that ifindexes 1 to `devices` have exactly one BPF filter on both hooks. */
 int bench_pods_verify(const struct bench_pods *pods, size_t from, size_t count, unsigned devices);
 
+/* Check in the kernel that ifindexes 1 to `devices` have clsact still, and no BPF filter on either hook. */
+int bench_pods_verify_emptied(const struct bench_pods *pods, size_t from, size_t count, unsigned devices);
+
 /* End the children, and wait until the devices they leave at home are gone. */
 void bench_pods_deinit(struct bench_pods *pods);
 

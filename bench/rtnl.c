@@ -165,8 +165,7 @@ int bench_rtnl_clear(int socket, uint32_t ifindex)
     return result == -ENOENT || result == -EINVAL ? 0 : result;
 }
 
-/* Whether a filter in a dump is a BPF one with a handle: each chain also shows a head without. */
-static int is_bpf_filter(struct nlmsghdr *header)
+static int is_kind(struct nlmsghdr *header, const char *kind)
 {
     struct tcmsg *tc = NLMSG_DATA(header);
     struct rtattr *attribute = (struct rtattr *)((char *)tc + NLMSG_ALIGN(sizeof(*tc)));
@@ -174,8 +173,21 @@ static int is_bpf_filter(struct nlmsghdr *header)
 
     for (; RTA_OK(attribute, length); attribute = RTA_NEXT(attribute, length))
         if (attribute->rta_type == TCA_KIND)
-            return tc->tcm_handle != 0 && strcmp(RTA_DATA(attribute), "bpf") == 0;
+            return strcmp(RTA_DATA(attribute), kind) == 0;
     return 0;
+}
+
+/* Whether a filter in a dump is a BPF one with a handle: each chain also shows a head without. */
+static int is_bpf_filter(struct nlmsghdr *header)
+{
+    struct tcmsg *tc = NLMSG_DATA(header);
+
+    return tc->tcm_handle != 0 && is_kind(header, "bpf");
+}
+
+static int is_clsact(struct nlmsghdr *header)
+{
+    return is_kind(header, "clsact");
 }
 
 static int is_link(struct nlmsghdr *header)
@@ -216,6 +228,14 @@ int bench_rtnl_count_filters(int socket, uint32_t ifindex, int hook, unsigned *c
     tc->tcm_ifindex = (int)ifindex;
     tc->tcm_parent = TC_H_MAKE(TC_H_CLSACT, hook == 0 ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
     return count_dump(socket, &request, is_bpf_filter, count);
+}
+
+int bench_rtnl_count_clsact(int socket, unsigned *count)
+{
+    struct request request;
+
+    begin(&request, RTM_GETQDISC, 0, sizeof(struct tcmsg));
+    return count_dump(socket, &request, is_clsact, count);
 }
 
 int bench_rtnl_count_links(int socket, unsigned *count)

@@ -27,6 +27,9 @@ int bench_rtnl_clear(int socket, uint32_t ifindex);
 /* How many BPF filters the kernel shows on a device's hook (0 ingress, 1 egress). */
 int bench_rtnl_count_filters(int socket, uint32_t ifindex, int hook, unsigned *count);
 
+/* How many devices of the namespace have clsact. */
+int bench_rtnl_count_clsact(int socket, unsigned *count);
+
 int bench_rtnl_count_links(int socket, unsigned *count);
 
 #endif

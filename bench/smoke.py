@@ -39,15 +39,15 @@ class Bench(unittest.TestCase):
             self.check_row(row, 3)
 
     def test_daemon_scenarios(self):
-        rows = rows_of("--pairs", "1", "miss", "hit", "memory")
-        self.assertEqual([row["scenario"] for row in rows], ["miss"] * 2 + ["hit"] * 4 + ["memory"] * 2)
+        rows = rows_of("--pairs", "1", "miss", "hit", "close", "memory")
+        self.assertEqual([row["scenario"] for row in rows], ["miss"] * 2 + ["hit"] * 4 + ["close"] + ["memory"] * 2)
         self.assertEqual(len({(row["scenario"], row["variant"]) for row in rows}), len(rows))
         for row in rows:
             self.check_row(row, 1)
 
     def test_floor_only(self):
-        rows = rows_of("--floor-only", "--pairs", "2", "attach", "hit")
-        self.assertEqual([row["scenario"] for row in rows], ["attach"] * 2 + ["hit"] * 2)
+        rows = rows_of("--floor-only", "--pairs", "2", "attach", "hit", "close")
+        self.assertEqual([row["scenario"] for row in rows], ["attach"] * 2 + ["hit"] * 2 + ["close"])
         for row in rows:
             self.assertGreater(row["floor"], 0, row)
             self.assertIsNone(row["ours"])
@@ -61,7 +61,7 @@ class Bench(unittest.TestCase):
     def test_wrong_use(self):
         for arguments, words in (
             ((), "name a scenario"),
-            (("churn",), "'churn' is not built yet; there are attach, miss, hit and memory"),
+            (("churn",), "'churn' is not built yet; there are attach, miss, hit, close and memory"),
             (("nonsense",), "no scenario 'nonsense'"),
             (("--pairs", "0", "attach"), "--pairs"),
         ):

@@ -15,11 +15,18 @@
  */
 #define FLOOR_DEVICES_MAX 300
 
+/* Of the filters that are attached. */
+#define FLOOR_PRIORITY 10
+#define FLOOR_HANDLE   1
+
 /* Enter a namespace, attach both programs to all devices in one send on one socket, close it, return home. */
 int floor_attach(int netns, int home, const uint32_t *ifindexes, size_t count, const int programs[2]);
 
 /* The exchange alone, on a NETLINK_ROUTE socket of the devices' namespace. */
 int floor_attach_on(int socket, const uint32_t *ifindexes, size_t count, const int programs[2]);
+
+/* The error that lies on a socket after a send, 0 for none. */
+int floor_first_error(int socket);
 
 /* Enter a process's namespace, open a socket there and list the devices on it. The socket, or -errno; the
  * thread stays inside. */
@@ -27,6 +34,9 @@ int floor_open_list(uint32_t pid, uint32_t ifindexes[FLOOR_DEVICES_MAX], size_t 
 
 /* Open, list and attach the namespaces of these processes, then return home. */
 int floor_miss(const uint32_t *pids, size_t count, int home, const int programs[2]);
+
+/* Delete both filters of these devices in the namespace of every pidfd, then return home. */
+int floor_close(const int *pidfds, size_t count, int home, const uint32_t *ifindexes, size_t devices);
 
 /* Read every process's namespace link; *sum keeps the compiler from dropping the work. */
 int floor_resolve(const uint32_t *pids, size_t count, uint64_t *sum);

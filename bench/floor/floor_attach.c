@@ -12,8 +12,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PRIORITY 10
-
 struct qdisc_request {
     struct nlmsghdr header;
     struct tcmsg tc;
@@ -54,7 +52,7 @@ static const struct qdisc_request qdisc_template = {
 
 static const struct filter_request filter_template = {
     .header = REQUEST(RTM_NEWTFILTER),
-    .tc = {.tcm_handle = 1},
+    .tc = {.tcm_handle = FLOOR_HANDLE},
     .kind = {.rta_len = RTA_LENGTH(4), .rta_type = TCA_KIND},
     .bpf = "bpf",
     .options = {.rta_len = RTA_LENGTH(16), .rta_type = TCA_OPTIONS},
@@ -77,12 +75,12 @@ static void write_device(struct device_request *request, uint32_t ifindex, const
         filter->header.nlmsg_len = sizeof(*filter);
         filter->tc.tcm_ifindex = (int)ifindex;
         filter->tc.tcm_parent = TC_H_MAKE(TC_H_CLSACT, parents[hook]);
-        filter->tc.tcm_info = TC_H_MAKE(PRIORITY << 16, htons(ETH_P_ALL));
+        filter->tc.tcm_info = TC_H_MAKE(FLOOR_PRIORITY << 16, htons(ETH_P_ALL));
         filter->fd_value = (uint32_t)programs[hook];
     }
 }
 
-static int first_error(int socket)
+int floor_first_error(int socket)
 {
     struct {
         struct nlmsghdr header;
@@ -106,7 +104,7 @@ int floor_attach_on(int socket, const uint32_t *ifindexes, size_t count, const i
         write_device(&requests[i], ifindexes[i], programs);
     if (send(socket, requests, count * sizeof(requests[0]), 0) < 0)
         return -errno;
-    return first_error(socket);
+    return floor_first_error(socket);
 }
 
 int floor_attach(int netns, int home, const uint32_t *ifindexes, size_t count, const int programs[2])

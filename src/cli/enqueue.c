@@ -103,7 +103,8 @@ static int enqueue(const struct arguments *arguments, const struct nns_queue *qu
     nns_writer_report(
         arguments->cli->json,
         json_pack("{s:{s:I, s:I}}", "enqueued", "pids", (json_int_t)sent, "messages", (json_int_t)messages),
-        "enqueued %zu pids in %zu messages", sent, messages);
+        "enqueued %zu pid%s in %zu message%s", sent, sent == 1 ? "" : "s", messages,
+        messages == 1 ? "" : "s");
     return NNS_EXIT_DONE;
 }
 

@@ -81,6 +81,8 @@ static void print_titles(FILE *out, const struct column *columns, size_t count)
     for (size_t i = 0; i < count; i++) {
         if (columns[i].right)
             nns_text_number(out, columns[i].title, columns[i].width);
+        else if (!columns[i].width)
+            nns_text_print(out, columns[i].title);
         else
             nns_text_cell(out, columns[i].title, columns[i].width);
     }
@@ -164,6 +166,17 @@ static void print_ratio(FILE *out, double ratio)
     fprintf(out, "%u.%02u %%", hundredths / 100, hundredths % 100);
 }
 
+/* A duration is shown in units of its own, and named without the one the protocol has. */
+static void status_key(FILE *out, const char *key, size_t width)
+{
+    char name[64];
+
+    snprintf(name, sizeof(name), "%s", key);
+    if (ends_with(name, "_ms"))
+        name[strlen(name) - 3] = '\0';
+    nns_text_cell(out, name, width);
+}
+
 static void status_value(FILE *out, const char *key, const json_t *value)
 {
     uint64_t number = (uint64_t)json_integer_value(value);
@@ -190,7 +203,7 @@ static void status_lines(FILE *out, json_t *object, bool zeroes, const char *ind
         if (json_is_object(value) || (!zeroes && json_is_integer(value) && !json_integer_value(value)))
             continue;
         fputs(indent, out);
-        nns_text_cell(out, key, KEY_WIDTH - strlen(indent));
+        status_key(out, key, KEY_WIDTH - strlen(indent));
         status_value(out, key, value);
     }
 }

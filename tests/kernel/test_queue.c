@@ -30,7 +30,7 @@ static void set_up(void)
     umask(022);
 }
 
-TestSuite(queue, .init = set_up);
+TestSuite(queue, .init = set_up, .timeout = 60);
 
 static int open_queue(uint32_t depth, uint32_t msgsize, struct nns_queue *queue)
 {

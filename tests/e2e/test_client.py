@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""netnsync against a daemon that a test plays: answers no daemon of ours would give, and very long ones."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import tempfile
+import threading
+import unittest
+
+NETNSYNC = os.path.join(os.environ["NNS_BUILD"], "netnsync")
+SANITIZED = bool(os.environ.get("NNS_SANITIZE"))
+PATIENCE = 60
+DONE = b'{"done":true}\n'
+
+
+def line(value):
+    return json.dumps(value).encode() + b"\n"
+
+
+def namespace(cookie, **more):
+    hook = {"program_id": 7, "priority": 10, "packets": 1, "bytes": 60}
+    devices = [{"ifindex": index, "name": f"veth{index}", "kind": "veth", "state": "attached", "covered": True,
+                "ingress": hook, "egress": hook, "error": None} for index in (1, 2)]
+    return {"cookie": cookie, "inum": 4026532000, "handle": "pinned", "devices": devices} | more
+
+
+class Daemon:
+    """Hands each request to answer(request), which returns the bytes to send, and None after them to hang up."""
+
+    def __init__(self, path, answer):
+        self.requests, self.answer = [], answer
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(path)
+        self.socket.listen()
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
+
+    def serve(self):
+        while True:
+            try:
+                client, _ = self.socket.accept()
+            except OSError:
+                return
+            with client, client.makefile("rb") as lines:
+                try:
+                    self.serve_client(client, lines)
+                except OSError:
+                    pass
+
+    def serve_client(self, client, lines):
+        for text in lines:
+            request = json.loads(text)
+            self.requests.append(request)
+            for part in self.answer(request):
+                if part is None:
+                    return
+                client.sendall(part)
+
+    def stop(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        self.thread.join(PATIENCE)
+
+
+class ClientTest(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="nns-client-")
+        self.addCleanup(self.directory.cleanup)
+        self.path = os.path.join(self.directory.name, "control.sock")
+
+    def play(self, answer):
+        daemon = Daemon(self.path, answer)
+        self.addCleanup(daemon.stop)
+        return daemon
+
+    def run_client(self, *words, **options):
+        options = {"stdout": subprocess.PIPE} | options
+        done = subprocess.run([NETNSYNC, "--socket", self.path, *map(str, words)], stderr=subprocess.PIPE,
+                              timeout=PATIENCE, **options)
+        self.assertNotRegex(done.stderr.decode(), "Sanitizer|runtime error")
+        return done
+
+    def fails(self, *words, says):
+        done = self.run_client(*words)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn(says, done.stderr.decode())
+        return done
+
+
+class Requests(ClientTest):
+    def test_what_is_sent(self):
+        cases = [
+            (["list"], {"command": "list"}),
+            (["status"], {"command": "status"}),
+            (["get", "17"], {"command": "get", "namespace": "17"}),
+            (["get", "/proc/self/ns/net"], {"command": "get"}),
+            (["flush", "4026531840"], {"command": "flush", "namespace": "4026531840"}),
+            (["sync", "1", "4294967295"], {"command": "sync", "pids": [1, 4294967295], "wait": False}),
+            (["sync", "3", "--wait"], {"command": "sync", "pids": [3], "wait": True}),
+            (["detach", "--all"], {"command": "detach", "instance": "default"}),
+            (["detach", "--all", "--instance", "b"], {"command": "detach", "instance": "b"}),
+        ]
+        daemon = self.play(lambda request: [DONE])
+        for words, expected in cases:
+            self.run_client(*words)
+            sent = daemon.requests.pop()
+            self.assertEqual(sent | expected, sent, words)
+            self.assertEqual(sent["version"], 1)
+
+    def test_proc_self_is_the_callers(self):
+        daemon = self.play(lambda request: [line({"namespace": namespace(1)}), DONE])
+        self.run_client("get", "/proc/self/ns/net")
+        self.assertRegex(daemon.requests.pop()["namespace"], "^/proc/[0-9]+/ns/net$")
+        open(os.path.join(self.directory.name, "here"), "w").close()
+        self.run_client("get", "here", cwd=self.directory.name)
+        self.assertEqual(daemon.requests.pop()["namespace"],
+                         os.path.realpath(self.directory.name) + "/here")
+
+    def test_many_pids_go_in_several_requests(self):
+        def answer(request):
+            return [line({"result": {"pid": pid, "outcome": "known", "cookie": 1, "inum": 2}})
+                    for pid in request["pids"]] + [DONE]
+
+        daemon = self.play(answer)
+        pids = list(range(1, 70001))
+        done = self.run_client("--json", "sync", *pids)
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual([row["pid"] for row in json.loads(done.stdout)["results"]], pids)
+        self.assertEqual([len(request["pids"]) for request in daemon.requests], [65536, 70000 - 65536])
+
+    def test_a_name_that_is_no_utf8(self):
+        daemon = self.play(lambda request: [DONE])
+        done = subprocess.run([NETNSYNC, "-s", self.path, "get", b"/run/\xff"], capture_output=True,
+                              timeout=PATIENCE)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"UTF-8", done.stderr)
+        self.assertEqual(daemon.requests, [])
+
+    def test_bad_pids_are_named(self):
+        for word in ("abc", "1x", "", "4294967296", "99999999999999999999", "1.5", "+1", " 1"):
+            for command in ("sync", "enqueue"):
+                done = self.run_client(command, "1", word)
+                self.assertEqual((done.returncode, done.stdout), (2, b""), word)
+                self.assertIn(f'"{word}"', done.stderr.decode())
+
+
+class Answers(ClientTest):
+    def test_long_list_is_one_document_and_is_not_held(self):
+        def answer(request):
+            for start in range(0, count, 100):
+                yield b"".join(line({"namespace": namespace(start + i)}) for i in range(100))
+            yield DONE
+
+        peak = {}
+        self.play(answer)
+        for count in (100, 20000):
+            with tempfile.TemporaryFile() as out:
+                child = subprocess.Popen([NETNSYNC, "--socket", self.path, "--json", "list"], stdout=out)
+                _, status, usage = os.wait4(child.pid, 0)
+                child.returncode = os.waitstatus_to_exitcode(status)
+                self.assertEqual(child.returncode, 0)
+                out.seek(0)
+                document = json.load(out)
+            peak[count] = usage.ru_maxrss
+            self.assertEqual(list(document), ["namespaces"])
+            self.assertEqual(document["namespaces"], [namespace(i) for i in range(count)])
+        if not SANITIZED:
+            self.assertLess(peak[20000] - peak[100], 2048, "KiB more for 19,900 namespaces more")
+
+    def test_empty_list(self):
+        self.play(lambda request: [DONE])
+        self.assertEqual(json.loads(self.run_client("--json", "list").stdout), {"namespaces": []})
+        self.assertEqual(len(self.run_client("list").stdout.splitlines()), 1)
+
+    def test_an_answer_that_breaks_off_is_valid_json_and_a_failure(self):
+        endings = {
+            "out of \"memory\"": [line({"done": False, "error": "out of \"memory\""})],
+            "closed the connection": [None],
+            "not understood": [b"{nonsense}\n"],
+        }
+        for says, ending in endings.items():
+            self.setUp()
+            self.play(lambda request, ending=ending: [line({"namespace": namespace(5)}), *ending])
+            document = json.loads(self.fails("--json", "list", says=says).stdout)
+            self.assertEqual(document["namespaces"], [namespace(5)])
+            self.assertIn(says, document["error"])
+            self.fails("list", says=says)
+
+    def test_nothing_is_printed_of_a_refusal(self):
+        self.play(lambda request: [line({"done": False, "error": "no such namespace"})])
+        for words in (["list"], ["get", "1"], ["status"], ["flush", "1"], ["sync", "1"]):
+            for json_too in ([], ["--json"]):
+                self.assertEqual(self.fails(*json_too, *words, says="no such namespace").stdout, b"")
+
+    def test_a_daemon_that_is_full(self):
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(self.path)
+        listener.listen()
+
+        def turn_away():
+            client, _ = listener.accept()
+            client.sendall(line({"done": False, "error": "too many clients"}))
+            client.close()
+
+        thread = threading.Thread(target=turn_away)
+        thread.start()
+        self.fails("list", says="too many clients")
+        thread.join(PATIENCE)
+        listener.close()
+
+    def test_an_answer_without_what_was_asked_for(self):
+        self.play(lambda request: [DONE])
+        self.fails("get", "1", says="the daemon's answer")
+        self.fails("status", says="the daemon's answer")
+        self.fails("sync", "1", says="0 pids of 1")
+
+    def test_sync_fails_with_any_other_outcome(self):
+        for outcome in ("new", "known", "gone", "denied", "disabled", "excluded", "refused", "error", "later"):
+            self.setUp()
+            result = {"pid": 4, "outcome": outcome, "cookie": 0, "inum": 0}
+            self.play(lambda request, result=result: [line({"result": result}), DONE])
+            done = self.run_client("--json", "sync", "4")
+            self.assertEqual(json.loads(done.stdout), {"results": [result]})
+            self.assertEqual(done.returncode, 0 if outcome in ("new", "known") else 1, outcome)
+
+    def test_terminals_are_safe(self):
+        evil = "x\x1b[31m\x07\u009b2J\u00e9\n"
+        row = namespace(1, list_error=evil)
+        row["devices"][0] |= {"name": evil, "kind": evil, "error": evil}
+        self.play(lambda request: [line({"namespace": row}), line({"done": False, "error": evil})])
+        done = self.run_client("list")
+        for text in (done.stdout.decode(), done.stderr.decode()):
+            self.assertFalse(re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", text), repr(text))
+            self.assertIn("\u00e9", text)
+        rows = done.stdout.decode().splitlines()
+        self.assertEqual(len(rows), 3)
+
+    def test_columns_stand_below_their_titles(self):
+        self.play(lambda request: [line({"namespace": namespace(12, devices=[])}),
+                                   line({"namespace": namespace(34, evicted=True, devices=[])}),
+                                   line({"namespace": namespace(56)}), DONE])
+        title, *rows = self.run_client("list").stdout.decode().splitlines()
+        self.assertEqual(len(rows), 4)
+        for row in rows:
+            self.assertEqual(row[title.index("NAMESPACE"):][:9].strip(), row.split()[0])
+            self.assertIn(row[title.index("STATE"):].split()[0], ("-", "evicted", "attached"))
+            self.assertEqual(row[:title.index("INUM") + 4].split()[-1], "4026532000")
+
+    def test_output_that_nobody_gets_is_a_failure(self):
+        self.play(lambda request: [line({"namespace": namespace(1)}), DONE])
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = self.run_client("list", stdout=full)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"cannot write", done.stderr)
+
+    def test_another_instances_daemon(self):
+        self.play(lambda request: [line({"done": False, "error": "this is instance blue"})])
+        self.fails("detach", "--all", says="this is instance blue")
+        done = self.run_client("--json", "detach", "--all", "--instance", "none-of-this-name")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        swept = json.loads(done.stdout)["detached"]
+        self.assertEqual((swept["by"], swept["filters"], swept["failed"]), ("sweep", 0, 0))
+        self.assertGreater(swept["looked_at"], 0)
+
+    def test_status_leaves_out_what_was_never_counted(self):
+        status = {"version": "1", "uptime_ms": 3723000, "coverage": {"ratio": 0.99999, "missing": {"gone": 0}},
+                  "meter": {"bytes": 4194304}, "counters": {"sync.new": 0, "sync.known": 9}}
+        self.play(lambda request: [line({"status": status}), DONE])
+        text = self.run_client("status").stdout.decode()
+        for words in ("uptime +1h 2m 3s", "ratio +99.99 %", "bytes +4.0 MiB", "sync.known +9"):
+            self.assertRegex(text, words)
+        self.assertNotIn("sync.new", text)
+        self.assertEqual(json.loads(self.run_client("--json", "status").stdout), status)
+
+
+if __name__ == "__main__":
+    unittest.main()
