@@ -354,7 +354,7 @@ class Daemon:
 
     _serial = 0
 
-    def __init__(self, settings, under=(), queue=None, config=None, check_leaks=True, wait=True):
+    def __init__(self, settings, under=(), queue=None, config=None, check_leaks=True):
         Daemon._serial += 1
         self.directory = tempfile.mkdtemp(prefix="nns-e2e-")
         self.socket = f"{self.directory}/control.sock"
@@ -375,8 +375,6 @@ class Daemon:
         self.process = start(*under, f"{BUILD}/netnsyncd", *flags, stdin=subprocess.DEVNULL, stdout=self.log,
                              stderr=self.log, env=environment)
         self._queue = None
-        if wait:
-            self.wait_ready()
 
     def wait_ready(self):
         def ready():
@@ -553,9 +551,11 @@ class HostTest(unittest.TestCase):
     maxDiff = None
     _named = 0
 
-    def daemon(self, settings=None, **options):
+    def daemon(self, settings=None, wait=True, **options):
         daemon = Daemon(dict(settings or {}), **options)
         self.addCleanup(daemon.close)
+        if wait:
+            daemon.wait_ready()
         return daemon
 
     def unnamed(self):

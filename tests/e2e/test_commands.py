@@ -3,6 +3,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import tempfile
 
@@ -27,15 +28,22 @@ class Commands(host.HostTest):
         return self.running.command(*words, check=False).returncode
 
     def test_sync_wait_returns_when_all_is_attached(self):
-        made = [self.unnamed() for _ in range(50)]
-        for ns in made:
-            ns.add_veths(3)
-        done = self.running.command("--json", "sync", "--wait", *[ns.pid for ns in made])
-        for ns in made:  # at once: nothing is waited for here
-            self.assertTrue(ns.covered())
+        made = [self.unnamed() for _ in range(10)]
+        pid = self.running.pid
+        for outcome, prefix in (("new", "v"), ("known", "w")):
+            for ns in made:
+                ns.add_veths(100, prefix)
+            done = self.running.command("--json", "sync", "--wait", *[ns.pid for ns in made])
+            os.kill(pid, signal.SIGSTOP)  # what is not attached by now will not be
+            for ns in made:
+                self.assertTrue(ns.covered(), outcome)
+            os.kill(pid, signal.SIGCONT)
+            self.assertOutcomes(done, made, outcome)
+
+    def assertOutcomes(self, done, made, outcome):
         results = json.loads(done.stdout)["results"]
         self.assertEqual({(row["pid"], row["outcome"], row["cookie"], row["inum"]) for row in results},
-                         {(ns.pid, "new", ns.cookie, ns.inum) for ns in made})
+                         {(ns.pid, outcome, ns.cookie, ns.inum) for ns in made})
         self.assertEqual(len(results), len(made))
 
     def test_sync_without_wait(self):

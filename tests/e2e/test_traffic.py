@@ -48,15 +48,6 @@ class Traffic(host.HostTest):
         row = self.daemon_.device(third, "idle")
         self.assertEqual([row[hook]["packets"] for hook in host.HOOKS], [0, 0])
 
-    def test_a_slot_starts_at_nothing_for_its_next_holder(self):
-        self.exchange(0, packets=80, size=64)
-        self.daemon_.command("flush", self.ends[0].cookie)
-        heir = self.unnamed()
-        self.daemon_.queue.send(str(heir.pid).encode())
-        self.assertCovered(heir)
-        row = self.daemon_.device(heir, "lo")
-        self.assertEqual([row[hook]["packets"] for hook in host.HOOKS], [0, 0])
-
     def kernel(self, i):
         return self.ends[i].traffic(self.names[i])
 
@@ -78,6 +69,27 @@ class Traffic(host.HostTest):
                 data = number.to_bytes(4, "big") * (size // 4)
                 out.sendto(data, (ADDRESSES[receiver], 4711))
                 self.assertEqual(into.recv(65536), data)
+
+
+class Slots(host.HostTest):
+    def test_a_slot_starts_at_nothing_for_its_next_holder(self):
+        ns = self.unnamed()
+        ns.quiet()
+        ns.add_veths(150)
+        ns.ip("link", "set", "lo", "up")
+        daemon = self.daemon({"meter.memory": "1M"})
+        limit = daemon.status()["meter"]["slots_limit"]
+        # Slots never used come first: all must have been taken before one has a second holder.
+        for _ in range(limit // len(ns.devices) + 3):
+            daemon.sync(ns.pid)
+            counted = [device[hook]["packets"] for device in daemon.row(ns)["devices"] for hook in host.HOOKS]
+            self.assertEqual(counted, [0] * 2 * len(ns.devices))
+            with ns.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"x", ("127.0.0.1", 9))
+            self.assertGreater(daemon.device(ns, "lo")["egress"]["packets"], 0)
+            daemon.command("flush", ns.cookie)
+        self.assertEqual(daemon.counter("meter.exhausted"), 0)
+        daemon.stop()
 
 
 if __name__ == "__main__":
