@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <limits.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/text.h"
+#include "io/netns.h"
 
 enum { KEY_SOCKET = 's', KEY_JSON = 'j' };
 
@@ -105,35 +107,47 @@ error_t nns_cli_parse_namespace(int key, char *argument, struct argp_state *stat
     }
 }
 
-/* The directory alone is resolved: the last part may be one of /proc's links, whose target is no path. */
-static char *resolve_path(const char *path)
+/* The namespace a path leads to. 0 or -errno. */
+static int look_at(const char *path, struct nns_netns_id *id)
 {
-    const char *slash = strrchr(path, '/');
-    char *directory = slash == path ? strdup("/")
-                      : slash       ? strndup(path, (size_t)(slash - path))
-                                    : strdup(".");
-    char *real = directory ? realpath(directory, NULL) : NULL, *resolved = NULL;
+    struct nns_netns_abilities abilities;
+    int fd, result = nns_netns_probe(&abilities);
 
-    if (real && asprintf(&resolved, "%s/%s", strcmp(real, "/") ? real : "", slash ? slash + 1 : path) < 0)
-        resolved = NULL;
-    free(directory);
-    free(real);
-    return resolved;
+    if (result)
+        return result;
+    fd = nns_netns_open_path(path);
+    if (fd < 0)
+        return fd;
+    result = nns_netns_identify(fd, id);
+    close(fd);
+    return result;
+}
+
+static char *number(uint64_t value)
+{
+    char *text;
+
+    return asprintf(&text, "%" PRIu64, value) < 0 ? NULL : text;
 }
 
 char *nns_cli_resolve_namespace(const char *namespace)
 {
-    char *resolved;
+    struct nns_netns_id id = {0};
+    char *resolved = NULL;
+    int result = 0;
 
     if (!namespace[strspn(namespace, "0123456789")])
         resolved = strdup(namespace);
+    else if (!(result = look_at(namespace, &id)))
+        resolved = number(id.cookie ? id.cookie : id.inum);
+    if (resolved)
+        return resolved;
+    if (result)
+        nns_cli_complain("%s is neither a cookie, nor an inum, nor a path to a network namespace: %s",
+                         namespace, result == -EINVAL ? "it is something else" : strerror(-result));
     else
-        resolved = resolve_path(namespace);
-    if (!resolved && namespace[0] == '/') /* The daemon may see what we do not. */
-        resolved = strdup(namespace);
-    if (!resolved)
-        nns_cli_complain("%s is neither a cookie, nor an inum, nor a path: %s", namespace, strerror(errno));
-    return resolved;
+        nns_cli_no_memory();
+    return NULL;
 }
 
 void nns_cli_complain(const char *format, ...)

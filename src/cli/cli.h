@@ -70,8 +70,9 @@ error_t nns_cli_parse_nothing(int key, char *argument, struct argp_state *state)
 error_t nns_cli_parse_namespace(int key, char *argument, struct argp_state *state);
 
 /*
- * The namespace as the daemon understands it: a number as it is; a path made absolute here, where "." and
- * /proc/self are what the caller means. malloc'ed; NULL after a complaint.
+ * The namespace as the daemon understands it: a number as it is; for a path, opened here, the cookie of the
+ * namespace it leads to, or the inum where the kernel does not tell the cookie of an fd. malloc'ed; NULL
+ * after a complaint.
  */
 char *nns_cli_resolve_namespace(const char *namespace);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "core/epoch.h"
 #include "core/log.h"
 #include "core/queue_name.h"
 
@@ -127,7 +128,7 @@ static const struct param table[] = {
      .text = "how many clients may be connected at a time; more are refused"},
     {"control.timeout", AT(control_timeout_ms), IS_DURATION(10, HOUR), .standard = "5s",
      .text = "how long a client may stall in the middle of a request or an answer"},
-    {"workers.count", AT(workers_count), IS_NUMBER(0, 256, "threads"), .standard = "0",
+    {"workers.count", AT(workers_count), IS_NUMBER(0, NNS_EPOCH_READERS_MAX, "threads"), .standard = "0",
      .text = "threads that resolve pids and open namespaces; 0: one a CPU, at most 4"},
     {"workers.queue", AT(workers_queue), IS_NUMBER(1, 65536, "batches"), .standard = "64",
      .text = "batches of pids that may wait for a thread; when it is full, the queue is not read"},

@@ -23,7 +23,7 @@
 enum nns_command {
     NNS_COMMAND_SYNC, /* "pids":[…], "wait":bool */
     NNS_COMMAND_LIST,
-    NNS_COMMAND_GET, /* "namespace": cookie, inum or path, as a string */
+    NNS_COMMAND_GET, /* "namespace": cookie or inum, decimal, as a string */
     NNS_COMMAND_STATUS,
     NNS_COMMAND_FLUSH,  /* "namespace" as for get */
     NNS_COMMAND_DETACH, /* "instance": whose; must be the daemon's own */

@@ -19,6 +19,7 @@
 #define BACKLOG          128
 #define BUFFER_FIRST     4096u /* bytes; what most requests fit in */
 #define ACCEPT_RETRY_MS  1000
+#define CLOSE_MS         1000
 #define TOO_MANY_CLIENTS "too many clients are connected; try again later"
 #define TOO_LONG         "the request is longer than 1048576 bytes"
 #define CUT_SHORT        "the request ended without a newline"
@@ -28,7 +29,7 @@ _Static_assert(NNS_REQUEST_BYTES_MAX == 1048576, "TOO_LONG says another number")
 struct nns_control {
     uv_loop_t *loop;
     uv_pipe_t listener;
-    uv_timer_t retry; /* for a connection there was no memory for */
+    uv_timer_t timer; /* for a connection there was no memory for; once closing, the end of all patience */
     struct nns_control_ops ops;
     void *context;
     struct nns_control_client *clients;
@@ -89,6 +90,18 @@ static void release(struct nns_control *control)
     }
 }
 
+static void handle_closed(uv_handle_t *handle)
+{
+    release(handle->data);
+}
+
+/* Nobody is left whose end the timer has to bring about. */
+static void close_timer_if_alone(struct nns_control *control)
+{
+    if (control->closing && !control->clients && !uv_is_closing((uv_handle_t *)&control->timer))
+        uv_close((uv_handle_t *)&control->timer, handle_closed);
+}
+
 static void client_closed(uv_handle_t *handle)
 {
     struct nns_control_client *client = handle->data;
@@ -104,6 +117,7 @@ static void client_closed(uv_handle_t *handle)
     control->admitted -= client->admitted;
     free(client->buffer);
     free(client);
+    close_timer_if_alone(control);
     release(control);
 }
 
@@ -355,6 +369,15 @@ static void enter_phase(struct nns_control_client *client, enum phase phase)
     start_timer(client);
 }
 
+/* While we close, a client keeps its place as long as something happens without its doing: output that waits
+ * to be taken, and whole requests, which the handler refuses in its own words. */
+static bool may_part(const struct nns_control_client *client, enum phase phase)
+{
+    if (client->control->closing)
+        return phase != PHASE_WRITING && phase != PHASE_READY;
+    return client->last_words && phase <= PHASE_PARTIAL;
+}
+
 /* Something changed: see what this client is at now and what follows from it. One request a round of the
  * loop, so that a client with a thousand of them in its buffer keeps nobody waiting. */
 static void settle(struct nns_control_client *client)
@@ -364,7 +387,7 @@ static void settle(struct nns_control_client *client)
     if (client->closing)
         return;
     phase = phase_of(client);
-    if (phase <= PHASE_PARTIAL && client->last_words)
+    if (may_part(client, phase))
         close_client(client);
     else if (phase == PHASE_PARTIAL && client->length - client->start >= NNS_REQUEST_BYTES_MAX)
         refuse(client, TOO_LONG);
@@ -406,7 +429,7 @@ static void accept_client(struct nns_control *control)
 
     if (!client) {
         /* libuv holds the connection, and asks for no other, until it is accepted. */
-        uv_timer_start(&control->retry, accept_again, ACCEPT_RETRY_MS, 0);
+        uv_timer_start(&control->timer, accept_again, ACCEPT_RETRY_MS, 0);
         return;
     }
     if (uv_accept((uv_stream_t *)&control->listener, (uv_stream_t *)&client->pipe)) {
@@ -556,9 +579,12 @@ static void ignore_sigpipe(void)
     }
 }
 
-static void handle_closed(uv_handle_t *handle)
+static void close_all(uv_timer_t *timer)
 {
-    release(handle->data);
+    struct nns_control *control = timer->data;
+
+    for (struct nns_control_client *client = control->clients; client; client = client->next)
+        close_client(client);
 }
 
 void nns_control_close(struct nns_control *control)
@@ -568,9 +594,11 @@ void nns_control_close(struct nns_control *control)
     control->closing = true;
     remove_socket(control);
     uv_close((uv_handle_t *)&control->listener, handle_closed);
-    uv_close((uv_handle_t *)&control->retry, handle_closed);
+    uv_timer_start(&control->timer, close_all,
+                   control->timeout_ms < CLOSE_MS ? control->timeout_ms : CLOSE_MS, 0);
     for (struct nns_control_client *client = control->clients; client; client = client->next)
-        close_client(client);
+        settle(client);
+    close_timer_if_alone(control);
 }
 
 static struct nns_control *control_new(uv_loop_t *loop, const struct nns_params *params)
@@ -588,8 +616,8 @@ static struct nns_control *control_new(uv_loop_t *loop, const struct nns_params 
     control->limit = params->control_clients;
     control->timeout_ms = params->control_timeout_ms;
     uv_pipe_init(loop, &control->listener, 0);
-    uv_timer_init(loop, &control->retry);
-    control->listener.data = control->retry.data = control;
+    uv_timer_init(loop, &control->timer);
+    control->listener.data = control->timer.data = control;
     control->references = 2;
     return control;
 }

@@ -53,8 +53,12 @@ struct nns_control_ops {
 int nns_control_listen(uv_loop_t *loop, const struct nns_params *params, const struct nns_control_ops *ops,
                        void *context, struct nns_control **out);
 
-/* Stop listening, remove the socket file if it is still ours, close all clients. Frees *control from the
- * loop, later. NULL is fine. */
+/*
+ * Stop listening, remove the socket file if it is still ours, and close the clients: those with output that
+ * waits once they have taken it, all others, also those whose request is not answered yet, at once. Nobody is
+ * waited for longer than control.timeout or a second. Until then `drained`, and `request` for what a client
+ * had sent before, are still called. Frees *control from the loop, later. NULL is fine.
+ */
 void nns_control_close(struct nns_control *control);
 
 /* Send text; the string is owned by the callee from here on, NULL closes the client (no memory). */

@@ -17,8 +17,12 @@
 #include "workers/owner.h"
 #include "workers/requests.h"
 
-/* Descriptors for everything that is not a pinned namespace: sockets, maps, clients, work in flight. */
-enum { SPARE_FDS = 512, WORKERS_AUTO_MAX = 4, SIGNALS = 2 };
+/* Descriptors beside pinned namespaces: a worker's (a pidfd, a namespace, a socket), and those of the daemon
+ * as a whole (loop, maps, programs, the queue, connections that are being refused, /proc while it is walked).
+ */
+enum { WORKER_FDS = 4, OTHER_FDS = 192 };
+
+enum { WORKERS_AUTO_MAX = 4, SIGNALS = 2 };
 
 struct daemon {
     const struct nns_params *params;
@@ -72,6 +76,9 @@ static void stop(struct daemon *daemon)
     daemon->stopping = true;
     nns_feed_close(daemon->feed);
     daemon->feed = NULL;
+    /* From here on what is outstanding only shrinks, whatever clients go on asking. */
+    if (daemon->requests)
+        nns_requests_stop(daemon->requests);
     stop_threads(daemon);
 }
 
@@ -137,10 +144,21 @@ static void on_completions(uv_async_t *async)
 
 /* ---- starting ---- */
 
-/* Each pinned namespace holds an fd: as many as the process may have, less a reserve, is all the cache can
- * use. */
+static unsigned worker_count(const struct nns_params *params)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (params->workers_count)
+        return params->workers_count;
+    return cpus < 1 ? 1 : cpus > WORKERS_AUTO_MAX ? WORKERS_AUTO_MAX : (unsigned)cpus;
+}
+
+/* Each pinned namespace holds an fd: as many as the process may have, less what everything else can need, is
+ * all the cache can use. */
 static size_t cache_capacity(const struct nns_params *params)
 {
+    const rlim_t spare =
+        OTHER_FDS + params->control_clients + NNS_OWNER_MAILBOX + (rlim_t)WORKER_FDS * worker_count(params);
     struct rlimit limit;
     size_t usable;
 
@@ -150,21 +168,12 @@ static size_t cache_capacity(const struct nns_params *params)
     }
     if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == RLIM_INFINITY)
         return params->cache_capacity;
-    usable = limit.rlim_cur > 2 * SPARE_FDS ? limit.rlim_cur - SPARE_FDS : limit.rlim_cur / 2;
+    usable = limit.rlim_cur > 2 * spare ? limit.rlim_cur - spare : limit.rlim_cur / 2;
     if (usable >= params->cache_capacity)
         return params->cache_capacity;
     nns_warning("cache.capacity %u needs more descriptors than this process may open (%llu): using %zu",
                 params->cache_capacity, (unsigned long long)limit.rlim_cur, usable);
     return usable;
-}
-
-static unsigned worker_count(const struct nns_params *params)
-{
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
-    if (params->workers_count)
-        return params->workers_count;
-    return cpus < 1 ? 1 : cpus > WORKERS_AUTO_MAX ? WORKERS_AUTO_MAX : (unsigned)cpus;
 }
 
 static int start_threads(struct daemon *daemon)
@@ -237,8 +246,7 @@ static int open_feeds(struct daemon *daemon)
                   rc == -EADDRINUSE ? "a daemon answers there already" : strerror(-rc));
         return rc;
     }
-    rc = nns_feed_open(&daemon->loop, params, daemon->sync.pid_max, &daemon->dispatch, &daemon->feed, error,
-                       sizeof(error));
+    rc = nns_feed_open(&daemon->loop, params, &daemon->dispatch, &daemon->feed, error, sizeof(error));
     if (rc)
         nns_error("%s", error);
     return rc;

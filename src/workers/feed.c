@@ -9,6 +9,7 @@
 #include "core/counters.h"
 #include "core/log.h"
 #include "core/pid_message.h"
+#include "io/proc.h"
 #include "io/queue.h"
 
 /* Messages read before the loop looks at its other work. */
@@ -20,7 +21,6 @@ struct nns_feed {
     struct nns_dispatch *dispatch;
     struct nns_batch *batch; /* being filled; small messages share one */
     char *message;           /* queue.msgsize bytes */
-    uint32_t pid_max;
     bool reading;
 };
 
@@ -82,6 +82,7 @@ static void pause_reading(struct nns_feed *feed)
 static void drain(struct nns_feed *feed)
 {
     const struct nns_pid_sink sink = {.pid = take_pid, .refused = take_refusal, .context = feed};
+    const uint32_t pid_max = nns_proc_pid_max(); /* anew: an operator may raise it at any time */
 
     for (int i = 0; i < MESSAGES_AT_ONCE && nns_dispatch_clear(feed->dispatch); i++) {
         ssize_t length = nns_queue_receive(&feed->queue, feed->message);
@@ -94,7 +95,7 @@ static void drain(struct nns_feed *feed)
             break;
         }
         nns_count(NNS_COUNT_FEED_MESSAGES, 1);
-        nns_pid_message_decode(feed->message, (size_t)length, feed->pid_max, &sink);
+        nns_pid_message_decode(feed->message, (size_t)length, pid_max, &sink);
     }
     hand_on(feed);
 }
@@ -125,8 +126,8 @@ void nns_feed_resume(struct nns_feed *feed)
     feed->reading = uv_poll_start(&feed->poll, UV_READABLE, on_readable) == 0;
 }
 
-int nns_feed_open(uv_loop_t *loop, const struct nns_params *params, uint32_t pid_max,
-                  struct nns_dispatch *dispatch, struct nns_feed **out, char *error, size_t size)
+int nns_feed_open(uv_loop_t *loop, const struct nns_params *params, struct nns_dispatch *dispatch,
+                  struct nns_feed **out, char *error, size_t size)
 {
     struct nns_feed *feed = calloc(1, sizeof(*feed));
     int rc = -ENOMEM;
@@ -136,7 +137,6 @@ int nns_feed_open(uv_loop_t *loop, const struct nns_params *params, uint32_t pid
         return rc;
     }
     feed->dispatch = dispatch;
-    feed->pid_max = pid_max;
     rc = nns_queue_open(params->queue_name, params->queue_depth, params->queue_msgsize, &feed->queue, error,
                         size);
     if (rc)

@@ -15,8 +15,8 @@
 struct nns_feed;
 
 /* Open the queue and start reading. 0; -errno with a sentence in error[size]. */
-int nns_feed_open(uv_loop_t *loop, const struct nns_params *params, uint32_t pid_max,
-                  struct nns_dispatch *dispatch, struct nns_feed **out, char *error, size_t size);
+int nns_feed_open(uv_loop_t *loop, const struct nns_params *params, struct nns_dispatch *dispatch,
+                  struct nns_feed **out, char *error, size_t size);
 
 /* The dispatch is clear again: read on. */
 void nns_feed_resume(struct nns_feed *feed);

@@ -18,6 +18,9 @@ const char *argp_program_version = "netnsyncd " NNS_VERSION;
 
 enum { KEY_SET = 's', KEY_CONFIG = 'c', KEY_CHECK = 0x100 };
 
+/* Nothing was started: the command line or a parameter is wrong. */
+enum { STATUS_USAGE = 2 };
+
 static const struct argp_option options[] = {
     {"config", KEY_CONFIG, "FILE", 0, "Read parameters from FILE: lines of NAME = VALUE", 0},
     {"set", KEY_SET, "NAME=VALUE", 0, "Set one parameter; may be repeated; goes before the file", 0},
@@ -97,23 +100,34 @@ static int apply(struct nns_params *params, const struct command_line *line)
     return rc;
 }
 
-int main(int argc, char **argv)
+static int run(const struct command_line *line)
 {
-    struct command_line line = {.assignments = calloc((size_t)argc, sizeof(char *))};
-    struct nns_params params;
-    int status = 2;
+    struct nns_params params = {0};
+    int status = 0;
 
-    if (!line.assignments)
-        return 1;
-    if (!argp_parse(&parser, argc, argv, 0, NULL, &line) && !apply(&params, &line)) {
-        status = 0;
+    if (apply(&params, line)) {
+        status = STATUS_USAGE;
+    } else {
         nns_log_set_level(params.log_level);
-        if (line.check)
+        if (line->check)
             nns_params_dump(&params, stdout);
         else
             status = nns_daemon_run(&params);
-        nns_params_deinit(&params);
     }
+    nns_params_deinit(&params);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct command_line line = {.assignments = calloc((size_t)argc, sizeof(char *))};
+    int status = STATUS_USAGE;
+
+    if (!line.assignments)
+        return 1;
+    argp_err_exit_status = STATUS_USAGE;
+    if (!argp_parse(&parser, argc, argv, 0, NULL, &line))
+        status = run(&line);
     free(line.assignments);
     return status;
 }

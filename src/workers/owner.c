@@ -16,9 +16,8 @@
 #include "workers/save.h"
 #include "workers/settle.h"
 
-/* Opened namespaces that may wait: each holds an fd and a listing. And due namespaces between two looks at
- * the mailbox. */
-enum { MAILBOX_BOUND = 256, DUE_AT_ONCE = 16, OWNER_STACK = 1 << 20 };
+/* Due namespaces between two looks at the mailbox. */
+enum { DUE_AT_ONCE = 16, OWNER_STACK = 1 << 20 };
 
 /* ---- setting up ---- */
 
@@ -51,7 +50,7 @@ int nns_owner_new(const struct nns_owner_context *context, struct nns_owner **ou
     describe_set(context, &owner->sets[0]);
     rc = slots ? nns_slots_init(&owner->slots, slots) : 0;
     if (!rc)
-        rc = nns_mailbox_init(&owner->mailbox, MAILBOX_BOUND);
+        rc = nns_mailbox_init(&owner->mailbox, NNS_OWNER_MAILBOX);
     if (rc) {
         nns_slots_deinit(&owner->slots);
         free(owner);

@@ -4,18 +4,18 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "core/log.h"
-
 /* Enough for a device listing's buffer and a sanitizer's red zones; the rest is never touched. */
 enum { WORKER_STACK = 1 << 20 };
 
 struct nns_pool {
     const struct nns_sync_context *context;
-    uv_mutex_t lock; /* guards the five fields below */
+    uv_mutex_t lock; /* guards the fields down to depth */
     uv_cond_t work;
     struct nns_batch *first, **last;
     uint32_t waiting;
-    bool sweep, stopping;
+    bool sweep;    /* wanted, or under way */
+    bool sweeping; /* under way */
+    bool stopping;
 
     uint32_t depth;   /* constant */
     unsigned started; /* the starter's */
@@ -29,11 +29,11 @@ struct task {
 
 static bool idle(const struct nns_pool *pool)
 {
-    return !pool->first && !pool->sweep && !pool->stopping;
+    return !pool->first && (!pool->sweep || pool->sweeping) && !pool->stopping;
 }
 
 /* The next piece of work; an empty task when the pool stops. A batch goes before a sweep: nobody waits for
- * the latter. */
+ * the latter, and when the pool stops nobody wants it. */
 static struct task take(struct nns_pool *pool)
 {
     struct task task = {0};
@@ -48,14 +48,21 @@ static struct task take(struct nns_pool *pool)
         if (!pool->first)
             pool->last = &pool->first;
         was_full = pool->waiting-- == pool->depth;
-    } else if (pool->sweep) {
-        task.sweep = true;
-        pool->sweep = false;
+    } else if (pool->sweep && !pool->sweeping && !pool->stopping) {
+        task.sweep = pool->sweeping = true;
     }
     uv_mutex_unlock(&pool->lock);
     if (was_full)
         nns_completions_add_room(pool->context->completions);
     return task;
+}
+
+static void sweep(struct nns_pool *pool)
+{
+    nns_sync_sweep(pool->context);
+    uv_mutex_lock(&pool->lock);
+    pool->sweep = pool->sweeping = false;
+    uv_mutex_unlock(&pool->lock);
 }
 
 static void run_worker(void *argument)
@@ -66,7 +73,7 @@ static void run_worker(void *argument)
 
     for (task = take(pool); task.batch || task.sweep; task = take(pool)) {
         if (task.sweep)
-            nns_sync_sweep(pool->context);
+            sweep(pool);
         else
             nns_sync_batch(pool->context, reader, task.batch);
     }

@@ -5,21 +5,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/counters.h"
 #include "core/protocol.h"
-#include "io/netns.h"
 #include "workers/letters.h"
 
 /* Results sent between two looks at whether the client takes them. */
 enum { RESULTS_AT_ONCE = 256 };
+
+#define STOPPING "the daemon is stopping"
+#define NOT_A_NUMBER                                                                                         \
+    "the namespace must be a cookie or an inum, as a decimal number; a path is the client's to resolve"
 
 struct nns_requests {
     struct nns_control *control;
     const struct nns_params *params;
     struct nns_dispatch *dispatch;
     struct nns_mailbox *owner;
+    bool stopping; /* those who would do the work end: none is handed to them any more */
 };
 
 /* One request under way. It lives until its batches and its order are back, also when its client has left. */
@@ -100,6 +103,12 @@ static void fail(struct job *job, int error)
     case -EPERM:
         snprintf(sentence, sizeof(sentence), "the host's own namespace is never flushed alone");
         break;
+    case -ECANCELED:
+        snprintf(sentence, sizeof(sentence), STOPPING);
+        break;
+    case -EDOM:
+        snprintf(sentence, sizeof(sentence), NOT_A_NUMBER);
+        break;
     default:
         snprintf(sentence, sizeof(sentence), "%s", strerror(-error));
     }
@@ -108,6 +117,12 @@ static void fail(struct job *job, int error)
 
 static void post(struct job *job, struct nns_order *order)
 {
+    /* The owner would never read it. */
+    if (job->requests->stopping) {
+        nns_order_free(order);
+        fail(job, -ECANCELED);
+        return;
+    }
     job->order_open = true;
     nns_mailbox_post_now(job->requests->owner, &order->letter);
 }
@@ -207,29 +222,18 @@ void nns_requests_batch(struct nns_requests *requests, struct nns_batch *batch)
 
 /* ---- orders ---- */
 
-/* A cookie or an inum, told apart by the owner; or a path to a namespace file. 0 or -ENOENT. */
+/* A cookie or an inum, told apart by the owner. Never a path: this thread serves everybody, and opening one
+ * can hang on a mount for as long as somebody likes. 0; -EDOM when it is no number; -ENOENT when none is so
+ * high. */
 static int select_namespace(const char *text, struct nns_selector *selector)
 {
-    struct nns_netns_id id;
-    char *end;
-    int fd, rc;
-
-    if (text[0] != '/') {
-        errno = 0;
-        selector->cookie = strtoull(text, &end, 10);
-        if (errno || *end || end == text || text[0] == '-' || !selector->cookie)
-            return -ENOENT;
-        selector->inum = selector->cookie <= UINT32_MAX ? (uint32_t)selector->cookie : 0;
-        return 0;
-    }
-    fd = nns_netns_open_path(text);
-    if (fd < 0)
+    if (!*text || text[strspn(text, "0123456789")])
+        return -EDOM;
+    errno = 0;
+    selector->cookie = strtoull(text, NULL, 10);
+    if (errno || !selector->cookie)
         return -ENOENT;
-    rc = nns_netns_identify(fd, &id);
-    close(fd);
-    if (rc)
-        return -ENOENT;
-    *selector = (struct nns_selector){.cookie = id.cookie, .inum = id.inum};
+    selector->inum = selector->cookie <= UINT32_MAX ? (uint32_t)selector->cookie : 0;
     return 0;
 }
 
@@ -351,20 +355,32 @@ static void start(struct job *job)
     }
 }
 
+static void refuse(struct nns_control_client *client, const char *sentence)
+{
+    nns_control_send(client, nns_answer_error(sentence));
+    nns_control_finish(client);
+}
+
 static void on_request(void *context, struct nns_control_client *client, const char *line, size_t length)
 {
+    struct nns_requests *requests = context;
     struct nns_control_request request = NNS_CONTROL_REQUEST_NULL;
     char error[256];
-    struct job *job = NULL;
-    int rc = nns_control_request_decode(line, length, &request, error, sizeof(error));
+    struct job *job;
 
-    if (!rc && !(job = job_new(context, client, &request)))
-        snprintf(error, sizeof(error), "out of memory");
+    if (requests->stopping) {
+        refuse(client, STOPPING);
+        return;
+    }
+    if (nns_control_request_decode(line, length, &request, error, sizeof(error))) {
+        nns_count(NNS_COUNT_CONTROL_REFUSED, 1);
+        refuse(client, error);
+        return;
+    }
+    job = job_new(requests, client, &request);
     if (!job) {
         nns_control_request_deinit(&request);
-        nns_count(NNS_COUNT_CONTROL_REFUSED, rc != 0);
-        nns_control_send(client, nns_answer_error(error));
-        nns_control_finish(client);
+        refuse(client, "out of memory");
         return;
     }
     hold(job);
@@ -418,8 +434,14 @@ int nns_requests_open(uv_loop_t *loop, const struct nns_params *params, struct n
     return 0;
 }
 
+void nns_requests_stop(struct nns_requests *requests)
+{
+    requests->stopping = true;
+}
+
 void nns_requests_close(struct nns_requests *requests)
 {
+    nns_requests_stop(requests);
     nns_control_close(requests->control);
     requests->control = NULL;
 }

@@ -23,8 +23,12 @@ int nns_requests_open(uv_loop_t *loop, const struct nns_params *params, struct n
 void nns_requests_batch(struct nns_requests *requests, struct nns_batch *batch);
 void nns_requests_order(struct nns_requests *requests, struct nns_order *order);
 
-/* Answer no further request and drop the clients. What is under way may still come back: free after the owner
- * ended. */
+/* Those who do the work are about to end: hand nothing to them any more. Every new request, and every one
+ * that would need another step of theirs, is answered with an error. What is under way still comes back. */
+void nns_requests_stop(struct nns_requests *requests);
+
+/* All that was under way is back: close the clients once they have taken their answers (io/control.h says how
+ * long that may last). Free when the loop has ended. */
 void nns_requests_close(struct nns_requests *requests);
 void nns_requests_free(struct nns_requests *requests); /* NULL is fine */
 

@@ -44,6 +44,33 @@ class BadPids(host.HostTest):
                     self.assertRefused(message, "range")
         self.running.stop()
 
+    def test_pid_max_that_is_raised_later(self):
+        def release(text):
+            return tuple(int(word) for word in text.split(".")[:2])
+
+        if release(os.uname().release) < (6, 14):
+            self.skipTest("this kernel has one pid_max for all pid namespaces: the real host's")
+        self.setPidMax(40000)
+        for attempt in (1, 2):
+            self.assertRefused(b"50000", "range")
+            self.assertEqual(self.count("refused.range"), attempt)
+        self.setPidMax(60000)
+        self.running.queue.send(b"50000")
+        self.assertNextIsServed()
+        self.assertEqual((self.count("refused.range"), self.count("sync.refused"), self.count("sync.gone")), (2, 0, 1))
+        self.running.stop()
+
+    def setPidMax(self, limit):
+        path = "/proc/sys/kernel/pid_max"
+        with open(path) as file:
+            self.addCleanup(self.write, path, file.read())
+        self.write(path, limit)
+
+    @staticmethod
+    def write(path, value):
+        with open(path, "w") as file:
+            file.write(str(value))
+
     def test_a_bad_pid_is_refused_alone(self):
         first, last = self.unnamed(), self.unnamed()
         self.running.queue.send(host.binary([first.pid, 0, 4294967295, last.pid]))
@@ -184,6 +211,19 @@ class BadClients(host.HostTest):
         self.assertServed()
         self.running.stop()
 
+    def test_a_path_is_refused(self):
+        ns = self.named()
+        self.running.sync(self.visitor(ns))
+        for command in ("get", "flush"):
+            for name in (ns.path, "/proc/self/ns/net", "blue", "-1", "0x10", "1 "):
+                answers = self.connect().ask({"version": 1, "command": command, "namespace": name})
+                self.assertEqual(len(answers), 1, name)
+                self.assertIn("decimal number", answers[0]["error"])
+        self.assertCovered(ns)
+        answers = self.connect().ask({"version": 1, "command": "get", "namespace": str(ns.inum)})
+        self.assertEqual(answers[0]["namespace"]["cookie"], ns.cookie)
+        self.running.stop()
+
     def test_a_bad_request_does_not_spoil_the_connection(self):
         client = self.connect()
         client.send(b'nonsense\n{"version":1,"command":"status"}\n')
@@ -276,6 +316,13 @@ class BadParameters(host.HostTest):
                 ("program.ingress=alone", ["program."])):
             with self.subTest(assignment=assignment):
                 self.assertBad(self.check("--set", assignment), *words)
+
+    def test_wrong_usage(self):
+        for words in (["--bogus"], ["more"], ["--set"], ["--set", "no.such=1"], ["--config", self.file]):
+            done = host.run(f"{host.BUILD}/netnsyncd", *words, check=False)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), words)
+            self.assertTrue(done.stderr)
+            self.assertNotRegex(done.stderr, host.SANITIZER_REPORT)
 
     def test_every_bad_line_of_a_file_is_named(self):
         with open(self.file, "w") as file:

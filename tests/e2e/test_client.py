@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import unittest
@@ -110,14 +111,28 @@ class Requests(ClientTest):
             self.assertEqual(sent | expected, sent, words)
             self.assertEqual(sent["version"], 1)
 
-    def test_proc_self_is_the_callers(self):
+    def test_a_path_is_opened_by_the_caller_and_goes_as_a_number(self):
         daemon = self.play(lambda request: [line({"namespace": namespace(1)}), DONE])
-        self.run_client("get", "/proc/self/ns/net")
-        self.assertRegex(daemon.requests.pop()["namespace"], "^/proc/[0-9]+/ns/net$")
-        open(os.path.join(self.directory.name, "here"), "w").close()
-        self.run_client("get", "here", cwd=self.directory.name)
-        self.assertEqual(daemon.requests.pop()["namespace"],
-                         os.path.realpath(self.directory.name) + "/here")
+        odd = os.fsencode(self.directory.name) + b"/\xff"
+        os.symlink("/proc/self/ns/net", odd)
+        own = os.stat("/proc/self/ns/net").st_ino
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+            cookie = int.from_bytes(asked.getsockopt(socket.SOL_SOCKET, 71, 8), sys.byteorder)  # SO_NETNS_COOKIE
+        for path, where in (("/proc/self/ns/net", "/"), ("net", "/proc/self/ns"), (odd, "/")):
+            done = subprocess.run([NETNSYNC, "-s", self.path, "get", path], cwd=where, capture_output=True,
+                                  timeout=PATIENCE)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            # The inum is what a kernel without NS_GET_ID leaves.
+            self.assertIn(daemon.requests.pop()["namespace"], (str(cookie), str(own)), path)
+
+    def test_a_path_that_leads_to_no_network_namespace(self):
+        daemon = self.play(lambda request: [DONE])
+        pipe = os.path.join(self.directory.name, "pipe")
+        os.mkfifo(pipe)  # opening it would hang
+        for path in (pipe, self.directory.name, "/no/such/path", "/proc/self/ns/mnt", "here", "-1x"):
+            self.fails("get", "--", path, says=path)
+            self.fails("flush", "--", path, says=path)
+        self.assertEqual(daemon.requests, [])
 
     def test_many_pids_go_in_several_requests(self):
         def answer(request):
@@ -130,14 +145,6 @@ class Requests(ClientTest):
         self.assertEqual(done.returncode, 0)
         self.assertEqual([row["pid"] for row in json.loads(done.stdout)["results"]], pids)
         self.assertEqual([len(request["pids"]) for request in daemon.requests], [65536, 70000 - 65536])
-
-    def test_a_name_that_is_no_utf8(self):
-        daemon = self.play(lambda request: [DONE])
-        done = subprocess.run([NETNSYNC, "-s", self.path, "get", b"/run/\xff"], capture_output=True,
-                              timeout=PATIENCE)
-        self.assertEqual(done.returncode, 1)
-        self.assertIn(b"UTF-8", done.stderr)
-        self.assertEqual(daemon.requests, [])
 
     def test_bad_pids_are_named(self):
         for word in ("abc", "1x", "", "4294967296", "99999999999999999999", "1.5", "+1", " 1"):

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Letting go: at a signal, after a crash, of namespaces nobody is in any more, of a full cache's victims."""
 
+import contextlib
+import json
 import os
 import signal
+import socket
 import subprocess
+import threading
 
 import host
 
@@ -62,6 +66,86 @@ class Signals(host.HostTest):
 
     def test_sigterm_before_any_work(self):
         self.daemon().stop()
+
+
+class Asked(host.HostTest):
+    """At a signal, with clients that go on asking."""
+
+    STOPPING = {"done": False, "error": "the daemon is stopping"}
+
+    def ask_until_the_end(self, daemon, request):
+        """A client that asks again and again, and the last line of each answer it got."""
+        said = []
+
+        def ask():
+            client = host.Client(daemon.socket)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError, StopIteration), client.socket:
+                while True:
+                    client.send(json.dumps(request).encode() + b"\n")
+                    said.append(next(answer for answer in client.lines() if "done" in answer))
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        self.addCleanup(thread.join)
+        host.until(lambda: len(said) > 1, "the client is being served")
+        return said, thread
+
+    def test_requests_after_the_stop_are_refused(self):
+        made = [self.unnamed() for _ in range(40)]
+        for ns in made:
+            ns.add_veths(20)
+        daemon = self.daemon({"workers.count": "1"})
+        daemon.sync(*[ns.pid for ns in made])
+        pids = [ns.pid for ns in made] * 5
+        clients = [self.ask_until_the_end(daemon, {"version": 1, **request}) for request in (
+            {"command": "sync", "pids": pids}, {"command": "sync", "pids": pids},
+            {"command": "sync", "pids": pids[:1], "wait": True}, {"command": "sync", "pids": [1 << 31]},
+            {"command": "list"}, {"command": "status"}, {"command": "get", "namespace": str(made[0].cookie)})]
+        daemon.stop()
+        for said, thread in clients:
+            thread.join()
+            for answer in said:
+                self.assertIn(answer, (self.STOPPING, {"done": True}))
+        self.assertTrue(any(self.STOPPING in said for said, _ in clients), "some asked in time to be refused")
+        for ns in made:
+            self.assertBare(ns)
+
+    def test_sync_that_waits_is_answered(self):
+        made = [self.unnamed() for _ in range(60)]
+        for ns in made:
+            ns.add_veths(20)
+        daemon = self.daemon({"workers.count": "1"})
+        clients = []
+        for ns in made:
+            clients.append(host.Client(daemon.socket))
+            self.addCleanup(clients[-1].close)
+        for ns, client in zip(made, clients):
+            client.send(json.dumps({"version": 1, "command": "sync", "pids": [ns.pid], "wait": True}).encode() + b"\n")
+        daemon.stop()
+        ends = []
+        for client in clients:
+            lines = client.at_end().splitlines()
+            ends.append(json.loads(lines[-1]) if lines else None)
+        self.assertEqual([end for end in ends if end not in ({"done": True}, self.STOPPING)], [])
+        self.assertIn(self.STOPPING, ends)
+        for ns in made:
+            self.assertBare(ns)
+
+    def test_an_answer_under_way_is_taken_to_its_end(self):
+        ns = self.unnamed()
+        daemon = self.daemon({"queue.depth": "16"})
+        daemon.sync(ns.pid)
+        count = 8192
+        client = host.Client(daemon.socket)
+        self.addCleanup(client.close)
+        # The kernel holds little of what a client has not taken: most of this waits in the daemon.
+        client.send(json.dumps({"version": 1, "command": "sync", "pids": [ns.pid] * count}).encode() + b"\n")
+        client.socket.recv(1, socket.MSG_PEEK)
+        daemon.tell(signal.SIGTERM)
+        host.until(ns.bare, "the daemon has stopped its work")
+        lines = client.at_end().splitlines()
+        self.assertEqual((len(lines), json.loads(lines[-1])), (count + 1, {"done": True}))
+        daemon.wait_end()
 
 
 class Crash(host.HostTest):
