@@ -710,6 +710,41 @@ CONTROL_TEST(close_while_an_answer_waits)
     drop_client(&client);
 }
 
+CONTROL_TEST(close_lets_an_answer_be_taken)
+{
+    struct client client;
+
+    h.manner = BIG;
+    h.chunks_left = 64;
+    listen_now();
+    client = connect_client();
+    say(&client, "everything\n");
+    TURN_UNTIL(h.requests == 1);
+    nns_control_close(h.control);
+    h.control = NULL;
+    TURN_UNTIL(ended(&client));
+    cr_expect_eq(client.length, (size_t)64 * CHUNK);
+    cr_expect_eq(h.closed, 0);
+    drop_client(&client);
+}
+
+CONTROL_TEST(close_lets_whole_requests_be_answered)
+{
+    struct client client, idle;
+
+    listen_now();
+    client = connect_client();
+    idle = connect_client();
+    say(&client, "one\ntwo\nthree\nand a ha");
+    TURN_UNTIL(h.requests == 1);
+    nns_control_close(h.control);
+    h.control = NULL;
+    TURN_UNTIL(ended(&client) && ended(&idle));
+    cr_expect_str_eq(client.text, "one\ntwo\nthree\n");
+    drop_client(&client);
+    drop_client(&idle);
+}
+
 /* The socket file. */
 
 static mode_t mode_of(const char *path)

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/epoch.h"
 #include "core/log.h"
 
 #define FILE_PATH "/proc/self/fd/100" /* where load() puts a file that leaves nothing behind */
@@ -404,4 +405,16 @@ Test(params, the_manual_says_the_same)
     }
     free(manual);
     free(described);
+}
+
+/* Each worker is a reader of the cache, and those are numbered. */
+Test(params, there_are_no_more_workers_than_readers)
+{
+    char assignment[64];
+
+    snprintf(assignment, sizeof(assignment), "workers.count=%d", NNS_EPOCH_READERS_MAX);
+    cr_expect_eq(set(assignment), 0);
+    snprintf(assignment, sizeof(assignment), "workers.count=%d", NNS_EPOCH_READERS_MAX + 1);
+    cr_expect_eq(set(assignment), -EINVAL);
+    cr_expect_eq(params.workers_count, NNS_EPOCH_READERS_MAX);
 }

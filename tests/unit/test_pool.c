@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/pool.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* The pool's threads with work that the test makes: it holds sweeps and batches as long as it likes. */
+#define DEADLINE_MS 10000
+
+static struct {
+    struct nns_cache *cache;
+    struct nns_completions completions;
+    uv_loop_t loop;
+    struct nns_sync_context context;
+    struct nns_pool *pool;
+    _Atomic int sweeps, sweeping, most_sweeping, batches;
+    _Atomic bool hold_sweeps, hold_batches;
+} h;
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+#define WAIT_UNTIL(condition)                                                                                \
+    do {                                                                                                     \
+        uint64_t deadline = now_ms() + DEADLINE_MS;                                                          \
+        while (!(condition))                                                                                 \
+            cr_assert_lt(now_ms(), deadline, "waited in vain for %s", #condition);                           \
+    } while (0)
+
+/* In place of libuv's: when the pool waits for its threads, the stop has begun, and what held them may end.
+ */
+int uv_thread_join(uv_thread_t *thread)
+{
+    h.hold_batches = false;
+    return pthread_join(*thread, NULL);
+}
+
+/* In place of sync.c's. */
+
+void nns_sync_batch(const struct nns_sync_context *context, struct nns_epoch_reader *reader,
+                    struct nns_batch *batch)
+{
+    h.batches++;
+    while (h.hold_batches)
+        sched_yield();
+    free(batch);
+}
+
+void nns_sync_sweep(const struct nns_sync_context *context)
+{
+    int now = ++h.sweeping;
+
+    h.sweeps++;
+    if (now > h.most_sweeping)
+        h.most_sweeping = now;
+    while (h.hold_sweeps)
+        sched_yield();
+    h.sweeping--;
+}
+
+static void on_wake(uv_async_t *async)
+{
+}
+
+static void start(unsigned threads)
+{
+    h.cache = nns_cache_new(1);
+    cr_assert_not_null(h.cache);
+    uv_loop_init(&h.loop);
+    cr_assert_eq(nns_completions_init(&h.completions, &h.loop, on_wake, NULL), 0);
+    h.context = (struct nns_sync_context){.cache = h.cache, .completions = &h.completions};
+    cr_assert_eq(nns_pool_start(&h.context, threads, 8, &h.pool), 0);
+}
+
+static void finish(void)
+{
+    nns_pool_free(h.pool);
+    nns_completions_close(&h.completions);
+    uv_run(&h.loop, UV_RUN_DEFAULT);
+    uv_loop_close(&h.loop);
+    nns_completions_deinit(&h.completions);
+    nns_role_assert_owner();
+    nns_cache_free(h.cache);
+}
+
+static void submit(void)
+{
+    struct nns_batch *batch = nns_batch_new(1);
+
+    cr_assert_not_null(batch);
+    cr_assert(nns_pool_submit(h.pool, batch));
+}
+
+TestSuite(pool, .timeout = 60);
+
+Test(pool, one_sweep_at_a_time)
+{
+    h.hold_sweeps = true;
+    start(4);
+    nns_pool_sweep(h.pool);
+    WAIT_UNTIL(h.sweeping == 1);
+    /* Every further ask wakes a thread; a batch each shows that all of them have come past it. */
+    for (int i = 0; i < 3; i++)
+        nns_pool_sweep(h.pool);
+    h.hold_batches = true;
+    for (int i = 0; i < 3; i++)
+        submit();
+    WAIT_UNTIL(h.batches == 3);
+    h.hold_batches = false;
+    h.hold_sweeps = false;
+    WAIT_UNTIL((nns_pool_sweep(h.pool), h.sweeps > 1));
+    nns_pool_stop(h.pool);
+    cr_expect_eq(h.most_sweeping, 1);
+    finish();
+}
+
+Test(pool, one_that_stops_works_off_its_batches_and_sweeps_no_more)
+{
+    h.hold_batches = true;
+    start(1);
+    submit();
+    WAIT_UNTIL(h.batches == 1);
+    submit();
+    nns_pool_sweep(h.pool);
+    nns_pool_stop(h.pool);
+    cr_expect_eq(h.batches, 2);
+    cr_expect_eq(h.sweeps, 0);
+    finish();
+}

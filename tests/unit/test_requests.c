@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/requests.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "workers/letters.h"
+
+/*
+ * Requests with a real control socket. The test plays the workers (a pool that only collects) and the owner
+ * (it empties the mailbox), so that it decides what comes back and when.
+ */
+#define DEADLINE_MS 10000
+#define STOPPING    "{\"done\":false,\"error\":\"the daemon is stopping\"}\n"
+#define DONE        "{\"done\":true}\n"
+
+struct client {
+    int fd;
+    char text[64 * 1024];
+    size_t length;
+    bool ended;
+};
+
+static struct {
+    uv_loop_t loop;
+    uv_timer_t ticker;
+    char directory[64], path[96];
+    struct nns_params params;
+    struct nns_dispatch dispatch;
+    struct nns_mailbox owner;
+    struct nns_requests *requests;
+    struct nns_batch *submitted;
+    struct client client;
+} h;
+
+/* The sanitizer's look at exit comes too late to fail a test. */
+__attribute__((weak)) int __lsan_do_recoverable_leak_check(void);
+
+/* In place of the pool's. */
+bool nns_pool_submit(struct nns_pool *pool, struct nns_batch *batch)
+{
+    batch->next = h.submitted;
+    h.submitted = batch;
+    return true;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+#define TURN_UNTIL(condition)                                                                                \
+    do {                                                                                                     \
+        uint64_t deadline = now_ms() + DEADLINE_MS;                                                          \
+        while (!(condition)) {                                                                               \
+            cr_assert_lt(now_ms(), deadline, "waited in vain for %s", #condition);                           \
+            uv_run(&h.loop, UV_RUN_ONCE);                                                                    \
+        }                                                                                                    \
+    } while (0)
+
+static void tick(uv_timer_t *timer)
+{
+}
+
+/* ---- the client ---- */
+
+static void ask(const char *request)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    if (h.client.fd < 0) {
+        h.client.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        strcpy(address.sun_path, h.path);
+        cr_assert_eq(connect(h.client.fd, (struct sockaddr *)&address, sizeof(address)), 0);
+        fcntl(h.client.fd, F_SETFL, O_NONBLOCK);
+    }
+    h.client.length = 0;
+    h.client.text[0] = '\0';
+    cr_assert_eq(send(h.client.fd, request, strlen(request), 0), (ssize_t)strlen(request));
+}
+
+static bool got(const char *text)
+{
+    struct client *client = &h.client;
+    ssize_t count;
+
+    while ((count = recv(client->fd, client->text + client->length, sizeof(client->text) - 1 - client->length,
+                         0)) > 0)
+        client->length += (size_t)count;
+    client->text[client->length] = '\0';
+    client->ended = client->ended || count == 0;
+    return strstr(client->text, text) != NULL;
+}
+
+static bool ended(void)
+{
+    got("");
+    return h.client.ended;
+}
+
+/* ---- the owner and the workers ---- */
+
+static struct nns_order *next_order(enum nns_order_kind kind)
+{
+    struct nns_order *order = NULL;
+
+    TURN_UNTIL((order = (struct nns_order *)nns_mailbox_take(&h.owner, 0)));
+    cr_assert_null(order->letter.next);
+    cr_assert_eq(order->kind, kind);
+    return order;
+}
+
+static void settle_batches(uint64_t cookie)
+{
+    TURN_UNTIL(h.submitted);
+    while (h.submitted) {
+        struct nns_batch *batch = h.submitted;
+
+        h.submitted = batch->next;
+        for (uint32_t i = 0; i < batch->count; i++) {
+            batch->results[i].outcome = NNS_OUTCOME_KNOWN;
+            batch->results[i].cookie = cookie;
+        }
+        nns_dispatch_settled(&h.dispatch);
+        nns_requests_batch(h.requests, batch);
+    }
+}
+
+static void expect_nothing_posted(void)
+{
+    cr_expect_null(nns_mailbox_take(&h.owner, 0));
+    cr_expect_null(h.submitted);
+    cr_expect_eq(h.dispatch.outstanding, 0);
+}
+
+/* ---- the bracket of every test ---- */
+
+static void set_up(void)
+{
+    strcpy(h.directory, "/tmp/nns-requests-XXXXXX");
+    cr_assert_not_null(mkdtemp(h.directory));
+    snprintf(h.path, sizeof(h.path), "%s/control.sock", h.directory);
+    h.params = (struct nns_params){
+        .instance = (char *)"default",
+        .control_path = h.path,
+        .control_clients = 8,
+        .control_timeout_ms = 60000,
+    };
+    h.client.fd = -1;
+    uv_loop_init(&h.loop);
+    uv_timer_init(&h.loop, &h.ticker);
+    uv_timer_start(&h.ticker, tick, 1, 1);
+    nns_dispatch_init(&h.dispatch, NULL);
+    cr_assert_eq(nns_mailbox_init(&h.owner, 4), 0);
+    cr_assert_eq(nns_requests_open(&h.loop, &h.params, &h.dispatch, &h.owner, &h.requests), 0);
+}
+
+/* As the daemon does it, and all that a client asks meanwhile must come to an end with it. */
+static void finish(void)
+{
+    nns_requests_close(h.requests);
+    uv_close((uv_handle_t *)&h.ticker, NULL);
+    uv_run(&h.loop, UV_RUN_DEFAULT);
+    cr_expect_eq(uv_loop_close(&h.loop), 0, "a handle was left open");
+    expect_nothing_posted();
+    nns_mailbox_deinit(&h.owner);
+    nns_requests_free(h.requests);
+    h.requests = NULL;
+    if (h.client.fd >= 0)
+        close(h.client.fd);
+    if (__lsan_do_recoverable_leak_check)
+        cr_expect_eq(__lsan_do_recoverable_leak_check(), 0, "memory leaked");
+}
+
+static void remove_files(void)
+{
+    unlink(h.path);
+    rmdir(h.directory);
+}
+
+TestSuite(requests, .init = set_up, .fini = remove_files, .timeout = 60);
+
+#define REQUESTS_TEST(name)                                                                                  \
+    static void name(void);                                                                                  \
+    Test(requests, name)                                                                                     \
+    {                                                                                                        \
+        name();                                                                                              \
+        finish();                                                                                            \
+    }                                                                                                        \
+    static void name(void)
+
+REQUESTS_TEST(status_is_ordered_and_answered)
+{
+    ask("{\"version\":1,\"command\":\"status\"}\n");
+    nns_requests_order(h.requests, next_order(NNS_ORDER_STATUS));
+    TURN_UNTIL(got(DONE));
+    cr_expect(got("{\"status\":{"));
+}
+
+REQUESTS_TEST(after_the_stop_every_request_is_refused)
+{
+    static const char *const asked[] = {
+        "{\"version\":1,\"command\":\"sync\",\"pids\":[1,2]}\n",
+        "{\"version\":1,\"command\":\"sync\",\"pids\":[1],\"wait\":true}\n",
+        "{\"version\":1,\"command\":\"list\"}\n",
+        "{\"version\":1,\"command\":\"get\",\"namespace\":\"1\"}\n",
+        "{\"version\":1,\"command\":\"status\"}\n",
+        "{\"version\":1,\"command\":\"flush\",\"namespace\":\"1\"}\n",
+        "{\"version\":1,\"command\":\"detach\"}\n",
+    };
+
+    nns_requests_stop(h.requests);
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+        ask(asked[i]);
+        TURN_UNTIL(got("\n"));
+        cr_expect_str_eq(h.client.text, STOPPING, "%s", asked[i]);
+        expect_nothing_posted();
+    }
+}
+
+/* Its batch was with the workers when the daemon was told to stop. */
+REQUESTS_TEST(sync_that_would_wait_is_refused_after_the_stop)
+{
+    ask("{\"version\":1,\"command\":\"sync\",\"pids\":[7],\"wait\":true}\n");
+    TURN_UNTIL(h.submitted);
+    nns_requests_stop(h.requests);
+    settle_batches(11);
+    TURN_UNTIL(got("\n"));
+    cr_expect_str_eq(h.client.text, STOPPING);
+}
+
+REQUESTS_TEST(sync_that_need_not_wait_is_answered_after_the_stop)
+{
+    ask("{\"version\":1,\"command\":\"sync\",\"pids\":[7]}\n");
+    TURN_UNTIL(h.submitted);
+    nns_requests_stop(h.requests);
+    settle_batches(11);
+    TURN_UNTIL(got(DONE));
+    cr_expect(got("\"known\""));
+}
+
+/* The owner ends before the devices of that namespace were worked off. */
+REQUESTS_TEST(wait_the_owner_gave_up_is_an_error)
+{
+    struct nns_order *order;
+
+    ask("{\"version\":1,\"command\":\"sync\",\"pids\":[7],\"wait\":true}\n");
+    settle_batches(11);
+    order = next_order(NNS_ORDER_WAIT);
+    cr_expect_eq(order->cookie_count, 1);
+    nns_requests_stop(h.requests);
+    order->error = -ECANCELED;
+    nns_requests_order(h.requests, order);
+    nns_requests_close(h.requests);
+    TURN_UNTIL(ended());
+    cr_expect_str_eq(h.client.text, STOPPING, "told before it is hung up on");
+}
+
+REQUESTS_TEST(list_that_is_not_at_its_end_is_cut_off_by_the_stop)
+{
+    struct nns_order *order;
+
+    ask("{\"version\":1,\"command\":\"list\"}\n");
+    order = next_order(NNS_ORDER_LIST);
+    order->rows[order->row_count++] = (struct nns_namespace_row){.cookie = 4711};
+    order->more = true;
+    nns_requests_stop(h.requests);
+    nns_requests_order(h.requests, order);
+    nns_requests_close(h.requests);
+    TURN_UNTIL(ended());
+    cr_expect(got("4711"));
+    cr_expect(got(STOPPING));
+}
+
+REQUESTS_TEST(answer_in_pieces_is_finished_after_the_stop)
+{
+    char request[8192] = "{\"version\":1,\"command\":\"sync\",\"pids\":[1", *end = request + strlen(request);
+
+    for (int i = 1; i < 600; i++)
+        end += sprintf(end, ",%d", i);
+    strcpy(end, "]}\n");
+    ask(request);
+    settle_batches(11);
+    nns_requests_close(h.requests);
+    TURN_UNTIL(ended());
+    cr_expect(got("\"pid\":599"));
+    cr_expect(got(DONE));
+}
+
+REQUESTS_TEST(namespace_is_a_number)
+{
+    static const char *const names[] = {"/proc/self/ns/net", "blue", "-1", "+1", " 1", "1 ", "0x10", "1.5"};
+    struct nns_order *order;
+    char request[128];
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(request, sizeof(request), "{\"version\":1,\"command\":\"get\",\"namespace\":\"%s\"}\n",
+                 names[i]);
+        ask(request);
+        TURN_UNTIL(got("\n"));
+        cr_expect(got("a decimal number"), "%s: %s", names[i], h.client.text);
+        expect_nothing_posted();
+    }
+    ask("{\"version\":1,\"command\":\"get\",\"namespace\":\"99999999999999999999999\"}\n");
+    TURN_UNTIL(got("no such namespace"));
+    ask("{\"version\":1,\"command\":\"flush\",\"namespace\":\"4026531840\"}\n");
+    order = next_order(NNS_ORDER_FLUSH);
+    cr_expect_eq(order->selector.cookie, 4026531840);
+    cr_expect_eq(order->selector.inum, 4026531840);
+    nns_requests_order(h.requests, order);
+    TURN_UNTIL(got(DONE));
+    ask("{\"version\":1,\"command\":\"flush\",\"namespace\":\"4294967296\"}\n");
+    order = next_order(NNS_ORDER_FLUSH);
+    cr_expect_eq(order->selector.inum, 0, "no inum is that high");
+    order->error = -ENOENT;
+    nns_requests_order(h.requests, order);
+    TURN_UNTIL(got("no such namespace"));
+}
