@@ -196,7 +196,6 @@ static int start_threads(struct daemon *daemon)
         .claims = daemon->claims,
         .owner = nns_owner_mailbox(daemon->owner),
         .completions = &daemon->completions,
-        .pid_max = nns_proc_pid_max(),
     };
     rc = nns_pool_start(&daemon->sync, worker_count(daemon->params), daemon->params->workers_queue,
                         &daemon->pool);

@@ -24,7 +24,6 @@ struct nns_sync_context {
     struct nns_claims *claims;
     struct nns_mailbox *owner; /* where opened namespaces go */
     struct nns_completions *completions;
-    uint32_t pid_max;
 };
 
 /* Work off every request of a batch. Each is settled here, by the owner, or by whoever holds the claim it
