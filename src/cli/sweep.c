@@ -56,7 +56,7 @@ static int sweep_links(int socket, const char *instance, const struct nns_links 
         return -ENOMEM;
     for (size_t i = 0; i < links->count; i++)
         ifindexes[i] = links->items[i].ifindex;
-    result = nns_tc_sweep(socket, instance, ifindexes, links->count, stats);
+    result = nns_tc_sweep(socket, instance, ifindexes, links->count, NULL, stats);
     free(ifindexes);
     return result;
 }
