@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cli/ask.h"
@@ -10,17 +10,18 @@
 #define INSTANCE_MAX     32
 #define OTHER_INSTANCE   "this is instance"
 
-enum { KEY_ALL = 'a', KEY_INSTANCE = 'i' };
+enum { KEY_ALL = 'a', KEY_INSTANCE = 'i', KEY_QDISCS = 256 };
 
 struct arguments {
     struct nns_cli *cli;
     const char *instance; /* NULL where not given */
-    bool all;
+    bool all, with_qdiscs;
 };
 
 static const struct argp_option options[] = {
     {"all", KEY_ALL, NULL, 0, "In all namespaces; must be given", 0},
     {"instance", KEY_INSTANCE, "NAME", 0, "Whose filters (default " DEFAULT_INSTANCE ")", 0},
+    {"qdiscs", KEY_QDISCS, NULL, 0, "Also the clsact qdiscs they were in, with all else in them", 0},
     {0},
 };
 
@@ -42,6 +43,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_ALL:
         arguments->all = true;
+        return 0;
+    case KEY_QDISCS:
+        arguments->with_qdiscs = true;
         return 0;
     case KEY_INSTANCE:
         if (!instance_valid(argument))
@@ -67,50 +71,150 @@ static const struct argp argp = {
     .doc = "Remove all filters of an instance, from every device of every namespace.\v"
            "A daemon that answers does it itself and knows of it. Where none answers, the namespaces of all "
            "processes and mounts are looked through from here, which needs the rights of the daemon. Only "
-           "filters that bear the instance's name are removed; qdiscs stay.",
+           "filters that bear the instance's name are removed, and qdiscs stay. With --qdiscs the clsact of "
+           "each device that such a filter was on is deleted too: filters of others in it go along, and are "
+           "told one by one. Other devices' qdiscs, and those of kind ingress, are not touched.",
     .children = nns_cli_children,
 };
 
+/* Nothing to be told where the qdiscs stay: then *qdiscs has no rows. False without memory. */
+static bool make_qdiscs(const struct arguments *arguments, const char *instance, struct nns_qdiscs *qdiscs)
+{
+    *qdiscs = (struct nns_qdiscs){.instance = instance};
+    if (arguments->with_qdiscs && arguments->cli->json)
+        qdiscs->rows = json_array();
+    return qdiscs->rows || !arguments->with_qdiscs || !arguments->cli->json;
+}
+
+/* The last line, or the document. Takes the object's and the rows' references. */
+static void report(const struct arguments *arguments, struct nns_qdiscs *qdiscs, json_t *detached,
+                   const char *sentence)
+{
+    char more[96] = "";
+
+    if (qdiscs->rows)
+        json_object_set_new(detached, "qdiscs", qdiscs->rows);
+    if (arguments->with_qdiscs)
+        snprintf(more, sizeof(more), "; %zu qdiscs and in them %zu filters of others", qdiscs->removed,
+                 qdiscs->filters);
+    nns_writer_report(arguments->cli->json, json_pack("{s:o}", "detached", detached), "%s%s", sentence, more);
+}
+
 static int sweep(const struct arguments *arguments, const char *instance)
 {
+    struct nns_qdiscs qdiscs;
     struct nns_sweep sweep;
-    int result = nns_sweep_all(instance, &sweep);
-    json_t *object = json_pack("{s:{s:s, s:I, s:I, s:I, s:I}}", "detached", "by", "sweep", "filters",
-                               (json_int_t)sweep.filters, "namespaces", (json_int_t)sweep.namespaces,
-                               "looked_at", (json_int_t)sweep.looked_at, "failed", (json_int_t)sweep.failed);
+    char sentence[192];
+    int result;
 
-    nns_writer_report(arguments->cli->json, object,
-                      "removed %zu filters of instance %s from %zu namespaces, of %zu looked at",
-                      sweep.filters, instance, sweep.namespaces, sweep.looked_at);
-    return result || sweep.failed ? NNS_EXIT_FAILED : NNS_EXIT_DONE;
+    if (!make_qdiscs(arguments, instance, &qdiscs))
+        return nns_cli_no_memory();
+    result = nns_sweep_all(instance, arguments->with_qdiscs ? &qdiscs : NULL, &sweep);
+    snprintf(sentence, sizeof(sentence),
+             "removed %zu filters of instance %s from %zu namespaces, of %zu looked at", sweep.filters,
+             instance, sweep.namespaces, sweep.looked_at);
+    report(arguments, &qdiscs,
+           json_pack("{s:s, s:I, s:I, s:I, s:I}", "by", "sweep", "filters", (json_int_t)sweep.filters,
+                     "namespaces", (json_int_t)sweep.namespaces, "looked_at", (json_int_t)sweep.looked_at,
+                     "failed", (json_int_t)sweep.failed),
+           sentence);
+    return result || sweep.failed || qdiscs.failed ? NNS_EXIT_FAILED : NNS_EXIT_DONE;
+}
+
+/* What the daemon let go of. */
+static int sweep_qdiscs(const struct arguments *arguments, const char *instance,
+                        const struct nns_targets *targets)
+{
+    struct nns_qdiscs qdiscs;
+    struct nns_sweep sweep;
+    size_t met;
+    char sentence[192];
+    int result;
+
+    if (!make_qdiscs(arguments, instance, &qdiscs))
+        return nns_cli_no_memory();
+    result = nns_sweep_qdiscs(targets, &qdiscs, &sweep, &met);
+    snprintf(sentence, sizeof(sentence),
+             "the daemon of instance %s removed its filters, from %zu devices of which %zu were met again",
+             instance, targets->count, met);
+    report(arguments, &qdiscs,
+           json_pack("{s:s, s:I, s:I, s:I, s:I}", "by", "daemon", "devices", (json_int_t)targets->count,
+                     "met", (json_int_t)met, "looked_at", (json_int_t)sweep.looked_at, "failed",
+                     (json_int_t)sweep.failed),
+           sentence);
+    return result || sweep.failed || qdiscs.failed ? NNS_EXIT_FAILED : NNS_EXIT_DONE;
 }
 
 static void ignore(void *context, const char *member, const json_t *value)
 {
 }
 
+static void take_target(void *context, const char *member, const json_t *value)
+{
+    if (!strcmp(member, "namespace"))
+        nns_targets_add(context, value);
+}
+
+/* Where its filters are can be asked only before it removes them. */
+static enum nns_ask ask_targets(struct nns_client *client, struct nns_targets *targets, char *error,
+                                size_t size)
+{
+    struct nns_control_request request = {.command = NNS_COMMAND_LIST};
+    enum nns_ask result =
+        nns_client_ask(client, &request, &(struct nns_taker){take_target, targets}, error, size);
+
+    nns_targets_sort(targets);
+    if (result == NNS_ASK_DONE && targets->failed) {
+        snprintf(error, size, "%s", strerror(ENOMEM));
+        result = NNS_ASK_FAILED;
+    }
+    return result;
+}
+
+static int daemon_detached(const struct arguments *arguments, const char *instance,
+                           const struct nns_targets *targets)
+{
+    if (arguments->with_qdiscs)
+        return sweep_qdiscs(arguments, instance, targets);
+    nns_writer_report(arguments->cli->json, json_pack("{s:{s:s}}", "detached", "by", "daemon"),
+                      "the daemon of instance %s removed its filters", instance);
+    return NNS_EXIT_DONE;
+}
+
+static int daemon_refused(const struct arguments *arguments, const char *instance, const char *error)
+{
+    if (strncmp(error, OTHER_INSTANCE, strlen(OTHER_INSTANCE))) {
+        nns_cli_complain("%s", error);
+        return NNS_EXIT_FAILED;
+    }
+    if (arguments->instance)
+        return sweep(arguments, instance);
+    nns_cli_complain("the daemon at %s says: %s; say whose filters with --instance", arguments->cli->socket,
+                     error);
+    return NNS_EXIT_FAILED;
+}
+
 static int ask_daemon(const struct arguments *arguments, const char *instance, struct nns_client *client)
 {
     struct nns_control_request request = {.command = NNS_COMMAND_DETACH, .instance = (char *)instance};
+    struct nns_targets targets = {0};
+    enum nns_ask result = NNS_ASK_DONE;
     char error[512];
-    enum nns_ask result =
-        nns_client_ask(client, &request, &(struct nns_taker){ignore, NULL}, error, sizeof(error));
+    int status = NNS_EXIT_FAILED;
 
+    if (arguments->with_qdiscs)
+        result = ask_targets(client, &targets, error, sizeof(error));
+    if (result == NNS_ASK_DONE)
+        result = nns_client_ask(client, &request, &(struct nns_taker){ignore, NULL}, error, sizeof(error));
     nns_client_close(client);
-    if (result == NNS_ASK_DONE) {
-        nns_writer_report(arguments->cli->json, json_pack("{s:{s:s}}", "detached", "by", "daemon"),
-                          "the daemon of instance %s removed its filters", instance);
-        return NNS_EXIT_DONE;
-    }
-    if (result == NNS_ASK_REFUSED && !strncmp(error, OTHER_INSTANCE, strlen(OTHER_INSTANCE))) {
-        if (arguments->instance)
-            return sweep(arguments, instance);
-        nns_cli_complain("the daemon at %s says: %s; say whose filters with --instance",
-                         arguments->cli->socket, error);
-        return NNS_EXIT_FAILED;
-    }
-    nns_cli_complain("%s", error);
-    return NNS_EXIT_FAILED;
+    if (result == NNS_ASK_DONE)
+        status = daemon_detached(arguments, instance, &targets);
+    else if (result == NNS_ASK_REFUSED)
+        status = daemon_refused(arguments, instance, error);
+    else
+        nns_cli_complain("%s", error);
+    nns_targets_deinit(&targets);
+    return status;
 }
 
 int nns_cli_detach(struct nns_cli *cli, int argc, char **argv)

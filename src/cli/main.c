@@ -13,7 +13,7 @@ static const struct nns_cli_command commands[] = {
     {"get", "NS", "Show one namespace", nns_cli_get},
     {"status", "", "Show coverage and counters", nns_cli_status},
     {"flush", "NS", "Forget it, remove its filters", nns_cli_flush},
-    {"detach", "--all [--instance NAME]", "Remove all filters of an instance", nns_cli_detach},
+    {"detach", "--all [OPTION...]", "Remove all filters of an instance", nns_cli_detach},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -18,8 +18,11 @@
 #define ANSWERS 1024
 
 struct walk {
-    const char *instance;
+    const char *instance;              /* whose filters; NULL: only the targets' qdiscs */
+    const struct nns_targets *targets; /* where there is no instance */
+    struct nns_qdiscs *qdiscs;         /* NULL: they stay */
     struct nns_sweep *sweep;
+    size_t met;     /* targets */
     uint64_t *seen; /* cookies, one a namespace swept */
     size_t count, capacity;
 };
@@ -46,52 +49,106 @@ static int note(struct walk *walk, uint64_t cookie, bool *first)
     return 0;
 }
 
-static int sweep_links(int socket, const char *instance, const struct nns_links *links,
-                       struct nns_tc_stats *stats)
+/* A namespace that was entered. */
+struct inside {
+    int socket;
+    uint64_t cookie;
+    uint32_t inum;
+    struct nns_links links;
+};
+
+/* Looking for filters is two dumps a device, and there are none without clsact or ingress. */
+static void keep_those_with_a_qdisc(struct nns_links *links)
 {
-    uint32_t *ifindexes = malloc((links->count + 1) * sizeof(*ifindexes));
+    size_t kept = 0;
+
+    for (size_t i = 0; i < links->count; i++) {
+        if (links->items[i].qdisc != NNS_QDISC_NONE)
+            links->items[kept++] = links->items[i];
+    }
+    links->count = kept;
+}
+
+static void delete_qdisc(struct walk *walk, const struct inside *inside, const struct nns_link *link)
+{
+    nns_qdiscs_delete(walk->qdiscs, inside->socket, inside->cookie, inside->inum, link);
+}
+
+static int sweep_links(struct walk *walk, const struct inside *inside, uint32_t *ifindexes, unsigned *removed)
+{
+    const struct nns_links *links = &inside->links;
+    struct nns_tc_stats stats = {0};
     int result;
 
-    if (!ifindexes)
-        return -ENOMEM;
     for (size_t i = 0; i < links->count; i++)
         ifindexes[i] = links->items[i].ifindex;
-    result = nns_tc_sweep(socket, instance, ifindexes, links->count, stats);
+    result = nns_tc_sweep(inside->socket, walk->instance, ifindexes, links->count, removed, &stats);
+    walk->sweep->filters += stats.removed;
+    walk->sweep->namespaces += stats.removed > 0;
+    for (size_t i = 0; i < links->count && walk->qdiscs; i++) {
+        if (removed[i])
+            delete_qdisc(walk, inside, &links->items[i]);
+    }
+    return result;
+}
+
+static int sweep_filters(struct walk *walk, struct inside *inside)
+{
+    uint32_t *ifindexes;
+    unsigned *removed;
+    int result = -ENOMEM;
+
+    keep_those_with_a_qdisc(&inside->links);
+    ifindexes = calloc(inside->links.count + 1, sizeof(*ifindexes));
+    removed = calloc(inside->links.count + 1, sizeof(*removed));
+    if (ifindexes && removed)
+        result = sweep_links(walk, inside, ifindexes, removed);
+    free(removed);
     free(ifindexes);
     return result;
 }
 
-/* With a socket inside the namespace. */
-static int sweep_inside(struct walk *walk, int socket)
+static void meet_targets(struct walk *walk, const struct inside *inside)
 {
-    struct nns_links links = NNS_LINKS_NULL;
-    struct nns_tc_stats stats = {0};
-    uint64_t cookie;
+    for (size_t i = 0; i < inside->links.count; i++) {
+        const struct nns_link *link = &inside->links.items[i];
+
+        if (!nns_targets_have(walk->targets, inside->cookie, link->ifindex, link->name))
+            continue;
+        walk->met++;
+        if (link->qdisc != NNS_QDISC_NONE)
+            delete_qdisc(walk, inside, link);
+    }
+}
+
+static int sweep_inside(struct walk *walk, struct inside *inside)
+{
     bool first;
-    int result = nns_netns_socket_cookie(socket, &cookie);
+    int result = nns_netns_socket_cookie(inside->socket, &inside->cookie);
 
     if (!result)
-        result = note(walk, cookie, &first);
+        result = note(walk, inside->cookie, &first);
     if (result || !first)
         return result;
     walk->sweep->looked_at++;
-    result = nns_links_list(socket, &links);
-    if (!result)
-        result = sweep_links(socket, walk->instance, &links, &stats);
-    nns_links_deinit(&links);
-    walk->sweep->filters += stats.removed;
-    walk->sweep->namespaces += stats.removed > 0;
+    result = nns_links_list(inside->socket, &inside->links);
+    if (!result && walk->instance)
+        result = sweep_filters(walk, inside);
+    else if (!result)
+        meet_targets(walk, inside);
+    nns_links_deinit(&inside->links);
     return result;
 }
 
-static int sweep_namespace(struct walk *walk, int fd)
+static int sweep_namespace(struct walk *walk, int fd, uint32_t inum)
 {
-    int result, socket = nns_netns_enter(fd, ANSWERS);
+    struct inside inside = {.socket = nns_netns_enter(fd, ANSWERS), .inum = inum, .links = NNS_LINKS_NULL};
+    int result;
 
-    if (socket < 0)
-        return socket;
-    result = sweep_inside(walk, socket);
-    nns_netns_leave(socket);
+    if (inside.socket < 0)
+        return inside.socket;
+    result = sweep_inside(walk, &inside);
+    nns_netns_leave(inside.socket);
     return result;
 }
 
@@ -122,7 +179,7 @@ static int visit(const char *path, uint32_t inum, void *context)
         return -ENOENT;
     result = fd;
     if (fd >= 0) {
-        result = sweep_namespace(walk, fd);
+        result = sweep_namespace(walk, fd, inum);
         close(fd);
     }
     if (result) {
@@ -132,19 +189,35 @@ static int visit(const char *path, uint32_t inum, void *context)
     return 0;
 }
 
-int nns_sweep_all(const char *instance, struct nns_sweep *sweep)
+static int walk_all(struct walk *walk)
 {
     struct nns_netns_abilities abilities;
-    struct walk walk = {.instance = instance, .sweep = sweep};
     int result = nns_netns_probe(&abilities);
 
-    *sweep = (struct nns_sweep){0};
+    *walk->sweep = (struct nns_sweep){0};
     if (!result)
         result = nns_proc_open();
     if (!result)
-        result = nns_proc_each_namespace(visit, &walk);
-    free(walk.seen);
+        result = nns_proc_each_namespace(visit, walk);
+    free(walk->seen);
     if (result)
         nns_cli_complain("not all namespaces could be looked for: %s", strerror(-result));
+    return result;
+}
+
+int nns_sweep_all(const char *instance, struct nns_qdiscs *qdiscs, struct nns_sweep *sweep)
+{
+    struct walk walk = {.instance = instance, .qdiscs = qdiscs, .sweep = sweep};
+
+    return walk_all(&walk);
+}
+
+int nns_sweep_qdiscs(const struct nns_targets *targets, struct nns_qdiscs *qdiscs, struct nns_sweep *sweep,
+                     size_t *met)
+{
+    struct walk walk = {.targets = targets, .qdiscs = qdiscs, .sweep = sweep};
+    int result = walk_all(&walk);
+
+    *met = walk.met;
     return result;
 }

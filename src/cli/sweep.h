@@ -4,9 +4,12 @@
 
 #include <stddef.h>
 
+#include "cli/qdiscs.h"
+#include "cli/targets.h"
+
 /*
  * Removing what an instance left behind, without its daemon: every namespace that a process, a thread or a
- * mount leads to is entered, and the instance's filters there are removed. Qdiscs stay.
+ * mount leads to is entered, and the instance's filters there are removed.
  */
 struct nns_sweep {
     size_t filters;    /* removed */
@@ -16,7 +19,12 @@ struct nns_sweep {
 };
 
 /* 0 when every namespace was looked at, even where the sweep of one failed; -errno, complained of, when some
- * may have been missed. */
-int nns_sweep_all(const char *instance, struct nns_sweep *sweep);
+ * may have been missed. The clsact of each device that lost a filter is deleted, unless qdiscs is NULL. */
+int nns_sweep_all(const char *instance, struct nns_qdiscs *qdiscs, struct nns_sweep *sweep);
+
+/* The same way, delete the clsact of these devices alone and touch nothing else. *met: how many of them were
+ * met; what was not has gone, has another name, or is where no process, thread or mount leads. */
+int nns_sweep_qdiscs(const struct nns_targets *targets, struct nns_qdiscs *qdiscs, struct nns_sweep *sweep,
+                     size_t *met);
 
 #endif

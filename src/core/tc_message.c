@@ -8,16 +8,27 @@
 #include <linux/rtnetlink.h>
 #include <string.h>
 
-void nns_tc_put_clsact(struct nns_netlink_batch *batch, uint32_t ifindex, uint32_t about)
+static void put_clsact(struct nns_netlink_batch *batch, uint16_t type, uint16_t flags, uint32_t ifindex,
+                       uint32_t about)
 {
     struct tcmsg head = {
         .tcm_ifindex = (int)ifindex,
         .tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0),
         .tcm_parent = TC_H_CLSACT,
     };
-    nns_netlink_begin(batch, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, &head, sizeof(head));
+    nns_netlink_begin(batch, type, flags, &head, sizeof(head));
     nns_netlink_put_string(batch, TCA_KIND, "clsact");
     nns_netlink_end(batch, about);
+}
+
+void nns_tc_put_clsact(struct nns_netlink_batch *batch, uint32_t ifindex, uint32_t about)
+{
+    put_clsact(batch, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, ifindex, about);
+}
+
+void nns_tc_put_delete_clsact(struct nns_netlink_batch *batch, uint32_t ifindex, uint32_t about)
+{
+    put_clsact(batch, RTM_DELQDISC, 0, ifindex, about);
 }
 
 uint32_t nns_tc_parent(enum nns_hook hook)
@@ -77,11 +88,15 @@ static const struct nlattr *find(const struct nlmsghdr *message, uint16_t type, 
     return nns_netlink_find(message, sizeof(struct tcmsg), type, least);
 }
 
-static bool is_kind(const struct nlmsghdr *message, const char *kind)
+static const char *kind_of(const struct nlmsghdr *message)
 {
     const struct nlattr *attribute = find(message, TCA_KIND, 1);
-    const char *text = attribute ? nns_netlink_text(attribute) : NULL;
-    return text && strcmp(text, kind) == 0;
+    return attribute ? nns_netlink_text(attribute) : NULL;
+}
+
+static bool is_kind(const char *kind, const char *wanted)
+{
+    return kind && strcmp(kind, wanted) == 0;
 }
 
 static void read_options(const struct nlattr *options, struct nns_tc_filter *filter)
@@ -109,10 +124,13 @@ bool nns_tc_read_filter(const struct nlmsghdr *message, struct nns_tc_filter *fi
         .handle = head.tcm_handle,
         .chain = chain ? nns_netlink_u32(chain) : 0,
         .priority = (uint16_t)(TC_H_MAJ(head.tcm_info) >> 16),
+        .kind = kind_of(message),
     };
-    filter->like_ours = filter->handle == NNS_TC_HANDLE && filter->chain == 0 &&
-                        TC_H_MIN(head.tcm_info) == htons(ETH_P_ALL) && is_kind(message, "bpf");
-    if (filter->like_ours && options)
+    bool bpf = is_kind(filter->kind, "bpf");
+    filter->table = is_kind(filter->kind, "u32") && TC_U32_KEY(filter->handle) == 0;
+    filter->like_ours = bpf && filter->handle == NNS_TC_HANDLE && filter->chain == 0 &&
+                        TC_H_MIN(head.tcm_info) == htons(ETH_P_ALL);
+    if (bpf && options)
         read_options(options, filter);
     return true;
 }
@@ -122,10 +140,11 @@ bool nns_tc_read_qdisc(const struct nlmsghdr *message, struct nns_tc_qdisc *qdis
     struct tcmsg head;
     if (!read_head(message, RTM_NEWQDISC, &head) || head.tcm_parent != TC_H_CLSACT)
         return false;
+    const char *kind = kind_of(message);
     *qdisc = (struct nns_tc_qdisc){.ifindex = (uint32_t)head.tcm_ifindex, .kind = NNS_QDISC_UNKNOWN};
-    if (is_kind(message, "clsact"))
+    if (is_kind(kind, "clsact"))
         qdisc->kind = NNS_QDISC_CLSACT;
-    else if (is_kind(message, "ingress"))
+    else if (is_kind(kind, "ingress"))
         qdisc->kind = NNS_QDISC_INGRESS;
     qdisc->shared[NNS_INGRESS] = find(message, TCA_INGRESS_BLOCK, sizeof(uint32_t)) != NULL;
     qdisc->shared[NNS_EGRESS] = find(message, TCA_EGRESS_BLOCK, sizeof(uint32_t)) != NULL;

@@ -15,6 +15,10 @@
 
 void nns_tc_put_clsact(struct nns_netlink_batch *batch, uint32_t ifindex, uint32_t about);
 
+/* Delete a device's clsact, and all filters with it. The kernel compares the kind: a legacy ingress qdisc,
+ * which has the same parent and handle, stays and the answer is EINVAL. */
+void nns_tc_put_delete_clsact(struct nns_netlink_batch *batch, uint32_t ifindex, uint32_t about);
+
 /* One of our filters' places. */
 struct nns_tc_spot {
     uint32_t ifindex;
@@ -39,9 +43,11 @@ struct nns_tc_filter {
     uint32_t handle; /* 0: the head of a priority, not a filter */
     uint32_t chain;
     uint16_t priority;
-    bool like_ours;   /* cls_bpf with our handle, for every protocol, in chain 0 */
-    const char *name; /* inside the message; NULL: none */
-    uint32_t program_id;
+    bool table;          /* one of u32's hash tables, not a filter */
+    bool like_ours;      /* cls_bpf with our handle, for every protocol, in chain 0 */
+    const char *kind;    /* inside the message; NULL: none, which no kernel sends */
+    const char *name;    /* likewise; cls_bpf alone has one, and what follows */
+    uint32_t program_id; /* 0: none, or none that the kernel names */
     uint8_t tag[8];
 };
 

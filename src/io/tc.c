@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/if.h>
 #include <linux/rtnetlink.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,7 +25,9 @@
 /* Looks at a device whose qdisc or filters change under our hands. */
 #define LOOKS 3
 
-#define KNOWN_PROGRAMS 8
+#define FILTER_NAME 256 /* the kernel's limit */
+
+#define KNOWN_PROGRAMS 8 /* the first NNS_HOOKS of them a set's own */
 
 /* What the kernel says of a program. */
 struct program {
@@ -43,9 +47,24 @@ struct talk {
     unsigned next_program;
 };
 
-static int talk_init(struct talk *talk, int socket, struct nns_tc_stats *stats)
+/* Asking costs six system calls a namespace. A program whose fd is held keeps its id, so none is needed. */
+static void know_programs(struct talk *talk, const struct nns_tc_set *set)
+{
+    for (int hook = 0; hook < NNS_HOOKS; hook++) {
+        const struct nns_tc_program *own = &set->programs[hook];
+        struct program *known = &talk->programs[hook];
+        known->id = own->id;
+        memcpy(known->name, own->name, sizeof(known->name));
+        memcpy(known->tag, own->tag, sizeof(known->tag));
+    }
+}
+
+/* The set may be NULL. */
+static int talk_init(struct talk *talk, int socket, const struct nns_tc_set *set, struct nns_tc_stats *stats)
 {
     *talk = (struct talk){.socket = socket, .stats = stats, .send_bytes = SEND_BYTES};
+    if (set)
+        know_programs(talk, set);
     talk->inbox = malloc(INBOX_BYTES);
     return talk->inbox ? 0 : -ENOMEM;
 }
@@ -152,14 +171,17 @@ static bool ask_program(uint32_t id, struct program *program)
 /* Thousands of filters share a program or two. NULL when the kernel does not tell. */
 static const struct program *find_program(struct talk *talk, uint32_t id)
 {
+    if (id == 0)
+        return NULL;
     for (int i = 0; i < KNOWN_PROGRAMS; i++) {
         if (talk->programs[i].id == id)
             return &talk->programs[i];
     }
     struct program found;
-    if (id == 0 || !ask_program(id, &found))
+    if (!ask_program(id, &found))
         return NULL;
-    struct program *place = &talk->programs[talk->next_program++ % KNOWN_PROGRAMS];
+    unsigned others = KNOWN_PROGRAMS - NNS_HOOKS;
+    struct program *place = &talk->programs[NNS_HOOKS + talk->next_program++ % others];
     *place = found;
     return place;
 }
@@ -320,7 +342,7 @@ int nns_tc_attach(int socket, const struct nns_tc_set *set, struct nns_tc_job *j
     for (size_t i = 0; i < count * NNS_HOOKS; i++)
         jobs[i / NNS_HOOKS].hooks[i % NNS_HOOKS].reason = NNS_REASON_UNKNOWN;
     struct attach attach = {0};
-    int r = talk_init(&attach.talk, socket, stats);
+    int r = talk_init(&attach.talk, socket, set, stats);
     if (r == 0)
         r = nns_tc_work_init(&attach.work, set, jobs, count, stats);
     if (r == 0)
@@ -451,7 +473,7 @@ int nns_tc_detach(int socket, const struct nns_tc_set *set, struct nns_tc_job *j
                   struct nns_tc_stats *stats)
 {
     struct detach detach = {.set = set, .jobs = jobs, .count = count * NNS_HOOKS};
-    int r = talk_init(&detach.talk, socket, stats);
+    int r = talk_init(&detach.talk, socket, set, stats);
     detach.state = calloc(count * NNS_HOOKS + 1, 1);
     if (r == 0 && !detach.state)
         r = -ENOMEM;
@@ -473,7 +495,8 @@ int nns_tc_detach(int socket, const struct nns_tc_set *set, struct nns_tc_job *j
 struct sweep {
     struct talk talk;
     const char *instance;
-    enum nns_hook hook; /* being looked at */
+    unsigned *removed; /* by device; may be NULL */
+    size_t index;      /* of the hook being looked at, as are the requests' */
 };
 
 /* The filters of a shared block come with another number than the device's. */
@@ -484,8 +507,22 @@ static void take_swept(void *context, uint32_t ifindex, const struct nlmsghdr *m
     if (!nns_tc_read_filter(message, &filter) || filter.ifindex != ifindex ||
         !is_ours(&sweep->talk, sweep->instance, &filter))
         return;
-    struct nns_tc_spot spot = {.ifindex = ifindex, .priority = filter.priority, .hook = (uint8_t)sweep->hook};
-    nns_tc_put_delete(&sweep->talk.batch, spot, 0);
+    struct nns_tc_spot spot = {
+        .ifindex = ifindex,
+        .priority = filter.priority,
+        .hook = (uint8_t)(sweep->index % NNS_HOOKS),
+    };
+    nns_tc_put_delete(&sweep->talk.batch, spot, (uint32_t)sweep->index);
+}
+
+static void settle_sweep(struct sweep *sweep, const struct nns_netlink_request *request, bool *again)
+{
+    if (request->answer == 0) {
+        sweep->talk.stats->removed++;
+        if (sweep->removed)
+            sweep->removed[request->about / NNS_HOOKS]++;
+    }
+    *again = *again || request->answer == NNS_NETLINK_UNHEARD;
 }
 
 /* One look at all devices; *again when some answers were lost. */
@@ -495,26 +532,24 @@ static int sweep_once(struct sweep *sweep, const uint32_t *ifindexes, size_t cou
     struct nns_netlink_taker taker = {.take = take_swept, .context = sweep};
     nns_netlink_batch_clear(batch);
     for (size_t i = 0; i < count * NNS_HOOKS; i++) {
-        sweep->hook = i % NNS_HOOKS;
-        int r = dump_filters(&sweep->talk, ifindexes[i / NNS_HOOKS], sweep->hook, &taker);
+        sweep->index = i;
+        int r = dump_filters(&sweep->talk, ifindexes[i / NNS_HOOKS], i % NNS_HOOKS, &taker);
         if (r == -EAGAIN)
             *again = true;
         else if (r < 0)
             return r;
     }
     int r = exchange(&sweep->talk, SIZE_MAX, NULL);
-    for (size_t i = 0; i < batch->count && r == 0; i++) {
-        sweep->talk.stats->removed += batch->requests[i].answer == 0;
-        *again = *again || batch->requests[i].answer == NNS_NETLINK_UNHEARD;
-    }
+    for (size_t i = 0; i < batch->count && r == 0; i++)
+        settle_sweep(sweep, &batch->requests[i], again);
     return r;
 }
 
-int nns_tc_sweep(int socket, const char *instance, const uint32_t *ifindexes, size_t count,
+int nns_tc_sweep(int socket, const char *instance, const uint32_t *ifindexes, size_t count, unsigned *removed,
                  struct nns_tc_stats *stats)
 {
-    struct sweep sweep = {.instance = instance};
-    int r = talk_init(&sweep.talk, socket, stats);
+    struct sweep sweep = {.instance = instance, .removed = removed};
+    int r = talk_init(&sweep.talk, socket, NULL, stats);
     bool again = true;
     for (int looks = 0; looks < LOOKS && again && r == 0; looks++) {
         again = false;
@@ -522,4 +557,133 @@ int nns_tc_sweep(int socket, const char *instance, const uint32_t *ifindexes, si
     }
     talk_deinit(&sweep.talk);
     return r == 0 && again ? -EAGAIN : r;
+}
+
+/* A filter that goes with its qdisc, kept until it has gone. */
+struct goner {
+    struct nns_tc_taken taken;
+    char kind[IFNAMSIZ], name[FILTER_NAME], program[16];
+};
+
+struct removal {
+    struct talk talk;
+    const char *instance;
+    uint32_t ifindex;
+    enum nns_hook hook; /* being looked at */
+    struct goner *goners;
+    size_t count, room;
+    bool in_use, failed;
+};
+
+static struct goner *add_goner(struct removal *removal)
+{
+    if (removal->count == removal->room) {
+        size_t room = removal->room ? 2 * removal->room : 8;
+        struct goner *goners = realloc(removal->goners, room * sizeof(*goners));
+        if (!goners)
+            return NULL;
+        removal->goners = goners;
+        removal->room = room;
+    }
+    return &removal->goners[removal->count++];
+}
+
+static void copy(char *to, size_t size, const char *from)
+{
+    snprintf(to, size, "%s", from ? from : "");
+}
+
+static void take_goner(void *context, uint32_t ifindex, const struct nlmsghdr *message)
+{
+    struct removal *removal = context;
+    struct nns_tc_filter filter;
+    if (!nns_tc_read_filter(message, &filter) || filter.handle == 0 || filter.table)
+        return;
+    removal->in_use = removal->in_use || is_ours(&removal->talk, removal->instance, &filter);
+    struct goner *goner = add_goner(removal);
+    if (!goner) {
+        removal->failed = true;
+        return;
+    }
+    const struct program *program = find_program(&removal->talk, filter.program_id);
+    goner->taken = (struct nns_tc_taken){
+        .hook = removal->hook,
+        .priority = filter.priority,
+        .chain = filter.chain,
+        .shared = filter.ifindex != ifindex,
+        .program_id = filter.program_id,
+    };
+    copy(goner->kind, sizeof(goner->kind), filter.kind);
+    copy(goner->name, sizeof(goner->name), filter.name);
+    copy(goner->program, sizeof(goner->program), program ? program->name : NULL);
+}
+
+/* -EAGAIN: not seen for sure. */
+static int list_goners(struct removal *removal)
+{
+    struct nns_netlink_taker taker = {.take = take_goner, .context = removal};
+    int r = 0;
+    removal->count = 0;
+    removal->in_use = false;
+    for (int hook = 0; hook < NNS_HOOKS && r == 0; hook++) {
+        removal->hook = hook;
+        r = dump_filters(&removal->talk, removal->ifindex, hook, &taker);
+    }
+    return r == 0 && removal->failed ? -ENOMEM : r;
+}
+
+static int delete_qdisc(struct removal *removal, enum nns_tc_clsact *result)
+{
+    struct nns_netlink_batch *batch = &removal->talk.batch;
+    nns_tc_put_delete_clsact(batch, removal->ifindex, 0);
+    int r = exchange(&removal->talk, 1, NULL);
+    if (r < 0)
+        return r;
+    int answer = batch->requests[0].answer;
+    if (answer == 0 || answer == -ENOENT || answer == -ENODEV || answer == -EINVAL) {
+        *result = answer == 0 ? NNS_TC_CLSACT_DELETED : NNS_TC_CLSACT_ABSENT;
+        return 0;
+    }
+    return answer == NNS_NETLINK_UNHEARD ? -EAGAIN : answer;
+}
+
+static void show_goners(struct removal *removal, const struct nns_tc_witness *witness)
+{
+    for (size_t i = 0; i < removal->count; i++) {
+        struct goner *goner = &removal->goners[i];
+        goner->taken.kind = goner->kind;
+        goner->taken.name = goner->name;
+        goner->taken.program = goner->program;
+        witness->take(witness->context, &goner->taken);
+    }
+}
+
+static int remove_qdisc(struct removal *removal, const struct nns_tc_witness *witness,
+                        enum nns_tc_clsact *result)
+{
+    int r = -EAGAIN;
+    for (int looks = 0; looks < LOOKS && r == -EAGAIN; looks++)
+        r = list_goners(removal);
+    if (r == 0 && removal->in_use) {
+        *result = NNS_TC_CLSACT_IN_USE;
+        return 0;
+    }
+    if (r == 0)
+        r = delete_qdisc(removal, result);
+    if (r == 0 && *result == NNS_TC_CLSACT_DELETED)
+        show_goners(removal, witness);
+    return r;
+}
+
+int nns_tc_delete_clsact(int socket, const char *instance, uint32_t ifindex,
+                         const struct nns_tc_witness *witness, enum nns_tc_clsact *result)
+{
+    struct nns_tc_stats stats = {0};
+    struct removal removal = {.instance = instance, .ifindex = ifindex};
+    int r = talk_init(&removal.talk, socket, NULL, &stats);
+    if (r == 0)
+        r = remove_qdisc(&removal, witness, result);
+    free(removal.goners);
+    talk_deinit(&removal.talk);
+    return r;
 }

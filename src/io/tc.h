@@ -13,10 +13,12 @@
  *
  * What is ours (I7): a filter whose handle is NNS_TC_HANDLE, whose name is
  * "netnsync:<instance>:<program name>:<program tag>", and whose program, as the kernel reports it, has that
- * name and that tag. Nothing else is ever replaced or deleted, and no qdisc is.
+ * name and that tag. Nothing else is ever replaced or deleted, and no qdisc is, save by the one function that
+ * says so in its name.
  *
  * All functions take a NETLINK_ROUTE socket opened inside the namespace (nns_netns_enter) and block until the
  * kernel has answered; netlink answers synchronously, so they do not wait on anybody. One thread a socket.
+ * A set's programs are held by their fds: what the set says of an id is believed, the kernel not asked again.
  */
 
 /*
@@ -37,9 +39,41 @@ int nns_tc_detach(int socket, const struct nns_tc_set *set, struct nns_tc_job *j
 
 /*
  * Remove all filters of an instance from all given devices, known or not: for what a dead daemon left behind.
- * Program name and tag are asked of the kernel by program id. 0 or -errno.
+ * Program name and tag are asked of the kernel by program id. removed[], unless NULL, is counted up by the
+ * filters that each device lost. 0 or -errno.
  */
-int nns_tc_sweep(int socket, const char *instance, const uint32_t *ifindexes, size_t count,
+int nns_tc_sweep(int socket, const char *instance, const uint32_t *ifindexes, size_t count, unsigned *removed,
                  struct nns_tc_stats *stats);
+
+/* A filter that went with its qdisc. The texts are the callee's only. */
+struct nns_tc_taken {
+    enum nns_hook hook;
+    uint16_t priority;
+    uint32_t chain;
+    bool shared; /* in a block shared with other devices, where it may live on */
+    const char *kind;
+    const char *name;    /* cls_bpf's; "" for none */
+    uint32_t program_id; /* 0: none */
+    const char *program; /* its name; "" when the kernel does not tell */
+};
+
+enum nns_tc_clsact {
+    NNS_TC_CLSACT_DELETED,
+    NNS_TC_CLSACT_ABSENT, /* no such device, no such qdisc, or a legacy ingress, which stays */
+    NNS_TC_CLSACT_IN_USE, /* the instance has filters in it: it stays */
+};
+
+struct nns_tc_witness {
+    void (*take)(void *context, const struct nns_tc_taken *taken);
+    void *context;
+};
+
+/*
+ * Delete a device's clsact with all filters in it, and then show each of these. They are listed right before:
+ * there is no conditional delete, so a filter that somebody adds in between goes along unseen, a few
+ * microseconds' chance. What could not be listed for sure is not deleted: -EAGAIN. 0 with *result, or -errno.
+ */
+int nns_tc_delete_clsact(int socket, const char *instance, uint32_t ifindex,
+                         const struct nns_tc_witness *witness, enum nns_tc_clsact *result);
 
 #endif

@@ -199,14 +199,86 @@ class Crash(host.HostTest):
         self.both(self.assertBare)
         daemon.stop()
 
-    def test_detach_takes_the_qdiscs_along_only_when_told(self):
-        if "--qdiscs" not in host.command("detach", "--help").stdout:
-            self.skipTest("there is no --qdiscs yet")
-        crashed = self.cover()
-        crashed.kill()
-        crashed.command("detach", "--all", "--qdiscs")
+    def with_neighbours(self):
+        """Others' filters beside ours, and others' qdiscs: {device: kind} of those that are not to be touched."""
+        self.ns.add_pair("spare", "old")
+        daemon = self.daemon({"exclude.devices": "spare"})
+        for device, kind in (("spare", "clsact"), ("old", "ingress")):
+            self.ns.tc("qdisc", "add", "dev", device, kind)
+            self.u32(device, "ingress", 3)
+        daemon.sync(*self.pids)
+        self.assertEqual(len(self.ns.ours()["old", "ingress"]), 1)
+        self.u32("a", "egress", 5)
+        self.u32("a", "ingress", 77)
+        return daemon, {"spare": "clsact", "old": "ingress"}
+
+    def u32(self, device, hook, priority):
+        self.ns.tc("filter", "add", "dev", device, hook, "prio", priority, "u32", "match", "u32", "0", "0")
+
+    def hooked(self, ns):
+        return {row["dev"]: row["kind"] for row in ns.qdiscs() if row["kind"] in ("clsact", "ingress")}
+
+    def assertToldWhatWent(self, told, neighbours):
+        """Gone is what was ours to take, and what else went with it was said; the neighbours are whole."""
         self.both(self.assertBare)
-        self.assertNotIn("clsact", {row["kind"] for row in self.ns.qdiscs()})
+        self.assertEqual([self.hooked(self.ns), self.hooked(self.mounted)], [neighbours, {}])
+        for device in neighbours:
+            rows = self.ns.filters()[device, "ingress"]
+            self.assertEqual({(row["kind"], row["pref"]) for row in rows}, {("u32", 3)})
+        links = {ns.cookie: {link["ifname"]: link["ifindex"] for link in json.loads(ns.ip("-j", "link"))}
+                 for ns in (self.ns, self.mounted)}
+        self.assertEqual({(row["cookie"], row["inum"], row["name"], row["ifindex"], row["kind"]) for row in told},
+                         {(ns.cookie, ns.inum, name, links[ns.cookie][name], "clsact")
+                          for ns, name in ((self.ns, "lo"), (self.ns, "a"), (self.mounted, "lo"),
+                                           (self.mounted, "b"))})
+        filters = [(row["name"], item["hook"], item["kind"], item["priority"])
+                   for row in told for item in row["filters"]]
+        self.assertEqual(sorted(filters), [("a", "egress", "u32", 5), ("a", "ingress", "u32", 77)])
+
+    def test_detach_takes_the_qdiscs_along_only_when_told(self):
+        crashed, neighbours = self.with_neighbours()
+        crashed.kill()
+        told = crashed.ask("detach", "--all", "--qdiscs")["detached"]
+        self.assertEqual((told["by"], told["filters"], told["failed"]), ("sweep", 9, 0))
+        self.assertToldWhatWent(told["qdiscs"], neighbours)
+
+        again = crashed.ask("detach", "--all", "--qdiscs")["detached"]
+        self.assertEqual((again["filters"], again["qdiscs"]), (0, []))
+        self.assertEqual(self.hooked(self.ns), neighbours)
+
+    def test_a_living_daemons_qdiscs(self):
+        daemon, neighbours = self.with_neighbours()
+        told = daemon.ask("detach", "--all", "--qdiscs")["detached"]
+        self.assertEqual((told["by"], told["devices"], told["met"], told["failed"]), ("daemon", 5, 5, 0))
+        self.assertToldWhatWent(told["qdiscs"], neighbours)
+        daemon.sync(*self.pids)
+        self.assertCovered(self.mounted)
+        daemon.stop()
+
+    def test_a_qdisc_with_filters_of_the_instance_stays(self):
+        daemon, twin = self.cover(), self.cover()  # the twin puts its programs in the place of the first one's
+        before = self.hooked(self.ns)
+        done = daemon.command("detach", "--all", "--qdiscs", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"namespace {self.ns.cookie}, device a: its qdisc stays: ", done.stderr)
+        self.both(self.assertCovered)
+        self.assertEqual(self.hooked(self.ns), before)
+        twin.stop()
+        daemon.stop()
+
+    def test_qdiscs_told_to_a_person(self):
+        crashed = self.cover()
+        other = self.cover({"instance": "other"})
+        self.u32("a", "ingress", 3)
+        crashed.kill()
+        text = crashed.command("detach", "--all", "--qdiscs").stdout
+        self.both(lambda ns, instance: self.assertBare(ns, "other"))
+        place = f"namespace {self.ns.cookie}, device a: removed "
+        self.assertIn(f"{place}along with its qdisc: ingress filter, priority 3, u32\n", text)
+        self.assertRegex(text, f'{place}along with its qdisc: egress filter, priority 11, bpf "netnsync:other:')
+        self.assertIn(f"{place}its qdisc clsact\n", text)
+        self.assertRegex(text, r"removed 8 filters .*; 4 qdiscs and in them 9 filters of others\n$")
+        other.kill()
 
     def test_a_new_daemon_adopts_what_a_crash_left(self):
         self.cover().kill()

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <net/if.h>
+#include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include "io/links.h"
@@ -580,7 +584,7 @@ Test(tc, a_borrowed_name_is_not_ours)
     cr_assert_eq(host_count(before, "impostor"), 1);
 
     uint32_t ifindexes[] = {job.ifindex, fake.ifindex};
-    cr_assert_eq(nns_tc_sweep(here.socket, "default", ifindexes, 2, &here.stats), 0);
+    cr_assert_eq(nns_tc_sweep(here.socket, "default", ifindexes, 2, NULL, &here.stats), 0);
     cr_assert_str_eq(filters("v1", NNS_INGRESS), before);
     expect_bare("v0", NNS_INGRESS);
     expect_bare("v1", NNS_EGRESS);
@@ -606,9 +610,11 @@ Test(tc, sweep_takes_one_instance_alone)
     }
     host_run("tc filter add dev v0 egress prio 1 handle 0x2e bpf da pinned /sys/fs/bpf/foreign");
     uint32_t ifindexes[] = {job.ifindex, legacy.ifindex, 4096, if_nametoindex("lo")};
+    unsigned removed[4] = {0};
     here.stats = (struct nns_tc_stats){0};
-    cr_assert_eq(nns_tc_sweep(here.socket, "a", ifindexes, 4, &here.stats), 0);
+    cr_assert_eq(nns_tc_sweep(here.socket, "a", ifindexes, 4, removed, &here.stats), 0);
     cr_assert_eq(here.stats.removed, 3);
+    cr_assert_arr_eq(removed, ((unsigned[]){2, 1, 0, 0}), sizeof(removed));
     for (int hook = 0; hook < NNS_HOOKS; hook++) {
         char *text = filters("v0", hook);
         cr_assert_eq(host_count(text, "\"netnsync:a:test_"), 0, "%s", text);
@@ -618,6 +624,129 @@ Test(tc, sweep_takes_one_instance_alone)
     }
     cr_assert_eq(host_count(filters("v0", NNS_EGRESS), "\"name\":\"foreign\""), 1);
     cr_assert_eq(host_count(filters("v1", NNS_INGRESS), "\"netnsync:"), 3);
+}
+
+/* What nns_tc_delete_clsact says of a device, and its witness in one text. */
+static char told[4096];
+
+static void tell(void *context, const struct nns_tc_taken *taken)
+{
+    size_t length = strlen(told);
+    snprintf(told + length, sizeof(told) - length, "%s %u/%u %s '%s' %s%s;", hook_names[taken->hook],
+             taken->priority, taken->chain, taken->kind, taken->name, taken->program,
+             taken->shared ? " shared" : "");
+    cr_assert_eq(taken->program_id != 0, taken->program[0] != '\0');
+}
+
+static enum nns_tc_clsact delete_clsact(uint32_t ifindex)
+{
+    struct nns_tc_witness witness = {.take = tell};
+    enum nns_tc_clsact result = 99;
+    told[0] = '\0';
+    cr_assert_eq(nns_tc_delete_clsact(here.socket, "default", ifindex, &witness, &result), 0);
+    return result;
+}
+
+Test(tc, a_clsact_goes_with_all_in_it_and_says_so)
+{
+    host_run("tc qdisc add dev v0 clsact && "
+             "tc filter add dev v0 ingress prio 5 protocol ip u32 match ip src 10.9.9.9/32 flowid 1:1 && "
+             "tc filter add dev v0 ingress chain 3 prio 7 u32 match u32 0 0 && "
+             "tc filter add dev v0 egress prio 1 bpf da pinned /sys/fs/bpf/foreign && "
+             "tc qdisc add dev v1 clsact && tc qdisc add dev v0 root handle 1: pfifo");
+    struct nns_tc_job job = job_of("v0");
+    snprintf(here.set.instance, sizeof(here.set.instance), "default:b");
+    attach(&job, 1);
+    cr_assert_eq(delete_clsact(job.ifindex), NNS_TC_CLSACT_DELETED);
+    char want[512], name[NNS_TC_NAME_SIZE];
+    const struct nns_tc_program *program = &here.set.programs[NNS_INGRESS];
+    for (int hook = 0; hook < NNS_HOOKS; hook++) {
+        nns_tc_name(name, here.set.instance, program[hook].name, program[hook].tag);
+        snprintf(want, sizeof(want), "%s 10/0 bpf '%s' %s;", hook_names[hook], name, program[hook].name);
+        cr_assert_eq(host_count(told, want), 1, "%s in %s", want, told);
+    }
+    cr_assert_eq(host_count(told, "ingress 5/0 u32 '' ;"), 1, "%s", told);
+    cr_assert_eq(host_count(told, "ingress 7/3 u32 '' ;"), 1, "%s", told);
+    cr_assert_eq(host_count(told, "egress 1/0 bpf 'foreign:[*fsobj]' foreign;"), 1, "%s", told);
+    cr_assert_eq(host_count(told, ";"), 5, "%s", told);
+    cr_assert_eq(host_count(host_ask("tc -j qdisc show dev v0"), "\"clsact\""), 0);
+    cr_assert_eq(host_count(host_ask("tc -j qdisc show dev v0"), "\"pfifo\""), 1);
+    cr_assert_eq(host_count(host_ask("tc -j qdisc show dev v1"), "\"clsact\""), 1);
+}
+
+Test(tc, a_clsact_with_filters_of_the_instance_stays)
+{
+    struct nns_tc_job job = job_of("v0");
+    host_run("tc qdisc add dev v0 clsact && tc filter add dev v0 ingress prio 1 u32 match u32 0 0");
+    attach(&job, 1);
+    char *before = host_ask("tc -j qdisc show; tc -j filter show dev v0 ingress");
+    cr_assert_eq(delete_clsact(job.ifindex), NNS_TC_CLSACT_IN_USE);
+    cr_assert_str_empty(told);
+    cr_assert_str_eq(host_ask("tc -j qdisc show; tc -j filter show dev v0 ingress"), before);
+    detach(&job, 1);
+    cr_assert_eq(delete_clsact(job.ifindex), NNS_TC_CLSACT_DELETED);
+    cr_assert_str_eq(told, "ingress 1/0 u32 '' ;");
+}
+
+Test(tc, a_legacy_ingress_is_no_clsact)
+{
+    host_run("tc qdisc add dev v0 ingress && tc filter add dev v0 ingress prio 1 u32 match u32 0 0");
+    char *before = host_ask("tc -j qdisc show; tc -j filter show dev v0 ingress");
+    cr_assert_eq(delete_clsact(if_nametoindex("v0")), NNS_TC_CLSACT_ABSENT);
+    cr_assert_str_empty(told);
+    cr_assert_str_eq(host_ask("tc -j qdisc show; tc -j filter show dev v0 ingress"), before);
+}
+
+Test(tc, no_clsact_to_delete)
+{
+    host_run("tc qdisc add dev v1 clsact && tc qdisc del dev v1 clsact");
+    cr_assert_eq(delete_clsact(if_nametoindex("v0")), NNS_TC_CLSACT_ABSENT);
+    cr_assert_eq(delete_clsact(if_nametoindex("v1")), NNS_TC_CLSACT_ABSENT);
+    cr_assert_eq(delete_clsact(4096), NNS_TC_CLSACT_ABSENT);
+    enum nns_tc_clsact result = 99;
+    cr_assert_eq(nns_tc_delete_clsact(-1, "default", 1, &(struct nns_tc_witness){.take = tell}, &result),
+                 -EBADF);
+    cr_assert_eq((int)result, 99);
+}
+
+Test(tc, filters_of_a_shared_block_are_told_as_such)
+{
+    host_run("tc qdisc add dev v0 egress_block 6 clsact && tc qdisc add dev v1 egress_block 6 clsact && "
+             "tc filter add block 6 prio 3 u32 match u32 0 0");
+    char *before = host_ask("tc -j filter show block 6");
+    cr_assert_eq(delete_clsact(if_nametoindex("v0")), NNS_TC_CLSACT_DELETED);
+    cr_assert_str_eq(told, "egress 3/0 u32 ''  shared;");
+    cr_assert_str_eq(host_ask("tc -j filter show block 6"), before);
+}
+
+/* bpf(2) answers EPERM from now on, in this process and its children. */
+static void forbid_bpf(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_bpf, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+    cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0, "%s", strerror(errno));
+    cr_assert_eq(host_bpf(BPF_PROG_GET_NEXT_ID, &(union bpf_attr){0}), -1);
+}
+
+/* Asking at every namespace is what would make closing slow. */
+Test(tc, the_sets_own_programs_are_not_asked_for)
+{
+    struct nns_tc_job job = job_of("v0"), again;
+    attach(&job, 1);
+    forbid_bpf();
+    again = job_of("v0");
+    attach(&again, 1);
+    cr_assert_eq(here.stats.adopted, 2);
+    expect_hook(&again, NNS_INGRESS, 10);
+    detach(&job, 1);
+    cr_assert_eq(here.stats.removed, 2);
+    expect_bare("v0", NNS_INGRESS);
+    expect_bare("v0", NNS_EGRESS);
 }
 
 Test(tc, nothing_to_do_sends_nothing)
