@@ -284,7 +284,8 @@ static struct nns_namespace *shard_victim(struct shard *shard) NNS_OWNER_ONLY
         shard->hand = (shard->hand + 1) % shard->places;
         if (!ns || ns->host)
             continue;
-        if (!spare_once(ns))
+        /* One that seems to have been left by all goes before any that is lived in. */
+        if (ns->lonely_ms || !spare_once(ns))
             return ns;
         last = ns;
     }

@@ -43,6 +43,10 @@
       "dumps of devices or qdiscs spoilt by a change meanwhile, and asked for again")                        \
     X(NAMESPACES_ADDED, "namespaces.added", "namespaces added to the cache")                                 \
     X(NAMESPACES_EVICTED, "namespaces.evicted", "live namespaces flushed because the cache was full")        \
+    X(NAMESPACES_GIVEN_UP, "namespaces.given_up",                                                            \
+      "namespaces that could not be visited, after the last retry")                                          \
+    X(NAMESPACES_RELISTED, "namespaces.relisted",                                                            \
+      "known namespaces listed again because they were asked for")                                           \
     X(NAMESPACES_LONELY, "namespaces.lonely", "namespaces flushed because no process and no mount was left") \
     X(NAMESPACES_FLUSHED, "namespaces.flushed", "namespaces flushed for any reason")                         \
     X(DEVICES_QUEUED, "devices.queued", "devices queued for attachment")                                     \

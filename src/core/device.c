@@ -85,6 +85,15 @@ void nns_devices_remove(struct nns_devices *devices, uint32_t ifindex)
     memmove(device, device + 1, (devices->count - at) * sizeof(*device));
 }
 
+bool nns_device_carries(const struct nns_device *device)
+{
+    for (unsigned set = 0; set < NNS_SETS_MAX; set++)
+        for (int hook = 0; hook < NNS_HOOKS; hook++)
+            if (device->attachments[set][hook].program_id)
+                return true;
+    return false;
+}
+
 const char *nns_device_state_name(enum nns_device_state state)
 {
     switch (state) {

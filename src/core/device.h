@@ -60,9 +60,11 @@ struct nns_link {
 
 struct nns_device {
     struct nns_link link;
-    uint16_t slot; /* the meter's slot, 0 for none */
-    uint8_t state; /* enum nns_device_state */
-    uint8_t tries; /* failed attempts in a row */
+    uint16_t slot;     /* the meter's slot, 0 for none */
+    uint8_t state;     /* enum nns_device_state */
+    uint8_t tries;     /* failed attempts in a row */
+    bool doubted;      /* attached, but to be looked at again */
+    uint64_t retry_ms; /* FAILED: when it is tried again, on the monotonic clock; 0: given up */
     struct nns_attachment attachments[NNS_SETS_MAX][NNS_HOOKS];
 };
 
@@ -83,6 +85,9 @@ struct nns_device *nns_devices_put(struct nns_devices *devices, const struct nns
 
 /* Forget one; unknown ones are ignored. */
 void nns_devices_remove(struct nns_devices *devices, uint32_t ifindex);
+
+/* Is any program of ours on it, as far as we know? */
+bool nns_device_carries(const struct nns_device *device);
 
 /* "queued", "attached", "failed", "excluded". */
 const char *nns_device_state_name(enum nns_device_state state);

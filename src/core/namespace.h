@@ -36,16 +36,17 @@ struct nns_namespace {
     _Alignas(NNS_CACHE_LINE) struct nns_index_node by_cookie;
     struct nns_index_node by_inum;
     _Atomic bool referenced; /* set by readers, cleared by the eviction hand */
+    _Atomic bool asked;      /* set by a request that found it, cleared by the owner's next round */
 
     /* The owner's. */
-    bool host; /* the daemon's own namespace: set right after it is inserted; never evicted, never flushed */
+    bool host; /* the daemon's own namespace: set right after it is inserted; never evicted, flushed only with
+                  all others */
     struct nns_handle handle;
     struct nns_devices devices;
     struct nns_device_queue queue;
     bool relist;                /* list the devices again at the next piece of work */
-    bool verify;                /* with relist: look at attached devices too */
     bool doomed;                /* to be flushed at the next piece of work */
-    uint8_t tries;              /* failed listings or entries in a row */
+    uint8_t tries;              /* failed visits in a row */
     uint16_t list_error;        /* positive errno of the last listing, 0 when it went well */
     uint32_t shard_slot;        /* place in its shard's eviction ring */
     int32_t due_slot;           /* place in the owner's heap of due namespaces, -1 outside */
@@ -58,6 +59,14 @@ struct nns_namespace {
 static inline uint64_t nns_namespace_cookie(const struct nns_namespace *ns)
 {
     return ns->by_cookie.key;
+}
+
+/* A request found it: the owner's next round looks whether its devices are still those it knows. Written only
+ * when not set, so that requests do not pass the cache line around. Readers, inside their section. */
+static inline void nns_namespace_ask(struct nns_namespace *ns)
+{
+    if (!atomic_load_explicit(&ns->asked, memory_order_relaxed))
+        atomic_store_explicit(&ns->asked, true, memory_order_release);
 }
 
 static inline uint32_t nns_namespace_inum(const struct nns_namespace *ns)

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/backoff.h"
 #include "workers/flush.h"
 #include "workers/waiters.h"
 
@@ -17,20 +16,24 @@ NNS_OWNER_ONLY static struct nns_namespace *find(struct nns_owner *owner, struct
     return ns || !selector.inum ? ns : nns_cache_find_inum(cache, selector.inum);
 }
 
-static bool awaits_try(const struct nns_device *device)
+/* When a device that is not covered is looked at next; 0: not before somebody asks. */
+static uint64_t next_try_ms(const struct nns_namespace *ns, const struct nns_device *device)
 {
-    return device->state == NNS_DEVICE_QUEUED ||
-           (device->state == NNS_DEVICE_FAILED && nns_backoff_ms(device->tries));
+    if (device->state == NNS_DEVICE_FAILED)
+        return device->retry_ms;
+    return device->state == NNS_DEVICE_QUEUED && ns->due_slot >= 0 ? ns->due_ms : 0;
 }
 
 NNS_OWNER_ONLY static void fill_device(struct nns_owner *owner, const struct nns_namespace *ns,
                                        const struct nns_device *device, struct nns_device_row *row,
                                        uint64_t now)
 {
+    uint64_t next = next_try_ms(ns, device);
+
     *row = (struct nns_device_row){.device = *device};
     row->counted = device->slot && nns_meter_read(owner->context.meter, device->slot, row->traffic) == 0;
-    if (awaits_try(device) && ns->due_slot >= 0)
-        row->retry_in_ms = ns->due_ms > now ? ns->due_ms - now : 1;
+    if (next)
+        row->retry_in_ms = next > now ? next - now : 1;
 }
 
 /* A row of the namespace as it is now. 0 or -ENOMEM. */
@@ -55,6 +58,11 @@ NNS_OWNER_ONLY static int fill_row(struct nns_owner *owner, const struct nns_nam
     for (uint32_t i = 0; i < ns->devices.count; i++)
         fill_device(owner, ns, &ns->devices.items[i], &row->devices[i], now);
     return 0;
+}
+
+static struct nns_namespace_row row_of_evicted(const struct nns_evicted *evicted)
+{
+    return (struct nns_namespace_row){.cookie = evicted->cookie, .inum = evicted->inum, .evicted = true};
 }
 
 NNS_OWNER_ONLY static void list_evicted(struct nns_owner *owner, struct nns_order *order)
@@ -86,24 +94,26 @@ NNS_OWNER_ONLY static void list(struct nns_owner *owner, struct nns_order *order
     }
 }
 
+static bool selects(struct nns_selector selector, const struct nns_evicted *evicted)
+{
+    return evicted->cookie && (evicted->cookie == selector.cookie || evicted->inum == selector.inum);
+}
+
 NNS_OWNER_ONLY static int get(struct nns_owner *owner, struct nns_order *order)
 {
     struct nns_namespace *ns = find(owner, order->selector);
 
-    for (size_t i = 0; !ns && i < NNS_EVICTED_MAX; i++) {
-        const struct nns_evicted *evicted = &owner->evicted[i];
-
-        if (evicted->cookie &&
-            (evicted->cookie == order->selector.cookie || evicted->inum == order->selector.inum)) {
-            order->rows[order->row_count++] =
-                (struct nns_namespace_row){.cookie = evicted->cookie, .inum = evicted->inum, .evicted = true};
-            return 0;
-        }
+    if (ns) {
+        order->row_count = 1;
+        return fill_row(owner, ns, &order->rows[0]);
     }
-    if (!ns)
-        return -ENOENT;
-    order->row_count = 1;
-    return fill_row(owner, ns, &order->rows[0]);
+    for (size_t i = 0; i < NNS_EVICTED_MAX; i++) {
+        if (!selects(order->selector, &owner->evicted[i]))
+            continue;
+        order->rows[order->row_count++] = row_of_evicted(&owner->evicted[i]);
+        return 0;
+    }
+    return -ENOENT;
 }
 
 static enum nns_reason reason_of(const struct nns_device *device)

@@ -9,6 +9,7 @@
 #include "core/counters.h"
 #include "core/log.h"
 #include "workers/exclude.h"
+#include "workers/flush.h"
 #include "workers/save.h"
 #include "workers/waiters.h"
 
@@ -22,42 +23,40 @@ NNS_OWNER_ONLY static void forget_device(struct nns_owner *owner, struct nns_nam
 
     if (!device)
         return;
+    nns_device_queue_drop(&ns->queue, ifindex);
     nns_slots_give(&owner->slots, device->slot);
     nns_devices_remove(&ns->devices, ifindex);
 }
 
-NNS_OWNER_ONLY static void push(struct nns_owner *owner, struct nns_namespace *ns,
-                                const struct nns_link *link)
+NNS_OWNER_ONLY static int push(struct nns_owner *owner, struct nns_namespace *ns, const struct nns_link *link)
 {
-    switch (nns_device_queue_push(&ns->queue, link, owner->context.params->devices_queue)) {
-    case NNS_DEVICE_QUEUED_NEW:
+    int answer = nns_device_queue_push(&ns->queue, link, owner->context.params->devices_queue);
+
+    if (answer == NNS_DEVICE_QUEUED_NEW)
         nns_count(NNS_COUNT_DEVICES_QUEUED, 1);
-        break;
-    case NNS_DEVICE_QUEUED_ALREADY:
+    else if (answer == NNS_DEVICE_QUEUED_ALREADY)
         nns_count(NNS_COUNT_DEVICES_DUPLICATE, 1);
-        break;
-    default:
+    else
         nns_count(NNS_COUNT_DEVICES_OVERFLOWED, 1);
-    }
+    return answer < 0 ? answer : 0;
 }
 
-void nns_queue_device(struct nns_owner *owner, struct nns_namespace *ns, const struct nns_link *link)
+int nns_queue_device(struct nns_owner *owner, struct nns_namespace *ns, const struct nns_link *link)
 {
     bool added;
     struct nns_device *device = nns_devices_put(&ns->devices, link, &added);
 
-    if (!device) {
-        ns->queue.overflowed = true; /* no memory: the listing that follows from it tries again */
-        nns_count(NNS_COUNT_DEVICES_OVERFLOWED, 1);
-        return;
-    }
+    if (!device)
+        return -ENOMEM;
+    /* What it may carry from under its former name is taken off at the next visit. */
     if (nns_excludes_device(owner->context.params, link->name)) {
         device->state = NNS_DEVICE_EXCLUDED;
-        return;
+        nns_device_queue_drop(&ns->queue, link->ifindex);
+        return 0;
     }
-    if (device->state != NNS_DEVICE_FAILED)
+    if (device->state == NNS_DEVICE_EXCLUDED)
         device->state = NNS_DEVICE_QUEUED;
-    push(owner, ns, link);
+    return push(owner, ns, link);
 }
 
 int nns_report_device(struct nns_owner *owner, struct nns_netns_id id, const struct nns_link *link)
@@ -65,31 +64,47 @@ int nns_report_device(struct nns_owner *owner, struct nns_netns_id id, const str
     struct nns_namespace *ns;
     int rc = nns_save_unopened(owner, id, &ns);
 
-    if (rc)
-        return rc;
-    nns_queue_device(owner, ns, link);
-    if (ns->handle.kind != NNS_HANDLE_NONE)
+    if (!rc)
+        rc = nns_queue_device(owner, ns, link);
+    if (!rc && ns->handle.kind != NNS_HANDLE_NONE)
         nns_due_add(&owner->due, ns, 0);
-    return 0;
+    return rc;
 }
 
-static bool attached(const struct nns_device *device)
+/*
+ * Is what we know under this ifindex another device (I5)? Ours carried filters, which go only with their
+ * qdisc, with their device, or by somebody's hand; and a kind never changes. Counts and retries start afresh
+ * then; for a device that only lost its filters that is a small loss.
+ */
+static bool is_another(const struct nns_device *known, const struct nns_link *link)
 {
-    return device && device->state == NNS_DEVICE_ATTACHED;
+    bool kinds = known->link.kind[0] && link->kind[0];
+
+    return (nns_device_carries(known) && link->qdisc == NNS_QDISC_NONE) ||
+           (kinds && strncmp(known->link.kind, link->kind, sizeof(link->kind)) != 0);
 }
 
-/* Does a listed device need a visit? One that we attached but whose qdisc is gone is another by the same
- * ifindex (I5), or somebody removed what was there. */
-NNS_OWNER_ONLY static bool needs_visit(struct nns_namespace *ns, const struct nns_link *link)
+/* A failed device comes round by its retry, a given-up one by a new request; neither is news. */
+static bool needs_visit(const struct nns_device *device)
 {
-    struct nns_device *device = nns_devices_find(&ns->devices, link->ifindex);
-
-    if (!attached(device) || ns->verify)
+    if (!device || device->state == NNS_DEVICE_QUEUED || device->state == NNS_DEVICE_EXCLUDED)
         return true;
-    if (link->qdisc != NNS_QDISC_NONE)
-        return false;
-    memset(device->attachments, 0, sizeof(device->attachments));
-    return true;
+    return device->state == NNS_DEVICE_ATTACHED && device->doubted;
+}
+
+NNS_OWNER_ONLY static int take_link(struct nns_owner *owner, struct nns_namespace *ns,
+                                    const struct nns_link *link)
+{
+    struct nns_device *known = nns_devices_find(&ns->devices, link->ifindex);
+
+    if (known && is_another(known, link)) {
+        forget_device(owner, ns, link->ifindex);
+        known = NULL;
+    }
+    if (needs_visit(known) || nns_excludes_device(owner->context.params, link->name))
+        return nns_queue_device(owner, ns, link);
+    known->link = *link;
+    return 0;
 }
 
 static bool lists(const struct nns_links *links, uint32_t ifindex)
@@ -109,74 +124,109 @@ static bool lists(const struct nns_links *links, uint32_t ifindex)
     return false;
 }
 
-void nns_take_listing(struct nns_owner *owner, struct nns_namespace *ns, const struct nns_links *links)
+int nns_take_listing(struct nns_owner *owner, struct nns_namespace *ns, const struct nns_links *links)
 {
+    int rc = 0;
+
     for (uint32_t i = ns->devices.count; i-- > 0;) {
         uint32_t ifindex = ns->devices.items[i].link.ifindex;
 
         if (lists(links, ifindex))
             continue;
-        nns_device_queue_drop(&ns->queue, ifindex);
         forget_device(owner, ns, ifindex);
         nns_count(NNS_COUNT_DEVICES_GONE, 1);
     }
-    for (size_t i = 0; i < links->count; i++)
-        if (needs_visit(ns, &links->items[i]))
-            nns_queue_device(owner, ns, &links->items[i]);
-    ns->list_error = 0;
-    ns->verify = false;
+    for (size_t i = 0; i < links->count && !rc; i++)
+        rc = take_link(owner, ns, &links->items[i]);
+    return rc;
+}
+
+void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_look look)
+{
+    ns->relist = true;
+    ns->tries = 0;
+    for (uint32_t i = 0; i < ns->devices.count; i++) {
+        struct nns_device *device = &ns->devices.items[i];
+
+        if (device->state == NNS_DEVICE_FAILED && (look == NNS_LOOK_EVERYWHERE || !device->retry_ms)) {
+            device->tries = 0;
+            device->retry_ms = nns_now_ms();
+        }
+        device->doubted = device->doubted || look == NNS_LOOK_EVERYWHERE;
+    }
+    nns_due_add(&owner->due, ns, 0);
 }
 
 /* ---- attaching ---- */
 
-/* A slot of its own, with the counts of whoever had it before set to zero. */
+/* A slot of its own, with the counts of whoever had it before set to zero. A filter keeps the slot it was
+ * made with. */
 NNS_OWNER_ONLY static void give_slot(struct nns_owner *owner, struct nns_device *device)
 {
     bool used = false;
 
-    if (device->slot || !owner->slots.limit)
+    if (device->slot || !owner->slots.limit || nns_device_carries(device))
         return;
     device->slot = nns_slots_take(&owner->slots, &used);
+    if (used && nns_meter_clear(owner->context.meter, device->slot)) {
+        nns_slots_give(&owner->slots, device->slot);
+        device->slot = 0;
+    }
     if (!device->slot)
         nns_count(NNS_COUNT_METER_EXHAUSTED, 1);
-    else if (used)
-        nns_meter_clear(owner->context.meter, device->slot);
 }
 
-NNS_OWNER_ONLY static size_t make_jobs(struct nns_owner *owner, struct nns_namespace *ns,
-                                       const struct nns_device_queue *pending, unsigned set)
+static bool retry_is_due(const struct nns_device *device, uint64_t now)
 {
+    return device->state == NNS_DEVICE_FAILED && device->retry_ms && device->retry_ms <= now;
+}
+
+/* The devices of this visit: those that were queued, in their order, then those whose retry is due. Their
+ * ifindexes go into the scratch, as every set starts from them. */
+NNS_OWNER_ONLY static size_t choose(struct nns_owner *owner, struct nns_namespace *ns,
+                                    const struct nns_device_queue *pending)
+{
+    uint64_t now = nns_now_ms();
     size_t count = 0;
 
     for (uint32_t i = 0; i < pending->count; i++) {
         struct nns_device *device = nns_devices_find(&ns->devices, pending->items[i].ifindex);
-        struct nns_tc_job *job = &owner->jobs[count];
 
-        if (!device)
+        if (!device || device->state == NNS_DEVICE_EXCLUDED)
             continue;
-        give_slot(owner, device);
-        *job = (struct nns_tc_job){.ifindex = device->link.ifindex, .slot = device->slot};
-        /* After a failure the last listing is old: have it looked at. */
-        job->qdisc = device->tries ? NNS_QDISC_UNKNOWN : device->link.qdisc;
-        memcpy(job->hooks, device->attachments[set], sizeof(job->hooks));
-        count++;
+        device->retry_ms = 0; /* so that it is not chosen twice */
+        owner->visited[count++] = device->link.ifindex;
     }
+    for (uint32_t i = 0; i < ns->devices.count; i++)
+        if (retry_is_due(&ns->devices.items[i], now))
+            owner->visited[count++] = ns->devices.items[i].link.ifindex;
     return count;
 }
 
+NNS_OWNER_ONLY static void make_job(struct nns_owner *owner, struct nns_device *device, unsigned set,
+                                    struct nns_tc_job *job)
+{
+    give_slot(owner, device);
+    *job = (struct nns_tc_job){.ifindex = device->link.ifindex, .slot = device->slot};
+    /* After a failure the last listing is old: have it looked at. */
+    job->qdisc = device->tries ? NNS_QDISC_UNKNOWN : device->link.qdisc;
+    memcpy(job->hooks, device->attachments[set], sizeof(job->hooks));
+}
+
 NNS_OWNER_ONLY static int attach_set(struct nns_owner *owner, struct nns_namespace *ns, int socket,
-                                     const struct nns_device_queue *pending, unsigned set)
+                                     size_t count, unsigned set)
 {
     struct nns_tc_stats stats = {0};
-    size_t count = make_jobs(owner, ns, pending, set);
-    int rc = nns_tc_attach(socket, &owner->sets[set], owner->jobs, count, &stats);
+    int rc;
 
+    for (size_t i = 0; i < count; i++)
+        make_job(owner, nns_devices_find(&ns->devices, owner->visited[i]), set, &owner->jobs[i]);
+    rc = nns_tc_attach(socket, &owner->sets[set], owner->jobs, count, &stats);
     for (size_t i = 0; i < count; i++) {
-        const struct nns_tc_job *job = &owner->jobs[i];
-        struct nns_device *device = nns_devices_find(&ns->devices, job->ifindex);
+        struct nns_device *device = nns_devices_find(&ns->devices, owner->visited[i]);
 
-        memcpy(device->attachments[set], job->hooks, sizeof(job->hooks));
-        device->link.qdisc = job->qdisc;
+        memcpy(device->attachments[set], owner->jobs[i].hooks, sizeof(owner->jobs[i].hooks));
+        device->link.qdisc = owner->jobs[i].qdisc;
     }
     nns_count(NNS_COUNT_ATTACH_SENDS, stats.sends);
     nns_count(NNS_COUNT_ATTACH_ADOPTED, stats.adopted);
@@ -202,9 +252,8 @@ static enum verdict judge(const struct nns_device *device, unsigned sets)
     return verdict;
 }
 
-/* A device that is not covered stays queued, with a later try while there is one (I6, I10). */
-NNS_OWNER_ONLY static void keep_trying(struct nns_owner *owner, struct nns_namespace *ns,
-                                       struct nns_device *device)
+/* A device that is not covered keeps its place until it is, with a later try while there is one (I6, I10). */
+static void keep_trying(struct nns_namespace *ns, struct nns_device *device)
 {
     uint64_t wait;
 
@@ -213,112 +262,140 @@ NNS_OWNER_ONLY static void keep_trying(struct nns_owner *owner, struct nns_names
     device->state = NNS_DEVICE_FAILED;
     nns_count(NNS_COUNT_ATTACH_FAILED, 1);
     wait = nns_backoff_ms(device->tries);
-    if (!wait) {
-        nns_count(NNS_COUNT_ATTACH_GIVEN_UP, 1);
-        nns_log_limited(&attach_limit, NNS_LOG_WARNING, "namespace %llu: giving up on device %s",
-                        (unsigned long long)nns_namespace_cookie(ns), device->link.name);
+    device->retry_ms = wait ? nns_now_ms() + wait : 0;
+    if (wait)
         return;
-    }
-    push(owner, ns, &device->link);
-    nns_due_add(&owner->due, ns, nns_now_ms() + wait);
+    nns_count(NNS_COUNT_ATTACH_GIVEN_UP, 1);
+    nns_log_limited(&attach_limit, NNS_LOG_WARNING, "namespace %llu: giving up on device %s",
+                    (unsigned long long)nns_namespace_cookie(ns), device->link.name);
 }
 
 NNS_OWNER_ONLY static void record(struct nns_owner *owner, struct nns_namespace *ns, uint32_t ifindex)
 {
     struct nns_device *device = nns_devices_find(&ns->devices, ifindex);
 
-    if (!device)
-        return;
+    device->doubted = false;
     switch (judge(device, owner->set_count)) {
     case COVERED:
+        nns_count(NNS_COUNT_ATTACH_DONE, device->state != NNS_DEVICE_ATTACHED);
         device->state = NNS_DEVICE_ATTACHED;
         device->tries = 0;
-        nns_count(NNS_COUNT_ATTACH_DONE, 1);
         break;
     case GONE:
         forget_device(owner, ns, ifindex);
         nns_count(NNS_COUNT_DEVICES_GONE, 1);
         break;
     case MISSING:
-        keep_trying(owner, ns, device);
+        keep_trying(ns, device);
     }
 }
 
-NNS_OWNER_ONLY static void attach_queued(struct nns_owner *owner, struct nns_namespace *ns, int socket)
+/* 0 or -ENOMEM, with everything still queued. What the kernel says is recorded device by device. */
+NNS_OWNER_ONLY static int attach_due(struct nns_owner *owner, struct nns_namespace *ns, int socket)
 {
     struct nns_device_queue pending = ns->queue;
-    int rc = nns_owner_reserve_jobs(owner, pending.count);
+    size_t count;
+    int rc = nns_owner_reserve(owner, ns->devices.count);
 
-    if (rc) {
-        nns_due_add(&owner->due, ns, nns_now_ms() + nns_backoff_ms(1));
-        return;
-    }
-    /* What fails is queued again by record(), into a new queue. */
+    if (rc)
+        return rc;
     ns->queue = (struct nns_device_queue){0};
-    for (unsigned set = 0; set < owner->set_count && !rc; set++)
-        rc = attach_set(owner, ns, socket, &pending, set);
+    count = choose(owner, ns, &pending);
+    for (unsigned set = 0; set < owner->set_count && count && !rc; set++)
+        rc = attach_set(owner, ns, socket, count, set);
     if (rc)
         nns_log_limited(&visit_limit, NNS_LOG_WARNING, "namespace %llu: netlink: %s",
                         (unsigned long long)nns_namespace_cookie(ns), strerror(-rc));
-    for (uint32_t i = 0; i < pending.count; i++)
-        record(owner, ns, pending.items[i].ifindex);
-    /* Some did not fit: the devices themselves are listed again, at once. */
-    if (pending.overflowed) {
-        ns->relist = true;
-        nns_due_add(&owner->due, ns, 0);
-    }
+    for (size_t i = 0; i < count; i++)
+        record(owner, ns, owner->visited[i]);
+    /* Some did not fit; those of this round are no news any more, so that the next listing finds room for
+     * them. */
+    ns->relist = ns->relist || pending.overflowed;
     nns_device_queue_clear(&pending);
+    return 0;
 }
 
 /* ---- visiting ---- */
 
-/* The namespace could not be entered or listed: later, within bounds. */
-NNS_OWNER_ONLY static void visit_failed(struct nns_owner *owner, struct nns_namespace *ns, int error)
-{
-    uint64_t wait;
-
-    ns->list_error = (uint16_t)-error;
-    if (ns->tries < UINT8_MAX)
-        ns->tries++;
-    nns_count(NNS_COUNT_LIST_FAILED, 1);
-    nns_log_limited(&visit_limit, NNS_LOG_WARNING, "namespace %llu: cannot list or reach its devices: %s",
-                    (unsigned long long)nns_namespace_cookie(ns), strerror(-error));
-    wait = nns_backoff_ms(ns->tries);
-    if (wait)
-        nns_due_add(&owner->due, ns, nns_now_ms() + wait);
-}
-
-NNS_OWNER_ONLY static void list_again(struct nns_owner *owner, struct nns_namespace *ns, int socket)
+NNS_OWNER_ONLY static int list_again(struct nns_owner *owner, struct nns_namespace *ns, int socket)
 {
     struct nns_links links = NNS_LINKS_NULL;
     int rc = nns_links_list(socket, &links);
 
     if (rc) {
-        visit_failed(owner, ns, rc);
-        return;
+        nns_count(NNS_COUNT_LIST_FAILED, 1);
+        return rc;
     }
     nns_count(NNS_COUNT_LIST_DUMPS, 1);
     ns->relist = false;
-    ns->tries = 0;
-    nns_take_listing(owner, ns, &links);
+    rc = nns_take_listing(owner, ns, &links);
     nns_links_deinit(&links);
+    return rc;
+}
+
+NNS_OWNER_ONLY static int visit(struct nns_owner *owner, struct nns_namespace *ns)
+{
+    unsigned answers = 64 + 3 * ns->queue.count;
+    int socket = nns_netns_enter(ns->handle.fd, ns->relist ? 3 * ns->devices.count + answers : answers);
+    int rc = 0;
+
+    if (socket < 0)
+        return socket;
+    if (ns->relist)
+        rc = list_again(owner, ns, socket);
+    if (!rc) {
+        nns_detach_excluded(owner, ns, socket);
+        rc = attach_due(owner, ns, socket);
+    }
+    nns_netns_leave(socket);
+    return rc;
+}
+
+/* The namespace could not be entered or listed, or memory was short: a whole visit later, within bounds. */
+NNS_OWNER_ONLY static void visit_failed(struct nns_owner *owner, struct nns_namespace *ns, int error)
+{
+    unsigned long long cookie = nns_namespace_cookie(ns);
+    uint64_t wait;
+
+    ns->relist = true;
+    ns->list_error = (uint16_t)-error;
+    if (ns->tries < UINT8_MAX)
+        ns->tries++;
+    wait = nns_backoff_ms(ns->tries);
+    nns_log_limited(&visit_limit, NNS_LOG_WARNING, "namespace %llu: cannot list or reach its devices%s: %s",
+                    cookie, wait ? "" : ", giving up", strerror(-error));
+    if (wait)
+        nns_due_add(&owner->due, ns, nns_now_ms() + wait);
+    else
+        nns_count(NNS_COUNT_NAMESPACES_GIVEN_UP, 1);
+}
+
+NNS_OWNER_ONLY static void schedule(struct nns_owner *owner, struct nns_namespace *ns)
+{
+    uint64_t next = ns->relist ? 0 : UINT64_MAX;
+
+    for (uint32_t i = 0; i < ns->devices.count; i++) {
+        const struct nns_device *device = &ns->devices.items[i];
+
+        if (device->state == NNS_DEVICE_FAILED && device->retry_ms && device->retry_ms < next)
+            next = device->retry_ms;
+    }
+    if (next != UINT64_MAX)
+        nns_due_add(&owner->due, ns, next);
 }
 
 void nns_dequeue(struct nns_owner *owner, struct nns_namespace *ns)
 {
-    unsigned answers = (ns->relist ? 64 : 0) + 3 * ns->queue.count;
-    int socket = nns_netns_enter(ns->handle.fd, answers);
+    int rc = visit(owner, ns);
 
-    if (socket < 0) {
-        visit_failed(owner, ns, socket);
+    if (rc) {
+        visit_failed(owner, ns, rc);
     } else {
-        if (ns->relist)
-            list_again(owner, ns, socket);
-        if (ns->queue.count || ns->queue.overflowed)
-            attach_queued(owner, ns, socket);
-        nns_netns_leave(socket);
+        ns->tries = 0;
+        ns->list_error = 0;
+        schedule(owner, ns);
     }
     /* A listing still owed after an overflow follows at once; whoever waits, waits for that too. */
-    if (!ns->relist || ns->list_error)
-        nns_waiters_tell(owner, ns);
+    if (rc || !ns->relist)
+        nns_waiters_tell(owner, ns, 0);
 }

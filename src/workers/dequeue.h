@@ -7,27 +7,33 @@
 /*
  * The device queue's way to attachments (the reference's dequeueNetworkDevices). All on the owner thread.
  *
- * Whatever makes a device worth a look (a listing, a report, a failed try) puts it into its namespace's
- * queue; one visit to the namespace then attaches all of them in one exchange and records what the kernel
- * said of each.
+ * Whatever makes a device worth a look (a listing, a report) puts it into its namespace's queue; one visit to
+ * the namespace then attaches all of them, and the failed ones whose retry is due, in one exchange, and
+ * records what the kernel said.
  */
 
 /* Queue one device of a namespace, unless exclude.devices names it; it is then known, but excluded. A queue
- * at its bound makes the namespace be listed again instead. */
-void nns_queue_device(struct nns_owner *owner, struct nns_namespace *ns,
-                      const struct nns_link *link) NNS_OWNER_ONLY;
+ * at its bound makes the namespace be listed again instead. 0 or -ENOMEM. */
+int nns_queue_device(struct nns_owner *owner, struct nns_namespace *ns,
+                     const struct nns_link *link) NNS_OWNER_ONLY;
 
 /* The same for a namespace that may not be known, or not have a handle, yet: the device waits there for it. 0
  * or -errno. */
 int nns_report_device(struct nns_owner *owner, struct nns_netns_id id,
                       const struct nns_link *link) NNS_OWNER_ONLY;
 
-/* Take over a listing: queue what is not attached, forget what is no longer there. */
-void nns_take_listing(struct nns_owner *owner, struct nns_namespace *ns,
-                      const struct nns_links *links) NNS_OWNER_ONLY;
+/* Take over a listing: queue what is not attached, forget what is no longer there. 0, or -ENOMEM with part of
+ * it done. */
+int nns_take_listing(struct nns_owner *owner, struct nns_namespace *ns,
+                     const struct nns_links *links) NNS_OWNER_ONLY;
 
-/* Do all that is due for a namespace with a handle: list it if asked to, attach what is queued, schedule the
- * retries, tell who waits. */
+/* Make a new visit due at once, with a new listing, and start the retries over. NEWS: only what the listing
+ * shows to be new or missing is visited. EVERYWHERE: attached devices are checked against the kernel too. */
+enum nns_look { NNS_LOOK_NEWS, NNS_LOOK_EVERYWHERE };
+void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_look look) NNS_OWNER_ONLY;
+
+/* Do all that is due for a namespace with a handle: list it if asked to, attach what is queued or to be
+ * retried, schedule the next retry, tell who waits. */
 void nns_dequeue(struct nns_owner *owner, struct nns_namespace *ns) NNS_OWNER_ONLY;
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "workers/flush.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,71 +11,124 @@
 
 static struct nns_log_limit detach_limit;
 
-static bool carries(const struct nns_attachment hooks[NNS_HOOKS])
-{
-    return hooks[NNS_INGRESS].program_id || hooks[NNS_EGRESS].program_id;
-}
+typedef bool (*device_filter)(const struct nns_device *device);
 
-/* One job for each device that carries something of this set. */
-NNS_OWNER_ONLY static size_t jobs_of(struct nns_owner *owner, const struct nns_namespace *ns, unsigned set)
+/* One job for each device that is wanted and carries something of this set. */
+NNS_OWNER_ONLY static size_t jobs_of(struct nns_owner *owner, const struct nns_namespace *ns, unsigned set,
+                                     device_filter wanted)
 {
     size_t count = 0;
 
     for (uint32_t i = 0; i < ns->devices.count; i++) {
         const struct nns_device *device = &ns->devices.items[i];
+        const struct nns_attachment *hooks = device->attachments[set];
 
-        if (!carries(device->attachments[set]))
+        if (!wanted(device) || !(hooks[NNS_INGRESS].program_id || hooks[NNS_EGRESS].program_id))
             continue;
         owner->jobs[count] = (struct nns_tc_job){.ifindex = device->link.ifindex};
-        memcpy(owner->jobs[count++].hooks, device->attachments[set], sizeof(owner->jobs[0].hooks));
+        memcpy(owner->jobs[count++].hooks, hooks, sizeof(owner->jobs[0].hooks));
     }
     return count;
 }
 
-static unsigned still_there(const struct nns_tc_job *jobs, size_t count)
+/* Take over what the kernel said. Returns how many filters are still there; *error is why, of one of them. */
+NNS_OWNER_ONLY static unsigned record_detached(struct nns_owner *owner, struct nns_namespace *ns,
+                                               unsigned set, size_t count, int *error)
 {
     unsigned left = 0;
 
-    for (size_t i = 0; i < count; i++)
-        for (int hook = 0; hook < NNS_HOOKS; hook++)
-            left += jobs[i].hooks[hook].program_id != 0;
+    for (size_t i = 0; i < count; i++) {
+        struct nns_device *device = nns_devices_find(&ns->devices, owner->jobs[i].ifindex);
+
+        memcpy(device->attachments[set], owner->jobs[i].hooks, sizeof(owner->jobs[i].hooks));
+        for (int hook = 0; hook < NNS_HOOKS; hook++) {
+            if (!owner->jobs[i].hooks[hook].program_id)
+                continue;
+            left++;
+            *error = owner->jobs[i].hooks[hook].error ? owner->jobs[i].hooks[hook].error : *error;
+        }
+    }
     return left;
 }
 
-NNS_OWNER_ONLY static void detach_set(struct nns_owner *owner, struct nns_namespace *ns, unsigned set)
+static void report_left(const struct nns_namespace *ns, unsigned left, int error)
 {
-    struct nns_tc_stats stats = {0};
-    size_t count = jobs_of(owner, ns, set);
-    unsigned left;
-    int socket, rc;
-
-    if (!count)
-        return;
-    socket = nns_netns_enter(ns->handle.fd, (unsigned)(2 * NNS_HOOKS * count));
-    rc = socket;
-    if (socket >= 0) {
-        rc = nns_tc_detach(socket, &owner->sets[set], owner->jobs, count, &stats);
-        nns_netns_leave(socket);
-    }
-    left = still_there(owner->jobs, count);
-    nns_count(NNS_COUNT_DETACH_DONE, stats.removed);
-    nns_count(NNS_COUNT_DETACH_FOREIGN, stats.foreign);
     nns_count(NNS_COUNT_DETACH_FAILED, left);
     if (left)
         nns_log_limited(&detach_limit, NNS_LOG_WARNING, "namespace %llu: %u filters could not be removed: %s",
-                        (unsigned long long)nns_namespace_cookie(ns), left, strerror(rc < 0 ? -rc : 0));
+                        (unsigned long long)nns_namespace_cookie(ns), left,
+                        error ? strerror(error) : "the kernel's answer was lost");
+}
+
+/* Over a socket inside the namespace. */
+NNS_OWNER_ONLY static void detach_over(struct nns_owner *owner, struct nns_namespace *ns, int socket,
+                                       device_filter wanted)
+{
+    for (unsigned set = 0; set < owner->set_count; set++) {
+        struct nns_tc_stats stats = {0};
+        size_t count = jobs_of(owner, ns, set, wanted);
+        int rc = count ? nns_tc_detach(socket, &owner->sets[set], owner->jobs, count, &stats) : 0;
+        int error = -rc;
+
+        nns_count(NNS_COUNT_DETACH_DONE, stats.removed);
+        nns_count(NNS_COUNT_DETACH_FOREIGN, stats.foreign);
+        report_left(ns, record_detached(owner, ns, set, count, &error), error);
+    }
+}
+
+static bool any(const struct nns_device *device)
+{
+    return true;
+}
+
+static bool excluded(const struct nns_device *device)
+{
+    return device->state == NNS_DEVICE_EXCLUDED;
+}
+
+static unsigned count_carrying(const struct nns_namespace *ns, device_filter wanted)
+{
+    unsigned count = 0;
+
+    for (uint32_t i = 0; i < ns->devices.count; i++)
+        count += wanted(&ns->devices.items[i]) && nns_device_carries(&ns->devices.items[i]);
+    return count;
 }
 
 NNS_OWNER_ONLY static void detach(struct nns_owner *owner, struct nns_namespace *ns)
 {
-    if (ns->handle.kind == NNS_HANDLE_NONE || !ns->devices.count)
+    unsigned carrying = count_carrying(ns, any);
+    int socket, rc;
+
+    if (!carrying)
         return;
-    if (nns_owner_reserve_jobs(owner, ns->devices.count)) {
-        nns_count(NNS_COUNT_DETACH_FAILED, ns->devices.count);
+    rc = nns_owner_reserve(owner, ns->devices.count);
+    socket = rc ? rc : nns_netns_enter(ns->handle.fd, 2 * NNS_HOOKS * carrying);
+    if (socket < 0) {
+        report_left(ns, NNS_HOOKS * carrying, -socket);
         return;
     }
-    for (unsigned set = 0; set < owner->set_count; set++)
-        detach_set(owner, ns, set);
+    detach_over(owner, ns, socket, any);
+    nns_netns_leave(socket);
+}
+
+/* A slot whose filter could not be removed is still written to: it is nobody else's. */
+NNS_OWNER_ONLY static void give_slot_back(struct nns_owner *owner, struct nns_device *device)
+{
+    if (nns_device_carries(device))
+        return;
+    nns_slots_give(&owner->slots, device->slot);
+    device->slot = 0;
+}
+
+void nns_detach_excluded(struct nns_owner *owner, struct nns_namespace *ns, int socket)
+{
+    if (!count_carrying(ns, excluded) || nns_owner_reserve(owner, ns->devices.count))
+        return;
+    detach_over(owner, ns, socket, excluded);
+    for (uint32_t i = 0; i < ns->devices.count; i++)
+        if (excluded(&ns->devices.items[i]))
+            give_slot_back(owner, &ns->devices.items[i]);
 }
 
 NNS_OWNER_ONLY static void remember_eviction(struct nns_owner *owner, const struct nns_namespace *ns)
@@ -96,8 +150,8 @@ void nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush
     else if (reason == NNS_FLUSH_LONELY)
         nns_count(NNS_COUNT_NAMESPACES_LONELY, 1);
     for (uint32_t i = 0; i < ns->devices.count; i++)
-        nns_slots_give(&owner->slots, ns->devices.items[i].slot);
-    nns_waiters_tell(owner, ns);
+        give_slot_back(owner, &ns->devices.items[i]);
+    nns_waiters_tell(owner, ns, reason == NNS_FLUSH_CLOSED ? -ECANCELED : 0);
     nns_due_drop(&owner->due, ns);
     /* Out of the index first, then the pin: a reader must never trust an inum that can be reused (I5). */
     ns->handle = NNS_HANDLE_NULL;

@@ -18,6 +18,10 @@ enum nns_flush_reason {
 void nns_flush(struct nns_owner *owner, struct nns_namespace *ns,
                enum nns_flush_reason reason) NNS_OWNER_ONLY;
 
+/* Take our filters off devices that exclude.devices has come to name, over a socket inside their namespace.
+ */
+void nns_detach_excluded(struct nns_owner *owner, struct nns_namespace *ns, int socket) NNS_OWNER_ONLY;
+
 /* Close: purge the whole cache. */
 void nns_flush_all(struct nns_owner *owner, enum nns_flush_reason reason) NNS_OWNER_ONLY;
 

@@ -5,10 +5,19 @@
 
 #include "core/counters.h"
 #include "core/log.h"
+#include "workers/dequeue.h"
 
 static struct nns_log_limit sweep_limit;
 
 enum { LOOKS_A_TIMEOUT = 3, SHORTEST_INTERVAL_MS = 50 };
+
+static bool any_evicted(const struct nns_owner *owner)
+{
+    for (size_t i = 0; i < NNS_EVICTED_MAX; i++)
+        if (owner->evicted[i].cookie)
+            return true;
+    return false;
+}
 
 static uint64_t interval(const struct nns_owner *owner)
 {
@@ -17,22 +26,69 @@ static uint64_t interval(const struct nns_owner *owner)
     return ms > SHORTEST_INTERVAL_MS ? ms : SHORTEST_INTERVAL_MS;
 }
 
+NNS_OWNER_ONLY static void revisit_asked(struct nns_owner *owner)
+{
+    struct nns_cache_cursor cursor = {0};
+    struct nns_namespace *ns;
+
+    while ((ns = nns_cache_next(owner->context.cache, &cursor))) {
+        if (!atomic_exchange_explicit(&ns->asked, false, memory_order_acq_rel))
+            continue;
+        ns->lonely_ms = 0;
+        ns->doomed = false;
+        nns_look_again(owner, ns, NNS_LOOK_NEWS);
+        nns_count(NNS_COUNT_NAMESPACES_RELISTED, 1);
+    }
+}
+
 uint64_t nns_lonely_tick(struct nns_owner *owner, uint64_t now_ms)
 {
     struct nns_cache_stats stats;
 
     nns_cache_stats(owner->context.cache, &stats);
-    if (!stats.entries) {
+    if (!stats.entries && !any_evicted(owner)) {
         owner->next_sweep_ms = 0;
         return UINT64_MAX;
     }
     if (!owner->next_sweep_ms) {
         owner->next_sweep_ms = now_ms + interval(owner);
     } else if (owner->next_sweep_ms <= now_ms) {
+        revisit_asked(owner);
         nns_pool_sweep(owner->pool);
         owner->next_sweep_ms = now_ms + interval(owner);
     }
     return owner->next_sweep_ms - now_ms;
+}
+
+bool nns_lonely_still(struct nns_owner *owner, struct nns_namespace *ns)
+{
+    /* Out of the index first: whoever finds it after this does so by opening it, and saving finds it by its
+     * cookie. */
+    nns_cache_distrust_inum(owner->context.cache, ns);
+    if (!atomic_load_explicit(&ns->asked, memory_order_acquire))
+        return true;
+    ns->doomed = false;
+    ns->lonely_ms = 0;
+    /* Nobody else can have come by the inum while we pin it; without memory it is a known namespace that has
+     * to be opened to be recognised. */
+    if (ns->handle.kind == NNS_HANDLE_PINNED)
+        nns_cache_trust_inum(owner->context.cache, ns);
+    return false;
+}
+
+/* An evicted namespace is shown as uncovered while it lives; two looks in a row that miss it say that it does
+ * not. */
+NNS_OWNER_ONLY static void judge_evicted(struct nns_owner *owner, const struct nns_inums *inums)
+{
+    for (size_t i = 0; i < NNS_EVICTED_MAX; i++) {
+        struct nns_evicted *evicted = &owner->evicted[i];
+
+        if (!evicted->cookie)
+            continue;
+        evicted->missed = nns_inums_has(inums, evicted->inum) ? 0 : evicted->missed + 1;
+        if (evicted->missed == 2)
+            evicted->cookie = 0;
+    }
 }
 
 /* An entry without a handle pins nothing and carries nothing; it only must not stay for ever. */
@@ -54,6 +110,7 @@ void nns_lonely_judge(struct nns_owner *owner, const struct nns_swept *swept)
                         strerror(-swept->error));
         return;
     }
+    judge_evicted(owner, &swept->inhabited);
     while ((ns = nns_cache_next(owner->context.cache, &cursor))) {
         if (inhabited(ns, &swept->inhabited)) {
             ns->lonely_ms = 0;

@@ -13,10 +13,15 @@
  * says nothing (I9).
  */
 
-/* Ask for a look when one is due. Returns milliseconds until the next, UINT64_MAX when nothing is pinned. */
+/* When a round is due: ask for a look, and list again the known namespaces that requests have found since the
+ * last round (their devices may be others by now, and devices that were given up get another chance). Returns
+ * milliseconds until the next, UINT64_MAX when nothing is pinned. */
 uint64_t nns_lonely_tick(struct nns_owner *owner, uint64_t now_ms) NNS_OWNER_ONLY;
 
 /* What a look found: marks who is lonely, and who has been for long enough as due for flushing. */
 void nns_lonely_judge(struct nns_owner *owner, const struct nns_swept *swept) NNS_OWNER_ONLY;
+
+/* Is a doomed namespace to go? Not if a request has found it since: then it stays, and is looked at anew. */
+bool nns_lonely_still(struct nns_owner *owner, struct nns_namespace *ns) NNS_OWNER_ONLY;
 
 #endif

@@ -15,10 +15,11 @@
 #include "workers/owner_state.h"
 #include "workers/save.h"
 #include "workers/settle.h"
+#include "workers/waiters.h"
 
 /* Opened namespaces that may wait: each holds an fd and a listing. And due namespaces between two looks at
  * the mailbox. */
-enum { MAILBOX_BOUND = 256, DUE_AT_ONCE = 16, OWNER_STACK = 1 << 20 };
+enum { DUE_AT_ONCE = 16, OWNER_STACK = 1 << 20 };
 
 /* ---- setting up ---- */
 
@@ -51,7 +52,7 @@ int nns_owner_new(const struct nns_owner_context *context, struct nns_owner **ou
     describe_set(context, &owner->sets[0]);
     rc = slots ? nns_slots_init(&owner->slots, slots) : 0;
     if (!rc)
-        rc = nns_mailbox_init(&owner->mailbox, MAILBOX_BOUND);
+        rc = nns_mailbox_init(&owner->mailbox, NNS_OWNER_MAILBOX);
     if (rc) {
         nns_slots_deinit(&owner->slots);
         free(owner);
@@ -66,17 +67,22 @@ struct nns_mailbox *nns_owner_mailbox(struct nns_owner *owner)
     return &owner->mailbox;
 }
 
-int nns_owner_reserve_jobs(struct nns_owner *owner, size_t count)
+int nns_owner_reserve(struct nns_owner *owner, size_t count)
 {
     struct nns_tc_job *jobs;
+    uint32_t *visited;
 
-    if (count <= owner->job_capacity)
+    if (count <= owner->scratch)
         return 0;
     jobs = realloc(owner->jobs, count * sizeof(*jobs));
     if (!jobs)
         return -ENOMEM;
     owner->jobs = jobs;
-    owner->job_capacity = count;
+    visited = realloc(owner->visited, count * sizeof(*visited));
+    if (!visited)
+        return -ENOMEM;
+    owner->visited = visited;
+    owner->scratch = count;
     return 0;
 }
 
@@ -85,10 +91,7 @@ int nns_owner_reserve_jobs(struct nns_owner *owner, size_t count)
 NNS_OWNER_ONLY static void start_covering(struct nns_owner *owner, struct nns_namespace *ns,
                                           const struct nns_opened *opened)
 {
-    if (opened->list_error)
-        ns->relist = true;
-    else
-        nns_take_listing(owner, ns, &opened->links);
+    ns->relist = opened->list_error || nns_take_listing(owner, ns, &opened->links);
     nns_dequeue(owner, ns);
 }
 
@@ -104,7 +107,7 @@ NNS_OWNER_ONLY static void receive_opened(struct nns_owner *owner, struct nns_op
     if (saved < 0)
         answer = nns_answer_for_error(saved);
     else if (saved == NNS_SAVED_NOTHING)
-        answer.outcome = NNS_OUTCOME_DISABLED;
+        answer = nns_answer_for_error(-ENODATA); /* no cookie: a kernel before 5.14 */
     else
         answer.outcome = ours ? NNS_OUTCOME_NEW : NNS_OUTCOME_KNOWN;
     nns_settle(owner->context.completions, opened->request, &answer);
@@ -142,20 +145,23 @@ NNS_OWNER_ONLY static void receive(struct nns_owner *owner, struct nns_letter *l
 
 /* ---- the thread ---- */
 
+NNS_OWNER_ONLY static void work_off(struct nns_owner *owner, struct nns_namespace *ns)
+{
+    if (ns->doomed && nns_lonely_still(owner, ns))
+        nns_flush(owner, ns, NNS_FLUSH_LONELY);
+    else if (ns->handle.kind != NNS_HANDLE_NONE)
+        nns_dequeue(owner, ns);
+    else
+        nns_waiters_tell(owner, ns, -EAGAIN); /* its devices wait for a handle, and so would they */
+}
+
 NNS_OWNER_ONLY static void work_off_due(struct nns_owner *owner)
 {
     uint64_t now = nns_now_ms();
+    struct nns_namespace *ns;
 
-    for (int i = 0; i < DUE_AT_ONCE; i++) {
-        struct nns_namespace *ns = nns_due_take(&owner->due, now);
-
-        if (!ns)
-            return;
-        if (ns->doomed)
-            nns_flush(owner, ns, NNS_FLUSH_LONELY);
-        else if (ns->handle.kind != NNS_HANDLE_NONE)
-            nns_dequeue(owner, ns);
-    }
+    for (int i = 0; i < DUE_AT_ONCE && (ns = nns_due_take(&owner->due, now)); i++)
+        work_off(owner, ns);
 }
 
 NNS_OWNER_ONLY static uint64_t next_wait_ms(struct nns_owner *owner)
@@ -169,24 +175,45 @@ NNS_OWNER_ONLY static uint64_t next_wait_ms(struct nns_owner *owner)
     return due < sweep ? due : sweep;
 }
 
+/* What came after the order to stop: nobody is to wait for an answer. The workers have ended, so none opened
+ * anything. */
+NNS_OWNER_ONLY static void turn_away(struct nns_owner *owner, struct nns_letter *letter)
+{
+    if (letter->kind == NNS_LETTER_ORDER) {
+        ((struct nns_order *)letter)->error = -ECANCELED;
+        nns_completions_add_order(owner->context.completions, (struct nns_order *)letter);
+    } else {
+        receive(owner, letter);
+    }
+}
+
+NNS_OWNER_ONLY static void work_off_mail(struct nns_owner *owner, uint64_t wait_ms)
+{
+    struct nns_letter *letter = nns_mailbox_take(&owner->mailbox, wait_ms);
+
+    while (letter) {
+        struct nns_letter *next = letter->next;
+
+        if (owner->stop)
+            turn_away(owner, letter);
+        else
+            receive(owner, letter);
+        letter = next;
+    }
+}
+
 static void run_owner(void *argument)
 {
     struct nns_owner *owner = argument;
 
     nns_role_assert_owner();
     while (!owner->stop) {
-        struct nns_letter *letter = nns_mailbox_take(&owner->mailbox, next_wait_ms(owner));
-
-        while (letter) {
-            struct nns_letter *next = letter->next;
-
-            receive(owner, letter);
-            letter = next;
-        }
+        work_off_mail(owner, next_wait_ms(owner));
         work_off_due(owner);
         nns_cache_reclaim(owner->context.cache);
     }
     nns_flush_all(owner, NNS_FLUSH_CLOSED);
+    work_off_mail(owner, 0);
     nns_completions_add_order(owner->context.completions, owner->stop);
 }
 
@@ -211,5 +238,6 @@ void nns_owner_free(struct nns_owner *owner)
     nns_due_deinit(&owner->due);
     nns_slots_deinit(&owner->slots);
     free(owner->jobs);
+    free(owner->visited);
     free(owner);
 }

@@ -20,6 +20,9 @@
  */
 struct nns_owner;
 
+/* Opened namespaces that may wait in its mailbox: each holds an fd and a listing. */
+#define NNS_OWNER_MAILBOX 256
+
 /* What the owner is given; all of it outlives it. */
 struct nns_owner_context {
     const struct nns_params *params;

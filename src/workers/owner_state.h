@@ -20,6 +20,7 @@
 struct nns_evicted {
     uint64_t cookie; /* 0: free place */
     uint32_t inum;
+    uint32_t missed; /* looks in a row that did not find it inhabited */
 };
 
 struct nns_waiter {
@@ -39,8 +40,9 @@ struct nns_owner {
     unsigned set_count;
     struct nns_slots slots;
     struct nns_due due;
-    struct nns_tc_job *jobs; /* scratch of one exchange */
-    size_t job_capacity;
+    struct nns_tc_job *jobs; /* scratch of one exchange, and the devices it is for */
+    uint32_t *visited;
+    size_t scratch; /* how many either holds */
     struct nns_evicted evicted[NNS_EVICTED_MAX];
     uint32_t evicted_next;
     size_t pinned; /* handles that keep a namespace alive */
@@ -55,7 +57,7 @@ static inline uint64_t nns_now_ms(void)
     return uv_hrtime() / 1000000;
 }
 
-/* Room in the scratch for count jobs. 0 or -ENOMEM. */
-int nns_owner_reserve_jobs(struct nns_owner *owner, size_t count) NNS_OWNER_ONLY;
+/* Room in the scratch for count devices. 0 or -ENOMEM. */
+int nns_owner_reserve(struct nns_owner *owner, size_t count) NNS_OWNER_ONLY;
 
 #endif

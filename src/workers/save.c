@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "core/counters.h"
-#include "core/log.h"
 #include "workers/flush.h"
 
 /* Make room for one more. 0, or -ENOSPC when only the host's own namespace is left. */
@@ -71,6 +70,7 @@ NNS_OWNER_ONLY static int pin(struct nns_owner *owner, struct nns_namespace *ns,
         return rc;
     ns->handle = (struct nns_handle){.kind = NNS_HANDLE_PINNED, .fd = fd};
     ns->lonely_ms = 0;
+    ns->doomed = false;
     owner->pinned++;
     return 0;
 }

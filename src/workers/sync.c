@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "core/counters.h"
-#include "core/log.h"
 #include "io/netns.h"
 #include "io/proc.h"
 #include "workers/exclude.h"
@@ -21,6 +20,7 @@ enum { MOVES_MAX = 4 };
 struct sync {
     const struct nns_sync_context *context;
     struct nns_epoch_reader *reader;
+    uint32_t pid_max; /* as the host has it now: operators raise it */
 };
 
 static void settle(const struct sync *sync, struct nns_request request, struct nns_answer answer)
@@ -41,9 +41,11 @@ static bool look_up(const struct sync *sync, uint32_t inum, struct nns_answer *a
 
     nns_epoch_enter(nns_cache_epoch(cache), sync->reader);
     ns = nns_cache_find_inum(cache, inum);
-    if (ns)
+    if (ns) {
+        nns_namespace_ask(ns);
         *answer = (struct nns_answer){
             .outcome = NNS_OUTCOME_KNOWN, .cookie = nns_namespace_cookie(ns), .inum = inum};
+    }
     nns_epoch_leave(sync->reader);
     return ns != NULL;
 }
@@ -223,7 +225,7 @@ static void sync_request(const struct sync *sync, struct nns_request request)
         settle(sync, request, (struct nns_answer){.outcome = NNS_OUTCOME_DISABLED});
         return;
     }
-    if (pid == 0 || pid > sync->context->pid_max) {
+    if (pid == 0 || pid > sync->pid_max) {
         settle(sync, request, (struct nns_answer){.outcome = NNS_OUTCOME_REFUSED});
         return;
     }
@@ -239,7 +241,7 @@ static void sync_request(const struct sync *sync, struct nns_request request)
 void nns_sync_batch(const struct nns_sync_context *context, struct nns_epoch_reader *reader,
                     struct nns_batch *batch)
 {
-    const struct sync sync = {.context = context, .reader = reader};
+    const struct sync sync = {.context = context, .reader = reader, .pid_max = nns_proc_pid_max()};
     uint32_t count = batch->count;
 
     /* The batch may be settled by others, and gone, as soon as its last request has been handed on. */

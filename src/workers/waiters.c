@@ -4,21 +4,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "workers/dequeue.h"
+
 NNS_OWNER_ONLY static void count_down(struct nns_owner *owner, struct nns_order *order)
 {
     if (--order->cookies_open == 0)
         nns_completions_add_order(owner->context.completions, order);
-}
-
-/* Everything is looked at again: devices that came since, filters that went, retries that were given up. */
-NNS_OWNER_ONLY static void start_over(struct nns_owner *owner, struct nns_namespace *ns)
-{
-    ns->relist = true;
-    ns->verify = true;
-    ns->tries = 0;
-    for (uint32_t i = 0; i < ns->devices.count; i++)
-        ns->devices.items[i].tries = 0;
-    nns_due_add(&owner->due, ns, 0);
 }
 
 NNS_OWNER_ONLY static int add_one(struct nns_owner *owner, struct nns_order *order, uint64_t cookie)
@@ -34,7 +25,7 @@ NNS_OWNER_ONLY static int add_one(struct nns_owner *owner, struct nns_order *ord
     *waiter = (struct nns_waiter){.next = ns->waiters, .order = order};
     ns->waiters = waiter;
     order->cookies_open++;
-    start_over(owner, ns);
+    nns_look_again(owner, ns, NNS_LOOK_EVERYWHERE);
     return 0;
 }
 
@@ -47,12 +38,14 @@ void nns_waiters_add(struct nns_owner *owner, struct nns_order *order)
     count_down(owner, order);
 }
 
-void nns_waiters_tell(struct nns_owner *owner, struct nns_namespace *ns)
+void nns_waiters_tell(struct nns_owner *owner, struct nns_namespace *ns, int error)
 {
     while (ns->waiters) {
         struct nns_waiter *waiter = ns->waiters;
 
         ns->waiters = waiter->next;
+        if (error)
+            waiter->order->error = error;
         count_down(owner, waiter->order);
         free(waiter);
     }

@@ -10,7 +10,7 @@
  * Answered at once when none of them is known any more. */
 void nns_waiters_add(struct nns_owner *owner, struct nns_order *order) NNS_OWNER_ONLY;
 
-/* This namespace has been worked off, or is no more. */
-void nns_waiters_tell(struct nns_owner *owner, struct nns_namespace *ns) NNS_OWNER_ONLY;
+/* This namespace has been worked off, or is no more. An error goes into the orders that wait for it. */
+void nns_waiters_tell(struct nns_owner *owner, struct nns_namespace *ns, int error) NNS_OWNER_ONLY;
 
 #endif
