@@ -193,6 +193,24 @@ static void status_value(FILE *out, const char *key, const json_t *value)
     fputc('\n', out);
 }
 
+static bool is_line(const json_t *value, bool zeroes)
+{
+    return !json_is_object(value) && (zeroes || !json_is_integer(value) || json_integer_value(value));
+}
+
+static bool has_lines(json_t *object, bool zeroes)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(object, key, value)
+    {
+        if (is_line(value, zeroes))
+            return true;
+    }
+    return false;
+}
+
 static void status_lines(FILE *out, json_t *object, bool zeroes, const char *indent)
 {
     const char *key;
@@ -200,7 +218,7 @@ static void status_lines(FILE *out, json_t *object, bool zeroes, const char *ind
 
     json_object_foreach(object, key, value)
     {
-        if (json_is_object(value) || (!zeroes && json_is_integer(value) && !json_integer_value(value)))
+        if (!is_line(value, zeroes))
             continue;
         fputs(indent, out);
         status_key(out, key, KEY_WIDTH - strlen(indent));
@@ -219,7 +237,7 @@ static void status_section(FILE *out, const char *title, json_t *section)
     status_lines(out, section, strcmp(title, "counters") != 0, "  ");
     json_object_foreach(section, key, value)
     {
-        if (!json_is_object(value))
+        if (!json_is_object(value) || !has_lines(value, false))
             continue;
         fputs("  ", out);
         nns_text_print(out, key);

@@ -34,14 +34,13 @@
     X(SYNC_ERROR, "sync.error", "requests that failed otherwise")                                            \
     X(CLAIMS_JOINED, "claims.joined", "requests that waited for another's opening of the same namespace")    \
     X(CLAIMS_PASSED, "claims.passed", "claims passed on because the first process had died")                 \
-    X(RESOLVE_LINK, "resolve.link", "pids resolved by readlink")                                             \
     X(RESOLVE_PIDFD, "resolve.pidfd", "namespaces opened through a pidfd")                                   \
     X(RESOLVE_PROC, "resolve.proc", "namespaces opened through /proc")                                       \
     X(RESOLVE_MOVED, "resolve.moved", "processes that changed namespace while we looked")                    \
     X(LIST_DUMPS, "list.dumps", "device listings")                                                           \
     X(LIST_FAILED, "list.failed", "device listings that failed and will be tried again")                     \
     X(LIST_INTERRUPTED, "list.interrupted",                                                                  \
-      "device listings repeated because the devices changed meanwhile")                                      \
+      "dumps of devices or qdiscs spoilt by a change meanwhile, and asked for again")                        \
     X(NAMESPACES_ADDED, "namespaces.added", "namespaces added to the cache")                                 \
     X(NAMESPACES_EVICTED, "namespaces.evicted", "live namespaces flushed because the cache was full")        \
     X(NAMESPACES_GIVEN_UP, "namespaces.given_up",                                                            \

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "core/counters.h"
 #include "core/netlink.h"
 #include "core/tc_message.h"
 
@@ -76,8 +77,10 @@ static int hear(struct listing *listing, const struct question *question)
         r = nns_netlink_hear_dump(question->request->nlmsg_seq, 0, listing->inbox, (size_t)n, &taker,
                                   &incomplete);
     } while (r > 0);
-    if (r == 0 && incomplete)
+    if (r == 0 && incomplete) {
+        nns_count(NNS_COUNT_LIST_INTERRUPTED, 1);
         r = -EAGAIN;
+    }
     return r < 0 ? r : listing->fault;
 }
 

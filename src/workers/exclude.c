@@ -5,13 +5,21 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+/* Other file systems number their files as they like: only on nsfs is an inode number an inum. */
+static bool path_names(const char *path, uint32_t inum)
+{
+    struct stat status, own;
+
+    return stat(path, &status) == 0 && status.st_ino == inum && stat("/proc/self/ns/net", &own) == 0 &&
+           status.st_dev == own.st_dev;
+}
+
 static bool names(const char *item, uint32_t inum)
 {
-    struct stat status;
     char *end;
 
     if (item[0] == '/')
-        return stat(item, &status) == 0 && status.st_ino == inum;
+        return path_names(item, inum);
     return strtoull(item, &end, 10) == inum && *end == '\0';
 }
 

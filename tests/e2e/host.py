@@ -98,6 +98,19 @@ def children(pid):
         return [int(word) for word in file.read().split()]
 
 
+def send_room():
+    """How many bytes one send on a netlink socket as the kernel makes it can carry."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as asked:
+        return asked.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - 32
+
+
+def may_exceed_limits():
+    """Has root CAP_SYS_RESOURCE here? Then message queues may be larger than fs.mqueue says."""
+    with open("/proc/self/status") as file:
+        capabilities = re.search(r"^CapEff:\s*(\w+)", file.read(), re.MULTILINE)
+    return bool(int(capabilities.group(1), 16) >> 24 & 1)
+
+
 def unshare_net():
     _check(_libc.unshare(_CLONE_NEWNET), "unshare")
 

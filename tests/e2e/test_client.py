@@ -273,14 +273,24 @@ class Answers(ClientTest):
         self.assertGreater(swept["looked_at"], 0)
 
     def test_status_leaves_out_what_was_never_counted(self):
-        status = {"version": "1", "uptime_ms": 3723000, "coverage": {"ratio": 0.99999, "missing": {"gone": 0}},
+        status = {"version": "1", "uptime_ms": 3723000,
+                  "coverage": {"ratio": 0.99999, "failed": 0, "missing": {"gone": 0, "kernel": 0}},
                   "meter": {"bytes": 4194304}, "counters": {"sync.new": 0, "sync.known": 9}}
         self.play(lambda request: [line({"status": status}), DONE])
         text = self.run_client("status").stdout.decode()
         for words in ("uptime +1h 2m 3s", "ratio +99.99 %", "bytes +4.0 MiB", "sync.known +9"):
             self.assertRegex(text, words)
-        self.assertNotIn("sync.new", text)
+        for absent in ("sync.new", "missing", "uptime_ms"):
+            self.assertNotIn(absent, text)
+        self.assertRegex(text, "failed +0")
         self.assertEqual(json.loads(self.run_client("--json", "status").stdout), status)
+
+    def test_status_says_why_devices_are_missing(self):
+        missing = {"waiting": 0, "legacy_ingress": 3}
+        self.play(lambda request: [line({"status": {"coverage": {"ratio": 0.5, "missing": missing}}}), DONE])
+        text = self.run_client("status").stdout.decode()
+        self.assertRegex(text, r"(?m)^  missing:\n    legacy_ingress +3$")
+        self.assertNotIn("waiting", text)
 
 
 if __name__ == "__main__":

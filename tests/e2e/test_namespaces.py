@@ -120,8 +120,7 @@ class Many(host.HostTest):
         daemon.stop()
         sends = [int(taken) for taken in ATTACHING_SEND.findall(trace())]
         self.assertTrue(sends)
-        with open("/proc/sys/net/core/wmem_default") as file:
-            room = int(file.read()) - 32  # what one send on a socket as the kernel makes it can carry
+        room = host.send_room()
         self.assertEqual(len(sends), -(-sum(sends) // room), f"sends of {sends} bytes")
         self.assertEqual(counted, len(sends))
 

@@ -11,7 +11,6 @@ HOMES = [
     ("libuv", "include", r"uv\.h", r"src/io/control\.[ch]|src/workers/\w+\.[ch]", None),
     ("libnl", "include", r"netlink/.*", r"src/io/\w+\.[ch]", 2),
     ("jansson", "include", r"jansson\.h", r"src/core/protocol\w*\.[ch]|src/cli/\w+\.[ch]", None),
-    ("inih", "include", r"ini\.h", r"src/core/\w+\.c", 1),
     ("POSIX message queues", "include", r"mqueue\.h", r"src/io/\w+\.c", 1),
     ("filters", "include", r"linux/pkt_cls\.h", r"src/(core|io)/tc\w*\.[ch]|src/bpf/.*", None),
     ("filters", "call", r"\bRTM_(NEW|DEL)TFILTER\b", r"src/(core|io)/tc\w*\.c", None),

@@ -34,7 +34,20 @@ __attribute__((format(printf, 1, 2))) static inline void host_run(const char *fo
     cr_assert_eq(system(command), 0, "%s", command);
 }
 
-/* What a command prints; freed with the test's process. */
+/* Answers belong to the test's process; a suite that is to end without any left frees them in its fini. */
+struct host_answer {
+    struct host_answer *next;
+    char text[];
+};
+static struct host_answer *host_answers;
+
+static inline void host_free(void)
+{
+    for (struct host_answer *answer; (answer = host_answers); free(answer))
+        host_answers = answer->next;
+}
+
+/* What a command prints; freed by host_free. */
 __attribute__((format(printf, 1, 2))) static inline char *host_ask(const char *format, ...)
 {
     char command[1024];
@@ -45,7 +58,11 @@ __attribute__((format(printf, 1, 2))) static inline char *host_ask(const char *f
     FILE *pipe = popen(command, "r");
     cr_assert_not_null(pipe);
     size_t length = 0, room = 1 << 20;
-    char *text = malloc(room);
+    struct host_answer *answer = malloc(sizeof(*answer) + room);
+    cr_assert_not_null(answer);
+    answer->next = host_answers;
+    host_answers = answer;
+    char *text = answer->text;
     for (size_t n; (n = fread(text + length, 1, room - length - 1, pipe)) > 0;)
         length += n;
     text[length] = '\0';

@@ -3,8 +3,12 @@
 
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
+#include <time.h>
 
+#include "core/counters.h"
 #include "io/links.h"
 #include "io/netns.h"
 
@@ -138,4 +142,39 @@ Test(links, strangers_in_the_socket_are_ignored)
     cr_assert_gt(send(here.socket, &request, sizeof(request), 0), 0);
     list();
     cr_assert_eq(here.links.count, 1);
+}
+
+static atomic_bool enough;
+
+static void *keep_adding(void *unused)
+{
+    FILE *batch = popen("ip -batch -", "w");
+    for (int i = 0; !atomic_load(&enough); i++)
+        fprintf(batch, "link add c%d type veth peer name d%d\n", i, i);
+    return pclose(batch) == 0 ? batch : NULL;
+}
+
+/* The kernel marks a dump that devices came and went under; it is counted, and asked for again. */
+Test(links, a_change_during_the_dump_is_counted)
+{
+    FILE *batch = popen("ip -batch -", "w");
+    for (int i = 0; i < 300; i++)
+        fprintf(batch, "link add a%d type veth peer name b%d\n", i, i);
+    cr_assert_eq(pclose(batch), 0);
+    list();
+    cr_assert_eq(nns_counter_read(NNS_COUNT_LIST_INTERRUPTED), 0);
+    pthread_t adding;
+    cr_assert_eq(pthread_create(&adding, NULL, keep_adding, NULL), 0);
+    time_t deadline = time(NULL) + 30;
+    while (!nns_counter_read(NNS_COUNT_LIST_INTERRUPTED) && time(NULL) < deadline) {
+        int r = nns_links_list(here.socket, &here.links);
+        cr_assert(r == 0 || r == -EAGAIN, "%d", r);
+    }
+    atomic_store(&enough, true);
+    void *added = NULL;
+    pthread_join(adding, &added);
+    cr_assert_not_null(added);
+    cr_assert_gt(nns_counter_read(NNS_COUNT_LIST_INTERRUPTED), 0);
+    list();
+    cr_assert_gt(here.links.count, 601);
 }

@@ -60,6 +60,7 @@ static void tear_down(void)
 {
     nns_netns_leave(here.socket);
     close(here.netns);
+    host_free();
 }
 
 TestSuite(tc, .init = set_up, .fini = tear_down);
