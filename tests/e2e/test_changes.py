@@ -126,6 +126,13 @@ class Replaced(host.HostTest):
         self.ns.tc("qdisc", "add", "dev", "z", "clsact")
         self.assertStartsAtNothing()
 
+    def test_by_one_of_its_kind_that_somebody_was_quick_to_give_a_clsact(self):
+        self.replace("type", "veth", "peer", "name", "y")
+        self.ns.devices.append("y")
+        self.ns.ip("link", "set", "dev", "y", "up")
+        self.ns.tc("qdisc", "add", "dev", "z", "clsact")
+        self.assertStartsAtNothing()
+
 
 class Renamed(host.HostTest):
     """exclude.devices goes by names, and names change."""
@@ -214,6 +221,35 @@ class Evicted(host.HostTest):
         self.assertEqual(self.get(inum)[0], 1)
         self.assertEqual(self.get(cookie)[0], 1)
         self.assertCovered(kept)
+        self.daemon_.stop()
+
+    def heir(self, inum):
+        """A namespace with the inum of one that has died."""
+        for _ in range(64):
+            made = self.unnamed()
+            if made.inum == inum:
+                return made
+        self.fail("the kernel did not give the inum again")
+
+    def succeed(self):
+        """Have one evicted and die, and its inum given to another namespace."""
+        victim, _ = self.evict()
+        cookie, inum = victim.cookie, victim.inum
+        victim.kill()
+        return cookie, self.heir(inum)
+
+    def test_it_does_not_live_on_in_the_heir_of_its_inum(self):
+        cookie, heir = self.succeed()
+        self.daemon_.sync(heir.pid)
+        sweeps = self.daemon_.counter("lonely.sweeps")
+        host.until(lambda: self.daemon_.counter("lonely.sweeps") >= sweeps + 4, "some looks")
+        self.assertNotIn(cookie, {row["cookie"] for row in self.daemon_.ask("list")["namespaces"]})
+        self.daemon_.stop()
+
+    def test_it_is_not_taken_for_the_heir_of_its_inum(self):
+        _, heir = self.succeed()
+        code, said = self.get(f"/proc/{heir.pid}/ns/net")
+        self.assertEqual(code, 1, f"nobody told the daemon of it, and it says {said}")
         self.daemon_.stop()
 
 
