@@ -51,24 +51,9 @@ static inline void owner_host_set_up(void)
     cr_assert_eq(nns_owner_new(&own.context, &own.owner), 0);
 }
 
-/* After a test that went well: what a sanitizer would find is the product's. */
-NNS_OWNER_ONLY static inline void owner_host_tear_down(void)
-{
-    nns_flush_all(own.owner, NNS_FLUSH_CLOSED);
-    nns_owner_free(own.owner);
-    nns_cache_free(own.context.cache);
-    nns_claims_free(own.context.claims);
-    nns_meter_close(own.context.meter);
-    nns_completions_close(&own.completions);
-    uv_run(&own.loop, UV_RUN_DEFAULT);
-    nns_completions_deinit(&own.completions);
-    uv_loop_close(&own.loop);
-    nns_params_deinit(&own.params);
-}
-
 /* ---- the owner's thread, for what only its loop does ---- */
 
-static inline struct nns_order *owner_host_await_order(void)
+static inline struct nns_order *owner_host_await_orders(void)
 {
     struct timespec pause = {.tv_nsec = 1000000};
     time_t deadline = time(NULL) + OWNER_HOST_PATIENCE_S;
@@ -78,6 +63,13 @@ static inline struct nns_order *owner_host_await_order(void)
         cr_assert_lt(time(NULL), deadline, "no order was answered");
         nanosleep(&pause, NULL);
     }
+    return order;
+}
+
+static inline struct nns_order *owner_host_await_order(void)
+{
+    struct nns_order *order = owner_host_await_orders();
+
     cr_assert_null(order->next);
     return order;
 }
@@ -103,6 +95,37 @@ static inline struct nns_order *owner_host_send(struct nns_order *order)
     nns_mailbox_post_now(nns_owner_mailbox(own.owner), &order->letter);
     cr_assert_eq(owner_host_await_order(), order);
     return order;
+}
+
+/* Ends the thread if it was started. Orders that a failed test left behind come back first, and are lost. */
+static inline void owner_host_stop(void)
+{
+    struct nns_order *stop = owner_host_order(NNS_ORDER_STOP), *order;
+
+    if (own.owner->started) {
+        nns_mailbox_post_now(nns_owner_mailbox(own.owner), &stop->letter);
+        do
+            for (order = owner_host_await_orders(); order && order != stop;)
+                order = order->next;
+        while (order != stop);
+    }
+    nns_order_free(stop);
+}
+
+/* All that was made is freed, so that what a sanitizer finds is the product's. */
+NNS_OWNER_ONLY static inline void owner_host_tear_down(void)
+{
+    owner_host_stop();
+    nns_flush_all(own.owner, NNS_FLUSH_CLOSED);
+    nns_owner_free(own.owner);
+    nns_cache_free(own.context.cache);
+    nns_claims_free(own.context.claims);
+    nns_meter_close(own.context.meter);
+    nns_completions_close(&own.completions);
+    uv_run(&own.loop, UV_RUN_DEFAULT);
+    nns_completions_deinit(&own.completions);
+    uv_loop_close(&own.loop);
+    nns_params_deinit(&own.params);
 }
 
 /* ---- namespaces ---- */

@@ -246,15 +246,13 @@ Test(dequeue, who_waits_for_a_namespace_without_handle_is_told_to_try_again)
 {
     struct owner_held held = owner_host_hold();
     const struct nns_link lo = {.ifindex = 1, .qdisc = NNS_QDISC_UNKNOWN, .name = "lo", .kind = "loopback"};
-    struct nns_order *order = wait_for(&held), *stop = owner_host_order(NNS_ORDER_STOP);
+    struct nns_order *order = wait_for(&held);
 
     nns_role_assert_owner();
     cr_assert_eq(nns_report_device(own.owner, held.id, &lo), 0);
     owner_host_start();
     owner_host_send(order);
     cr_assert_eq(order->error, -EAGAIN);
-    owner_host_send(stop);
     nns_order_free(order);
-    nns_order_free(stop);
     owner_host_let_go(&held);
 }
