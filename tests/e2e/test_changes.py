@@ -224,19 +224,20 @@ class Evicted(host.HostTest):
         self.daemon_.stop()
 
     def heir(self, inum):
-        """A namespace with the inum of one that has died."""
-        for _ in range(64):
-            made = self.unnamed()
-            if made.inum == inum:
-                return made
-        self.fail("the kernel did not give the inum again")
+        """A namespace with the inum of one that has died, or None: the kernel gives the lowest free number,
+        but maybe to somebody else on this machine."""
+        return next((made for made in (self.unnamed() for _ in range(40)) if made.inum == inum), None)
 
     def succeed(self):
         """Have one evicted and die, and its inum given to another namespace."""
-        victim, _ = self.evict()
-        cookie, inum = victim.cookie, victim.inum
-        victim.kill()
-        return cookie, self.heir(inum)
+        for _ in range(10):
+            victim, _ = self.evict()
+            cookie, inum = victim.cookie, victim.inum
+            victim.kill()
+            heir = self.heir(inum)
+            if heir:
+                return cookie, heir
+        self.skipTest("somebody else on this machine is always given the inum")
 
     def test_it_does_not_live_on_in_the_heir_of_its_inum(self):
         cookie, heir = self.succeed()

@@ -164,7 +164,7 @@ Test(dequeue, a_device_attached_without_a_slot_stays_without)
     struct owner_held held = owner_host_hold();
     struct nns_namespace *ns;
     uint16_t taken;
-    char *before;
+    char *before, *after;
     bool used;
 
     nns_role_assert_owner();
@@ -180,11 +180,13 @@ Test(dequeue, a_device_attached_without_a_slot_stays_without)
     nns_slots_give(&own.owner->slots, taken);
     nns_look_again(own.owner, ns, NNS_LOOK_EVERYWHERE);
     nns_dequeue(own.owner, ns);
-    cr_assert_str_eq(owner_host_filter_text(&held), before);
+    after = owner_host_filter_text(&held);
+    cr_assert_str_eq(after, before);
     cr_assert_eq(owner_host_device(ns, "lo")->slot, 0);
     cr_assert_not(is_counted(&held, "lo"));
     cr_assert_eq(nns_slots_in_use(&own.owner->slots), 0);
     free(before);
+    free(after);
     owner_host_let_go(&held);
 }
 
