@@ -260,6 +260,21 @@ Test(cache, a_look_up_by_inum_is_a_reference_too)
     expect_victim(2);
 }
 
+/* It goes before those that are lived in, however many asked for it. */
+Test(cache, a_lonely_one_is_not_spared)
+{
+    nns_role_assert_owner();
+    fill_one_shard();
+    for (int place = 0; place < RING; place++)
+        nns_cache_find(cache, ring[place]);
+    nns_cache_find(cache, ring[3])->lonely_ms = 1;
+    nns_cache_find(cache, ring[4])->lonely_ms = 1;
+    nns_cache_find(cache, ring[4])->host = true;
+    expect_victim(3);
+    nns_cache_find(cache, ring[3])->lonely_ms = 0;
+    expect_victim(0); /* the hand had been past 0, 1 and 2; now it clears 5 */
+}
+
 Test(cache, the_hand_passes_free_places_and_the_host)
 {
     nns_role_assert_owner();

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NNS_TESTS_KERNEL_OWNER_HOST_H
+#define NNS_TESTS_KERNEL_OWNER_HOST_H
+
+#include "host.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "io/proc.h"
+#include "workers/answer.h"
+#include "workers/dequeue.h"
+#include "workers/flush.h"
+#include "workers/save.h"
+
+/*
+ * An owner without its thread, for tests that play its role themselves, and namespaces for it to hold. What
+ * is attached is asked of tc.
+ */
+enum { OWNER_HOST_CAPACITY = 8, OWNER_HOST_PATIENCE_S = 20 };
+
+struct owner_host {
+    struct nns_params params;
+    struct nns_netns_abilities abilities;
+    struct nns_owner_context context;
+    struct nns_completions completions;
+    struct nns_owner *owner;
+    uv_loop_t loop;
+};
+
+static struct owner_host own;
+
+static inline void owner_host_set_up(void)
+{
+    char error[256];
+
+    host_new();
+    cr_assert_eq(nns_params_init(&own.params), 0);
+    cr_assert_eq(nns_proc_open(), 0);
+    cr_assert_eq(nns_netns_probe(&own.abilities), 0);
+    cr_assert_eq(uv_loop_init(&own.loop), 0);
+    cr_assert_eq(nns_completions_init(&own.completions, &own.loop, NULL, NULL), 0);
+    own.context = (struct nns_owner_context){.params = &own.params,
+                                             .abilities = &own.abilities,
+                                             .cache = nns_cache_new(OWNER_HOST_CAPACITY),
+                                             .claims = nns_claims_new(),
+                                             .completions = &own.completions};
+    cr_assert_eq(nns_meter_open(&own.params, &own.context.meter, error, sizeof(error)), 0, "%s", error);
+    cr_assert_eq(nns_owner_new(&own.context, &own.owner), 0);
+}
+
+/* ---- the owner's thread, for what only its loop does ---- */
+
+static inline struct nns_order *owner_host_await_orders(void)
+{
+    struct timespec pause = {.tv_nsec = 1000000};
+    time_t deadline = time(NULL) + OWNER_HOST_PATIENCE_S;
+    struct nns_order *order;
+
+    while (!(order = nns_completions_take(&own.completions).orders)) {
+        cr_assert_lt(time(NULL), deadline, "no order was answered");
+        nanosleep(&pause, NULL);
+    }
+    return order;
+}
+
+static inline struct nns_order *owner_host_await_order(void)
+{
+    struct nns_order *order = owner_host_await_orders();
+
+    cr_assert_null(order->next);
+    return order;
+}
+
+/* Start it without workers: it asks them for a look only at the end of its first interval. */
+static inline void owner_host_start(void)
+{
+    own.params.lonely_timeout_ms = 3600 * 1000;
+    cr_assert_eq(nns_owner_start(own.owner, NULL), 0);
+}
+
+static inline struct nns_order *owner_host_order(enum nns_order_kind kind)
+{
+    struct nns_order *order = nns_order_new(kind, NULL);
+
+    cr_assert_not_null(order);
+    return order;
+}
+
+/* Have an order carried out by the thread and return it answered. */
+static inline struct nns_order *owner_host_send(struct nns_order *order)
+{
+    nns_mailbox_post_now(nns_owner_mailbox(own.owner), &order->letter);
+    cr_assert_eq(owner_host_await_order(), order);
+    return order;
+}
+
+/* Ends the thread if it was started. Orders that a failed test left behind come back first, and are lost. */
+static inline void owner_host_stop(void)
+{
+    struct nns_order *stop = owner_host_order(NNS_ORDER_STOP), *order;
+
+    if (own.owner->started) {
+        nns_mailbox_post_now(nns_owner_mailbox(own.owner), &stop->letter);
+        do
+            for (order = owner_host_await_orders(); order && order != stop;)
+                order = order->next;
+        while (order != stop);
+    }
+    nns_order_free(stop);
+}
+
+/* All that was made is freed, so that what a sanitizer finds is the product's. */
+NNS_OWNER_ONLY static inline void owner_host_tear_down(void)
+{
+    owner_host_stop();
+    nns_flush_all(own.owner, NNS_FLUSH_CLOSED);
+    nns_owner_free(own.owner);
+    nns_cache_free(own.context.cache);
+    nns_claims_free(own.context.claims);
+    nns_meter_close(own.context.meter);
+    nns_completions_close(&own.completions);
+    uv_run(&own.loop, UV_RUN_DEFAULT);
+    nns_completions_deinit(&own.completions);
+    uv_loop_close(&own.loop);
+    nns_params_deinit(&own.params);
+}
+
+/* ---- namespaces ---- */
+
+/* One held by a child that sleeps in it. */
+struct owner_held {
+    pid_t pid;
+    char path[64];
+    struct nns_netns_id id;
+};
+
+static inline struct owner_held owner_host_hold(void)
+{
+    struct owner_held held;
+    char ready;
+    int fd, pipes[2];
+
+    cr_assert_eq(pipe(pipes), 0);
+    held.pid = fork();
+    if (held.pid == 0) {
+        if (unshare(CLONE_NEWNET) || write(pipes[1], "r", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    cr_assert_eq(read(pipes[0], &ready, 1), 1);
+    close(pipes[0]);
+    close(pipes[1]);
+    snprintf(held.path, sizeof(held.path), "/proc/%d/ns/net", held.pid);
+    fd = nns_netns_open_path(held.path);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(nns_netns_identify(fd, &held.id), 0);
+    close(fd);
+    return held;
+}
+
+static inline void owner_host_let_go(const struct owner_held *held)
+{
+    kill(held->pid, SIGKILL);
+    waitpid(held->pid, NULL, 0);
+}
+
+/* Known with its handle, not yet visited. */
+NNS_OWNER_ONLY static inline struct nns_namespace *owner_host_save(const struct owner_held *held)
+{
+    struct nns_namespace *ns = NULL;
+
+    cr_assert_eq(nns_save_handle(own.owner, held->id, held->path, &ns), NNS_SAVED_NEW);
+    ns->relist = true;
+    return ns;
+}
+
+NNS_OWNER_ONLY static inline struct nns_namespace *owner_host_find(const struct owner_held *held)
+{
+    return nns_cache_find(own.context.cache, held->id.cookie);
+}
+
+NNS_OWNER_ONLY static inline struct nns_device *owner_host_device(const struct nns_namespace *ns,
+                                                                  const char *name)
+{
+    for (uint32_t i = 0; i < ns->devices.count; i++)
+        if (strcmp(ns->devices.items[i].link.name, name) == 0)
+            return &ns->devices.items[i];
+    return NULL;
+}
+
+/* What tc says of all filters on all devices of a namespace; freed with the test's process. */
+static inline char *owner_host_filter_text(const struct owner_held *held)
+{
+    return host_ask(
+        "nsenter -t %d -n sh -c 'for d in $(ip -o link | cut -d: -f2 | cut -d@ -f1); do tc filter "
+        "show dev $d ingress; tc filter show dev $d egress; done 2>/dev/null; true'",
+        held->pid);
+}
+
+/* Ours, on all devices and both hooks. */
+static inline unsigned owner_host_filters(const struct owner_held *held)
+{
+    char *text = owner_host_filter_text(held);
+    unsigned count = host_count(text, "netnsync:default:");
+
+    free(text);
+    return count;
+}
+
+/* No descriptor can be opened until it is allowed again: no namespace can be entered. */
+static inline void owner_host_deny_descriptors(struct rlimit *before)
+{
+    struct rlimit none;
+
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, before), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before->rlim_max};
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+}
+
+static inline void owner_host_allow_descriptors(const struct rlimit *before)
+{
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, before), 0);
+}
+
+#endif

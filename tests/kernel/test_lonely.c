@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who is forgotten because nobody is left in it, and who is not, with the test in the owner's role. */
+#include "owner_host.h"
+
+#include "workers/lonely.h"
+
+TestSuite(lonely, .init = owner_host_set_up, .fini = owner_host_tear_down);
+
+/* A namespace that has been lonely for long enough. */
+NNS_OWNER_ONLY static struct nns_namespace *doom(const struct owner_held *held)
+{
+    struct nns_namespace *ns = owner_host_save(held);
+
+    ns->lonely_ms = 1;
+    ns->doomed = true;
+    nns_due_add(&own.owner->due, ns, 0);
+    return ns;
+}
+
+Test(lonely, one_asked_for_again_stays)
+{
+    struct owner_held asked = owner_host_hold(), left = owner_host_hold();
+    struct nns_namespace *ns;
+
+    nns_role_assert_owner();
+    ns = doom(&asked);
+    nns_namespace_ask(ns);
+    cr_assert_not(nns_lonely_still(own.owner, ns));
+    cr_assert_not(ns->doomed);
+    cr_assert_eq(ns->lonely_ms, 0, "its loneliness starts over");
+    cr_assert_eq(nns_cache_find_inum(own.context.cache, asked.id.inum), ns);
+
+    ns = doom(&left);
+    cr_assert(nns_lonely_still(own.owner, ns));
+    cr_assert_null(nns_cache_find_inum(own.context.cache, left.id.inum),
+                   "a request could still find what is being forgotten");
+    owner_host_let_go(&asked);
+    owner_host_let_go(&left);
+}
+
+/* The same by the owner's own loop. */
+Test(lonely, the_thread_forgets_only_the_one_nobody_asked_for)
+{
+    struct owner_held asked = owner_host_hold(), left = owner_host_hold();
+    struct nns_order *list = owner_host_order(NNS_ORDER_LIST);
+
+    nns_role_assert_owner();
+    nns_namespace_ask(doom(&asked));
+    doom(&left);
+    owner_host_start();
+    /* Orders come first, then what is due: what was due has been worked off before the second. */
+    owner_host_send(list);
+    nns_order_free(list);
+    list = owner_host_send(owner_host_order(NNS_ORDER_LIST));
+    cr_assert_eq(list->row_count, 1);
+    cr_assert_eq(list->rows[0].cookie, asked.id.cookie);
+    nns_order_free(list);
+    owner_host_let_go(&asked);
+    owner_host_let_go(&left);
+}
+
+/* One look at /proc, taken to heart. */
+NNS_OWNER_ONLY static void look(void)
+{
+    struct nns_swept swept = {0};
+
+    swept.error = nns_proc_inhabited(&swept.inhabited);
+    cr_assert_eq(swept.error, 0);
+    nns_lonely_judge(own.owner, &swept);
+    nns_inums_deinit(&swept.inhabited);
+}
+
+/* What GET says of a namespace by its number alone. The error, with the answer's cookie in *cookie. */
+NNS_OWNER_ONLY static int get_by_inum(uint32_t inum, uint64_t *cookie)
+{
+    struct nns_order *order = owner_host_order(NNS_ORDER_GET);
+    int error;
+
+    order->selector = (struct nns_selector){.cookie = inum, .inum = inum};
+    nns_answer_order(own.owner, order);
+    cr_assert_eq(owner_host_await_order(), order);
+    error = order->error;
+    *cookie = error ? 0 : order->rows[0].cookie;
+    nns_order_free(order);
+    return error;
+}
+
+Test(lonely, an_evicted_one_is_shown_while_it_lives_and_no_longer)
+{
+    struct owner_held held = owner_host_hold();
+    uint64_t cookie;
+
+    nns_role_assert_owner();
+    owner_host_save(&held);
+    nns_flush(own.owner, owner_host_find(&held), NNS_FLUSH_EVICTED);
+    for (int i = 0; i < 3; i++)
+        look();
+    cr_assert_eq(get_by_inum(held.id.inum, &cookie), 0);
+    cr_assert_eq(cookie, held.id.cookie);
+
+    owner_host_let_go(&held);
+    look();
+    cr_assert_eq(get_by_inum(held.id.inum, &cookie), 0, "one look may have missed it");
+    look();
+    cr_assert_eq(get_by_inum(held.id.inum, &cookie), -ENOENT);
+}
+
+/* The heir's inhabitants are not the predecessor's (I5). The dead one is made up: a cookie, and the inum that
+ * the kernel has given to another since. */
+Test(lonely, an_evicted_one_does_not_live_on_in_the_heir_of_its_inum)
+{
+    struct owner_held heir = owner_host_hold();
+    struct nns_netns_id dead = {.cookie = heir.id.cookie + 1000000, .inum = heir.id.inum};
+    struct nns_order *list = owner_host_order(NNS_ORDER_LIST);
+    struct nns_namespace *ns;
+
+    nns_role_assert_owner();
+    cr_assert_eq(nns_save_unopened(own.owner, dead, &ns), 0);
+    nns_flush(own.owner, ns, NNS_FLUSH_EVICTED);
+    owner_host_save(&heir);
+    for (int i = 0; i < 3; i++)
+        look();
+
+    nns_answer_order(own.owner, list);
+    cr_assert_eq(owner_host_await_order(), list);
+    cr_assert_eq(list->rows[0].cookie, heir.id.cookie);
+    cr_assert_eq(list->row_count, 1, "the dead predecessor is shown as uncovered");
+    nns_order_free(list);
+    owner_host_let_go(&heir);
+}
