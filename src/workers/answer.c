@@ -96,7 +96,8 @@ NNS_OWNER_ONLY static void list(struct nns_owner *owner, struct nns_order *order
 
 static bool selects(struct nns_selector selector, const struct nns_evicted *evicted)
 {
-    return evicted->cookie && (evicted->cookie == selector.cookie || evicted->inum == selector.inum);
+    return evicted->cookie && (evicted->cookie == selector.cookie ||
+                               (selector.cookie == selector.inum && evicted->inum == selector.inum));
 }
 
 NNS_OWNER_ONLY static int get(struct nns_owner *owner, struct nns_order *order)

@@ -22,10 +22,10 @@ NNS_OWNER_ONLY static int make_room(struct nns_owner *owner)
     return 0;
 }
 
-NNS_OWNER_ONLY static void forget_eviction(struct nns_owner *owner, uint64_t cookie)
+NNS_OWNER_ONLY static void forget_eviction(struct nns_owner *owner, struct nns_netns_id id)
 {
     for (size_t i = 0; i < NNS_EVICTED_MAX; i++)
-        if (owner->evicted[i].cookie == cookie)
+        if (owner->evicted[i].cookie == id.cookie || owner->evicted[i].inum == id.inum)
             owner->evicted[i].cookie = 0;
 }
 
@@ -45,7 +45,7 @@ NNS_OWNER_ONLY static int add_entry(struct nns_owner *owner, struct nns_netns_id
     if (rc)
         return rc;
     ns->host = id.inum == nns_netns_own().inum;
-    forget_eviction(owner, id.cookie);
+    forget_eviction(owner, id);
     nns_count(NNS_COUNT_NAMESPACES_ADDED, 1);
     *out = ns;
     return 0;

@@ -126,13 +126,6 @@ class Replaced(host.HostTest):
         self.ns.tc("qdisc", "add", "dev", "z", "clsact")
         self.assertStartsAtNothing()
 
-    def test_by_one_of_its_kind_that_somebody_was_quick_to_give_a_clsact(self):
-        self.replace("type", "veth", "peer", "name", "y")
-        self.ns.devices.append("y")
-        self.ns.ip("link", "set", "dev", "y", "up")
-        self.ns.tc("qdisc", "add", "dev", "z", "clsact")
-        self.assertStartsAtNothing()
-
 
 class Renamed(host.HostTest):
     """exclude.devices goes by names, and names change."""
