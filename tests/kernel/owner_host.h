@@ -126,6 +126,7 @@ NNS_OWNER_ONLY static inline void owner_host_tear_down(void)
     nns_completions_deinit(&own.completions);
     uv_loop_close(&own.loop);
     nns_params_deinit(&own.params);
+    host_free();
 }
 
 /* ---- namespaces ---- */
@@ -207,7 +208,6 @@ static inline unsigned owner_host_filters(const struct owner_held *held)
     char *text = owner_host_filter_text(held);
     unsigned count = host_count(text, "netnsync:default:");
 
-    free(text);
     return count;
 }
 
