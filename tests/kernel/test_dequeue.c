@@ -185,8 +185,6 @@ Test(dequeue, a_device_attached_without_a_slot_stays_without)
     cr_assert_eq(owner_host_device(ns, "lo")->slot, 0);
     cr_assert_not(is_counted(&held, "lo"));
     cr_assert_eq(nns_slots_in_use(&own.owner->slots), 0);
-    free(before);
-    free(after);
     owner_host_let_go(&held);
 }
 
