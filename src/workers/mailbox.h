@@ -27,7 +27,7 @@ struct nns_mailbox {
 
 /* 0 or -errno. */
 int nns_mailbox_init(struct nns_mailbox *box, uint32_t bound);
-void nns_mailbox_deinit(struct nns_mailbox *box); /* must be empty */
+void nns_mailbox_deinit(struct nns_mailbox *box); /* what is still in it is lost */
 
 /* Post, waiting while the box is full. */
 void nns_mailbox_post(struct nns_mailbox *box, struct nns_letter *letter);

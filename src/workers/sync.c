@@ -12,10 +12,6 @@
 #include "workers/letters.h"
 #include "workers/settle.h"
 
-/* How often a process may change its namespace between our reading and our opening before we give up on it.
- */
-enum { MOVES_MAX = 4 };
-
 /* One worker's view while it works on a batch. */
 struct sync {
     const struct nns_sync_context *context;
