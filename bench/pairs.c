@@ -58,42 +58,53 @@ static int samples_init(struct samples *samples, unsigned pairs)
     return 0;
 }
 
-static int run_pair(const struct bench_options *options, const struct bench_experiment *experiment,
-                    unsigned pair, double *floor, double *ours)
+static int run_turn(const struct bench_experiment *experiment, enum bench_side side, double *values)
 {
-    int result = experiment->prepare ? experiment->prepare(experiment->context, pair) : 0;
-    bool ours_first = pair % 2;
+    int result = experiment->prepare(experiment->context, side);
 
-    for (int turn = 0; turn < 2 && result == 0; turn++) {
-        if ((turn == 0) != ours_first)
-            result = experiment->floor(experiment->context, pair, floor);
-        else if (!options->floor_only)
-            result = experiment->ours(experiment->context, pair, ours);
-    }
+    if (result == 0)
+        result = experiment->run[side](experiment->context, values);
     if (result == 0 && experiment->verify)
-        result = experiment->verify(experiment->context, pair);
+        result = experiment->verify(experiment->context);
+    return result;
+}
+
+static int run_pair(const struct bench_options *options, const struct bench_experiment *experiment,
+                    unsigned pair, double values[BENCH_SIDES][BENCH_METRICS_MAX])
+{
+    enum bench_side first = pair % 2 ? BENCH_OURS : BENCH_FLOOR;
+    int result = 0;
+
+    for (unsigned turn = 0; turn < BENCH_SIDES && result == 0; turn++) {
+        enum bench_side side = turn ? BENCH_SIDES - 1 - first : first;
+
+        if (side == BENCH_FLOOR || !options->floor_only)
+            result = run_turn(experiment, side, values[side]);
+    }
     return result;
 }
 
 static int measure(const struct bench_options *options, const struct bench_experiment *experiment,
                    struct bench_report *report, struct samples *samples)
 {
-    double floor[BENCH_METRICS_MAX], ours[BENCH_METRICS_MAX];
+    double values[BENCH_SIDES][BENCH_METRICS_MAX];
 
     for (unsigned pair = 0; pair < WARM_UP + options->pairs; pair++) {
         int result;
 
         bench_progress(report, experiment->scenario, experiment->metrics[0].variant, pair,
                        WARM_UP + options->pairs);
-        result = run_pair(options, experiment, pair, floor, ours);
+        result = run_pair(options, experiment, pair, values);
         if (result)
             return result;
         if (pair < WARM_UP)
             continue;
         for (unsigned m = 0; m < BENCH_METRICS_MAX && experiment->metrics[m].variant; m++) {
-            samples->floor[m][samples->count] = floor[m];
-            samples->ours[m][samples->count] = ours[m];
-            samples->ratio[m][samples->count] = options->floor_only ? floor[m] : ours[m] / floor[m];
+            double floor = values[BENCH_FLOOR][m], ours = options->floor_only ? floor : values[BENCH_OURS][m];
+
+            samples->floor[m][samples->count] = floor;
+            samples->ours[m][samples->count] = ours;
+            samples->ratio[m][samples->count] = ours / floor;
         }
         samples->count++;
     }

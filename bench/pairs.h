@@ -12,6 +12,8 @@
  * one it does to the other, and each taking turns at being first. The first few pairs warm up and are
  * dropped.
  */
+enum bench_side { BENCH_FLOOR, BENCH_OURS, BENCH_SIDES };
+
 struct bench_options {
     bool json;
     bool floor_only;
@@ -28,13 +30,12 @@ struct bench_metric {
 struct bench_experiment {
     const char *scenario;
     struct bench_metric metrics[BENCH_METRICS_MAX]; /* ends with a NULL variant, or at the maximum */
-    /* Bring everything into the same state before a pair; not timed. */
-    int (*prepare)(void *context, unsigned pair);
+    /* Before either's turn: the state that both begin with; not timed. */
+    int (*prepare)(void *context, enum bench_side side);
     /* Do the work once and leave a value per metric; they time themselves. */
-    int (*floor)(void *context, unsigned pair, double *values);
-    int (*ours)(void *context, unsigned pair, double *values);
-    /* Ask the kernel whether both did what they say; not timed. NULL: nothing to ask. */
-    int (*verify)(void *context, unsigned pair);
+    int (*run[BENCH_SIDES])(void *context, double *values);
+    /* After it: ask the kernel whether the work was done; not timed. NULL: nothing to ask. */
+    int (*verify)(void *context);
     void *context;
 };
 

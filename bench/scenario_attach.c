@@ -13,25 +13,19 @@
 #include "program.h"
 
 /*
- * Two equal groups of namespaces; ours attaches to one and the floor to the other, and they change sides
- * every pair. Before a pair, qdiscs and filters are removed from both, so that each attach finds a bare
- * device.
+ * Both attach to the devices of the same namespaces. Before either's turn, qdiscs and filters are removed, so
+ * that each attach finds a bare device.
  */
 struct attach {
-    struct bench_pods pods; /* the first half and the second */
-    unsigned devices;       /* of each, ifindexes 1 to devices */
+    struct bench_pods pods;
+    unsigned devices; /* of each, ifindexes 1 to devices */
     uint32_t *ifindexes;
     struct nns_tc_job *jobs;
     struct nns_tc_set set;
     int programs[2];
 };
 
-static size_t half(const struct attach *attach)
-{
-    return attach->pods.count / 2;
-}
-
-static int prepare(void *context, unsigned pair)
+static int prepare(void *context, enum bench_side side)
 {
     struct attach *attach = context;
     int result = bench_pods_clear(&attach->pods, 0, attach->pods.count, attach->devices);
@@ -41,16 +35,15 @@ static int prepare(void *context, unsigned pair)
 
 static double per_device(const struct attach *attach, uint64_t since)
 {
-    return (double)(bench_now() - since) / 1000.0 / (double)(half(attach) * attach->devices);
+    return (double)(bench_now() - since) / 1000.0 / (double)(attach->pods.count * attach->devices);
 }
 
-static int run_floor(void *context, unsigned pair, double *value)
+static int run_floor(void *context, double *value)
 {
     struct attach *attach = context;
-    size_t first = pair % 2 ? half(attach) : 0;
     uint64_t since = bench_now();
 
-    for (size_t i = first; i < first + half(attach); i++) {
+    for (size_t i = 0; i < attach->pods.count; i++) {
         int result = floor_attach(attach->pods.items[i].netns, bench_home(), attach->ifindexes,
                                   attach->devices, attach->programs);
 
@@ -97,13 +90,12 @@ static int attach_one(struct attach *attach, const struct bench_pod *pod)
     return result ? result : all_attached(attach);
 }
 
-static int run_ours(void *context, unsigned pair, double *value)
+static int run_ours(void *context, double *value)
 {
     struct attach *attach = context;
-    size_t first = pair % 2 ? 0 : half(attach);
     uint64_t since = bench_now();
 
-    for (size_t i = first; i < first + half(attach); i++) {
+    for (size_t i = 0; i < attach->pods.count; i++) {
         int result = attach_one(attach, &attach->pods.items[i]);
 
         if (result)
@@ -113,18 +105,11 @@ static int run_ours(void *context, unsigned pair, double *value)
     return 0;
 }
 
-static int verify(void *context, unsigned pair)
+static int verify(void *context)
 {
     struct attach *attach = context;
 
     return bench_pods_verify(&attach->pods, 0, attach->pods.count, attach->devices);
-}
-
-static int verify_floor(void *context, unsigned pair)
-{
-    struct attach *attach = context;
-
-    return bench_pods_verify(&attach->pods, pair % 2 ? half(attach) : 0, half(attach), attach->devices);
 }
 
 static void describe_programs(struct attach *attach, const struct nns_meter *meter)
@@ -152,14 +137,14 @@ static int allocate(struct attach *attach)
     return 0;
 }
 
-/* namespaces in each group; pairs: veth pairs in each, 0 for a pod's own two devices. */
+/* pairs: veth pairs in each namespace, 0 for a pod's own two devices. */
 static int furnish(struct attach *attach, unsigned namespaces, unsigned pairs)
 {
-    int result = bench_pods_init(&attach->pods, 2 * namespaces);
+    int result = bench_pods_init(&attach->pods, namespaces);
 
     if (result || pairs == 0)
-        return result ? result : bench_pods_grow(&attach->pods, 2 * namespaces);
-    for (unsigned i = 0; i < 2 * namespaces && result == 0; i++)
+        return result ? result : bench_pods_grow(&attach->pods, namespaces);
+    for (unsigned i = 0; i < namespaces && result == 0; i++)
         result = bench_pods_add_wide(&attach->pods, pairs);
     return result;
 }
@@ -171,9 +156,8 @@ static int measure(const struct bench_options *options, struct bench_report *rep
         .scenario = "attach",
         .metrics = {{variant, "us/device"}},
         .prepare = prepare,
-        .floor = run_floor,
-        .ours = run_ours,
-        .verify = options->floor_only ? verify_floor : verify,
+        .run = {run_floor, run_ours},
+        .verify = verify,
         .context = attach,
     };
 

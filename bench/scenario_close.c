@@ -12,122 +12,82 @@
 #include "private_host.h"
 #include "program.h"
 
-/* Namespaces in each group. */
 #define NAMESPACES 200u
 #define A_MESSAGE  64u
 
 /*
- * Two equal groups of pods, all devices attached: one by a daemon of this pair, which is then told to end,
- * the other by the floor's own loop, whose filters the floor then deletes. The groups change sides every
- * pair.
+ * All devices of the pods are attached: by a daemon, which is then told to end, or by the floor's own loop,
+ * whose filters the floor then deletes.
  */
 struct closing {
     struct bench_program program;
-    struct bench_pods pods; /* the first group and the second */
-    uint32_t pids[2 * NAMESPACES];
-    int pidfds[2 * NAMESPACES]; /* owned */
+    struct bench_pods pods;
+    uint32_t pids[NAMESPACES];
+    int pidfds[NAMESPACES]; /* owned */
     struct bench_daemon daemon;
 };
 
-static size_t group_of_ours(unsigned pair)
-{
-    return pair % 2 ? 0 : NAMESPACES;
-}
-
-static size_t group_of_floor(unsigned pair)
-{
-    return pair % 2 ? NAMESPACES : 0;
-}
-
-static int attach_ours(struct closing *closing, unsigned pair)
+static int attach_ours(struct closing *closing)
 {
     int result = bench_daemon_start(&closing->daemon, 0);
 
     if (result == 0)
-        result =
-            bench_daemon_feed(&closing->daemon, closing->pids + group_of_ours(pair), NAMESPACES, A_MESSAGE);
+        result = bench_daemon_feed(&closing->daemon, closing->pids, NAMESPACES, A_MESSAGE);
     if (result == 0)
         result = bench_daemon_await(&closing->daemon, "attach.done", NAMESPACES * BENCH_POD_DEVICES);
-    return result ? result
-                  : bench_pods_verify(&closing->pods, group_of_ours(pair), NAMESPACES, BENCH_POD_DEVICES);
+    return result;
 }
 
-static int attach_floor(struct closing *closing, unsigned pair)
+static int attach_floor(struct closing *closing)
 {
-    int result =
-        floor_miss(closing->pids + group_of_floor(pair), NAMESPACES, bench_home(), closing->program.fds);
+    int result = floor_miss(closing->pids, NAMESPACES, bench_home(), closing->program.fds);
 
-    if (result)
-        return bench_error(result, "attaching what the floor is to delete");
-    return bench_pods_verify(&closing->pods, group_of_floor(pair), NAMESPACES, BENCH_POD_DEVICES);
+    return result ? bench_error(result, "attaching what the floor is to delete") : 0;
 }
 
-static int clear(struct closing *closing)
+/* What is left of a deleted filter dies later, under RTNL: nobody is to stand in line behind it. */
+static int prepare(void *context, enum bench_side side)
 {
-    int result = bench_pods_clear(&closing->pods, 0, closing->pods.count, BENCH_POD_DEVICES);
+    struct closing *closing = context;
+    int result = bench_pods_clear(&closing->pods, 0, NAMESPACES, BENCH_POD_DEVICES);
 
+    if (result == 0)
+        result = bench_settle();
+    if (result == 0)
+        result = side == BENCH_OURS ? attach_ours(closing) : attach_floor(closing);
+    if (result == 0)
+        result = bench_pods_verify(&closing->pods, 0, NAMESPACES, BENCH_POD_DEVICES);
     return result ? result : bench_settle();
 }
 
-static int prepare(void *context, unsigned pair)
-{
-    int result = clear(context);
-
-    if (result == 0)
-        result = attach_floor(context, pair);
-    return result ? result : attach_ours(context, pair);
-}
-
-static int prepare_floor(void *context, unsigned pair)
-{
-    int result = clear(context);
-
-    return result ? result : attach_floor(context, pair);
-}
-
-/* Both settle first: what is left of a deleted filter dies later, under RTNL, and whoever comes second would
- * stand in line behind it. */
-static int run_floor(void *context, unsigned pair, double *milliseconds)
+static int run_floor(void *context, double *milliseconds)
 {
     static const uint32_t ifindexes[BENCH_POD_DEVICES] = {1, 2};
     struct closing *closing = context;
-    int result = bench_settle();
     uint64_t since = bench_now();
+    int result = floor_close(closing->pidfds, NAMESPACES, bench_home(), ifindexes, BENCH_POD_DEVICES);
 
-    if (result)
-        return result;
-    result = floor_close(closing->pidfds + group_of_floor(pair), NAMESPACES, bench_home(), ifindexes,
-                         BENCH_POD_DEVICES);
     if (result)
         return bench_error(result, "floor: deleting filters");
     *milliseconds = (double)(bench_now() - since) / 1e6;
     return 0;
 }
 
-static int run_ours(void *context, unsigned pair, double *milliseconds)
+static int run_ours(void *context, double *milliseconds)
 {
     struct closing *closing = context;
     uint64_t nanoseconds = 0;
-    int result = bench_settle();
+    int result = bench_daemon_end(&closing->daemon, &nanoseconds);
 
-    if (result == 0)
-        result = bench_daemon_end(&closing->daemon, &nanoseconds);
     *milliseconds = (double)nanoseconds / 1e6;
     return result;
 }
 
-static int verify(void *context, unsigned pair)
+static int verify(void *context)
 {
     struct closing *closing = context;
 
-    return bench_pods_verify_emptied(&closing->pods, 0, closing->pods.count, BENCH_POD_DEVICES);
-}
-
-static int verify_floor(void *context, unsigned pair)
-{
-    struct closing *closing = context;
-
-    return bench_pods_verify_emptied(&closing->pods, group_of_floor(pair), NAMESPACES, BENCH_POD_DEVICES);
+    return bench_pods_verify_emptied(&closing->pods, 0, NAMESPACES, BENCH_POD_DEVICES);
 }
 
 static int measure(const struct bench_options *options, struct bench_report *report, struct closing *closing)
@@ -135,10 +95,9 @@ static int measure(const struct bench_options *options, struct bench_report *rep
     struct bench_experiment experiment = {
         .scenario = "close",
         .metrics = {{"200 namespaces of 2 devices", "ms"}},
-        .prepare = options->floor_only ? prepare_floor : prepare,
-        .floor = run_floor,
-        .ours = run_ours,
-        .verify = options->floor_only ? verify_floor : verify,
+        .prepare = prepare,
+        .run = {run_floor, run_ours},
+        .verify = verify,
         .context = closing,
     };
 
@@ -158,7 +117,7 @@ static int open_pidfds(struct closing *closing)
 
 static void close_pidfds(struct closing *closing)
 {
-    for (size_t i = 0; i < 2 * NAMESPACES; i++)
+    for (size_t i = 0; i < NAMESPACES; i++)
         if (closing->pidfds[i] >= 0)
             close(closing->pidfds[i]);
 }
@@ -168,9 +127,9 @@ static int furnish(struct closing *closing)
     int result = bench_program_open(&closing->program);
 
     if (result == 0)
-        result = bench_pods_init(&closing->pods, 2 * NAMESPACES);
+        result = bench_pods_init(&closing->pods, NAMESPACES);
     if (result == 0)
-        result = bench_pods_grow(&closing->pods, 2 * NAMESPACES);
+        result = bench_pods_grow(&closing->pods, NAMESPACES);
     return result ? result : open_pidfds(closing);
 }
 
@@ -182,7 +141,7 @@ int bench_close(const struct bench_options *options, struct bench_report *report
     if (!closing)
         return bench_error(-ENOMEM, "close");
     closing->daemon = BENCH_DAEMON_NULL;
-    for (size_t i = 0; i < 2 * NAMESPACES; i++)
+    for (size_t i = 0; i < NAMESPACES; i++)
         closing->pidfds[i] = -1;
     result = furnish(closing);
     if (result == 0)

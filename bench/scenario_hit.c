@@ -27,7 +27,7 @@ struct hit {
 };
 
 /* Every round has every pid, each in an order of its own. */
-static int prepare(void *context, unsigned pair)
+static int prepare(void *context, enum bench_side side)
 {
     struct hit *hit = context;
 
@@ -56,7 +56,7 @@ static void write_values(double *values, uint64_t wall, uint64_t cpu, unsigned w
     values[1] = (double)cpu / SENT;
 }
 
-static int run_floor(void *context, unsigned pair, double *values)
+static int run_floor(void *context, double *values)
 {
     struct hit *hit = context;
     uint64_t sum = 0, wall = bench_now(), cpu = own_cpu();
@@ -68,7 +68,7 @@ static int run_floor(void *context, unsigned pair, double *values)
     return result ? bench_error(result, "floor: reading links") : 0;
 }
 
-static int run_ours(void *context, unsigned pair, double *values)
+static int run_ours(void *context, double *values)
 {
     struct hit *hit = context;
     uint64_t before, cpu_before, cpu, wall;
@@ -115,8 +115,7 @@ static int measure(const struct bench_options *options, struct bench_report *rep
         .scenario = "hit",
         .metrics = {{variant, "pids/s/worker"}, {cpu_variant, "ns CPU/pid"}},
         .prepare = prepare,
-        .floor = run_floor,
-        .ours = run_ours,
+        .run = {run_floor, run_ours},
         .context = hit,
     };
     int result = options->floor_only ? 0 : start_daemon(hit, workers);

@@ -11,21 +11,20 @@
 #include "private_host.h"
 #include "program.h"
 
-/* Namespaces in each group. */
 #define NAMESPACES 200u
 
 /*
- * Two equal groups of pods: the daemon is fed the pids of one, the floor works through those of the other,
- * and they change sides every pair. Before a pair the daemon is made to forget what it knew and all qdiscs
- * are removed: to both, every namespace is new and every device bare.
+ * The daemon is fed the pids of all pods; the floor works through the same. Before either's turn the daemon
+ * is made to forget what it knew and all qdiscs are removed: to both, every namespace is new and every device
+ * bare.
  */
 struct miss {
     struct bench_program program;
-    struct bench_pods pods; /* the first group and the second */
-    uint32_t pids[2 * NAMESPACES];
+    struct bench_pods pods;
+    uint32_t pids[NAMESPACES];
     struct bench_daemon daemon;
     size_t a_message;
-    int known; /* first pod of the group the daemon knows, -1 for none */
+    bool known; /* to the daemon */
 };
 
 static int forget_pod(struct miss *miss, const struct bench_pod *pod)
@@ -41,15 +40,13 @@ static int forget(struct miss *miss)
 {
     int result = 0;
 
-    if (miss->known < 0)
-        return 0;
-    for (size_t i = 0; i < NAMESPACES && result == 0; i++)
-        result = forget_pod(miss, &miss->pods.items[(size_t)miss->known + i]);
-    miss->known = -1;
+    for (size_t i = 0; miss->known && i < NAMESPACES && result == 0; i++)
+        result = forget_pod(miss, &miss->pods.items[i]);
+    miss->known = false;
     return result;
 }
 
-static int prepare(void *context, unsigned pair)
+static int prepare(void *context, enum bench_side side)
 {
     struct miss *miss = context;
     int result = forget(miss);
@@ -64,12 +61,11 @@ static double per_namespace(uint64_t since)
     return (double)(bench_now() - since) / 1000.0 / NAMESPACES;
 }
 
-static int run_floor(void *context, unsigned pair, double *value)
+static int run_floor(void *context, double *value)
 {
     struct miss *miss = context;
     uint64_t since = bench_now();
-    int result =
-        floor_miss(miss->pids + (pair % 2 ? NAMESPACES : 0), NAMESPACES, bench_home(), miss->program.fds);
+    int result = floor_miss(miss->pids, NAMESPACES, bench_home(), miss->program.fds);
 
     if (result)
         return bench_error(result, "floor: open, list and attach");
@@ -77,36 +73,28 @@ static int run_floor(void *context, unsigned pair, double *value)
     return 0;
 }
 
-static int run_ours(void *context, unsigned pair, double *value)
+static int run_ours(void *context, double *value)
 {
     struct miss *miss = context;
-    size_t first = pair % 2 ? 0 : NAMESPACES;
     uint64_t before, since;
     int result = bench_daemon_counter(&miss->daemon, "attach.done", &before);
 
     if (result)
         return result;
-    miss->known = (int)first;
+    miss->known = true;
     since = bench_now();
-    result = bench_daemon_feed(&miss->daemon, miss->pids + first, NAMESPACES, miss->a_message);
+    result = bench_daemon_feed(&miss->daemon, miss->pids, NAMESPACES, miss->a_message);
     if (result == 0)
         result = bench_daemon_await(&miss->daemon, "attach.done", before + NAMESPACES * BENCH_POD_DEVICES);
     *value = per_namespace(since);
     return result;
 }
 
-static int verify(void *context, unsigned pair)
+static int verify(void *context)
 {
     struct miss *miss = context;
 
     return bench_pods_verify(&miss->pods, 0, miss->pods.count, BENCH_POD_DEVICES);
-}
-
-static int verify_floor(void *context, unsigned pair)
-{
-    struct miss *miss = context;
-
-    return bench_pods_verify(&miss->pods, pair % 2 ? NAMESPACES : 0, NAMESPACES, BENCH_POD_DEVICES);
 }
 
 static int measure(const struct bench_options *options, struct bench_report *report, struct miss *miss,
@@ -116,9 +104,8 @@ static int measure(const struct bench_options *options, struct bench_report *rep
         .scenario = "miss",
         .metrics = {{variant, "us/namespace"}},
         .prepare = prepare,
-        .floor = run_floor,
-        .ours = run_ours,
-        .verify = options->floor_only ? verify_floor : verify,
+        .run = {run_floor, run_ours},
+        .verify = verify,
         .context = miss,
     };
 
@@ -131,9 +118,9 @@ static int furnish(const struct bench_options *options, struct miss *miss)
     int result = bench_program_open(&miss->program);
 
     if (result == 0)
-        result = bench_pods_init(&miss->pods, 2 * NAMESPACES);
+        result = bench_pods_init(&miss->pods, NAMESPACES);
     if (result == 0)
-        result = bench_pods_grow(&miss->pods, 2 * NAMESPACES);
+        result = bench_pods_grow(&miss->pods, NAMESPACES);
     for (size_t i = 0; i < miss->pods.count; i++)
         miss->pids[i] = (uint32_t)miss->pods.items[i].pid;
     if (result == 0 && !options->floor_only)
@@ -149,7 +136,6 @@ int bench_miss(const struct bench_options *options, struct bench_report *report)
     if (!miss)
         return bench_error(-ENOMEM, "miss");
     miss->daemon = BENCH_DAEMON_NULL;
-    miss->known = -1;
     result = furnish(options, miss);
     if (result == 0)
         result = measure(options, report, miss, 1, "200 namespaces of 2 devices, 1 a message");
