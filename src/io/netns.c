@@ -169,7 +169,16 @@ int nns_netns_socket_cookie(int socket, uint64_t *cookie)
     return 0;
 }
 
-static int open_socket(unsigned answers)
+void nns_netns_expect(int socket, unsigned answers)
+{
+    if (answers <= DEFAULT_ANSWERS)
+        return;
+    /* The kernel doubles the value. Refused, answers may be lost, which tc notices and asks again. */
+    int size = answers > INT32_MAX / ANSWER_BYTES ? INT32_MAX / 2 : (int)answers * (ANSWER_BYTES / 2);
+    setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+}
+
+static int open_socket(void)
 {
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     if (fd < 0)
@@ -179,11 +188,6 @@ static int open_socket(unsigned answers)
     setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
     setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
     setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
-    if (answers > DEFAULT_ANSWERS) {
-        /* The kernel doubles the value. Refused, answers may be lost, which tc notices and asks again. */
-        int size = answers > INT32_MAX / ANSWER_BYTES ? INT32_MAX / 2 : (int)answers * (ANSWER_BYTES / 2);
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
-    }
     return fd;
 }
 
@@ -200,9 +204,11 @@ int nns_netns_enter(int fd, unsigned answers)
 {
     if (setns(fd, CLONE_NEWNET) < 0)
         return -errno;
-    int socket_or_error = open_socket(answers);
+    int socket_or_error = open_socket();
     if (socket_or_error < 0)
         go_home();
+    else
+        nns_netns_expect(socket_or_error, answers);
     return socket_or_error;
 }
 
@@ -237,7 +243,7 @@ static bool try_pidfd_thread(void)
 static uint64_t cookie_of_here(void)
 {
     uint64_t cookie = 0;
-    int fd = open_socket(0);
+    int fd = open_socket();
     if (fd < 0)
         return 0;
     nns_netns_socket_cookie(fd, &cookie);

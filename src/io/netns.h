@@ -52,6 +52,9 @@ int nns_netns_identify(int fd, struct nns_netns_id *id);
  */
 int nns_netns_enter(int fd, unsigned answers);
 
+/* Make the socket's receive buffer large enough for so many error messages; it never shrinks. */
+void nns_netns_expect(int socket, unsigned answers);
+
 /* Close the socket (-1 is fine) and return to the daemon's own namespace; aborts the process when that fails.
  */
 void nns_netns_leave(int socket);

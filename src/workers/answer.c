@@ -68,11 +68,10 @@ static struct nns_namespace_row row_of_evicted(const struct nns_evicted *evicted
 NNS_OWNER_ONLY static void list_evicted(struct nns_owner *owner, struct nns_order *order)
 {
     while (order->evicted_cursor < NNS_EVICTED_MAX && order->row_count < NNS_ORDER_ROWS) {
-        const struct nns_evicted *evicted = &owner->evicted[order->evicted_cursor++];
+        const struct nns_evicted *evicted = &owner->evicted.items[order->evicted_cursor++];
 
         if (evicted->cookie)
-            order->rows[order->row_count++] =
-                (struct nns_namespace_row){.cookie = evicted->cookie, .inum = evicted->inum, .evicted = true};
+            order->rows[order->row_count++] = row_of_evicted(evicted);
     }
     order->more = order->evicted_cursor < NNS_EVICTED_MAX;
 }
@@ -94,27 +93,23 @@ NNS_OWNER_ONLY static void list(struct nns_owner *owner, struct nns_order *order
     }
 }
 
-static bool selects(struct nns_selector selector, const struct nns_evicted *evicted)
-{
-    return evicted->cookie && (evicted->cookie == selector.cookie ||
-                               (selector.cookie == selector.inum && evicted->inum == selector.inum));
-}
-
 NNS_OWNER_ONLY static int get(struct nns_owner *owner, struct nns_order *order)
 {
-    struct nns_namespace *ns = find(owner, order->selector);
+    const struct nns_selector *wanted = &order->selector;
+    struct nns_namespace *ns = find(owner, *wanted);
+    const struct nns_evicted *evicted;
 
     if (ns) {
         order->row_count = 1;
         return fill_row(owner, ns, &order->rows[0]);
     }
-    for (size_t i = 0; i < NNS_EVICTED_MAX; i++) {
-        if (!selects(order->selector, &owner->evicted[i]))
-            continue;
-        order->rows[order->row_count++] = row_of_evicted(&owner->evicted[i]);
-        return 0;
-    }
-    return -ENOENT;
+    /* A bare number may be either; where both were given the cookie decides. */
+    evicted =
+        nns_evicted_find(&owner->evicted, wanted->cookie, wanted->cookie == wanted->inum ? wanted->inum : 0);
+    if (!evicted)
+        return -ENOENT;
+    order->rows[order->row_count++] = row_of_evicted(evicted);
+    return 0;
 }
 
 static enum nns_reason reason_of(const struct nns_device *device)
@@ -152,8 +147,7 @@ NNS_OWNER_ONLY static void add_coverage(struct nns_owner *owner, struct nns_stat
     while ((ns = nns_cache_next(owner->context.cache, &cursor)))
         for (uint32_t i = 0; i < ns->devices.count; i++)
             add_device(status, &ns->devices.items[i]);
-    for (size_t i = 0; i < NNS_EVICTED_MAX; i++)
-        status->namespaces_evicted_now += owner->evicted[i].cookie != 0;
+    status->namespaces_evicted_now = owner->evicted.count;
 }
 
 static void add_capabilities(const struct nns_owner *owner, struct nns_status *status)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "workers/completions.h"
 
+#include <stdlib.h>
+
 int nns_completions_init(struct nns_completions *completions, uv_loop_t *loop, uv_async_cb wake, void *data)
 {
     int rc = uv_mutex_init(&completions->lock);
@@ -10,6 +12,8 @@ int nns_completions_init(struct nns_completions *completions, uv_loop_t *loop, u
     completions->batches = NULL;
     completions->orders = NULL;
     completions->room = completions->woken = false;
+    atomic_init(&completions->freed, 0);
+    atomic_init(&completions->tell_freed, false);
     rc = uv_async_init(loop, &completions->async, wake);
     if (rc)
         uv_mutex_destroy(&completions->lock);
@@ -39,8 +43,29 @@ static void unlock_and_wake(struct nns_completions *completions)
         uv_async_send(&completions->async);
 }
 
+/* Either we see that the loop wants to know, or it sees this one counted. */
+static void free_batch(struct nns_completions *completions, struct nns_batch *batch)
+{
+    free(batch);
+    atomic_fetch_add(&completions->freed, 1);
+    if (!atomic_load(&completions->tell_freed))
+        return;
+    uv_mutex_lock(&completions->lock);
+    unlock_and_wake(completions);
+}
+
+uint32_t nns_completions_freed(struct nns_completions *completions)
+{
+    atomic_store(&completions->tell_freed, true);
+    return atomic_load(&completions->freed);
+}
+
 void nns_completions_add_batch(struct nns_completions *completions, struct nns_batch *batch)
 {
+    if (!batch->job) {
+        free_batch(completions, batch);
+        return;
+    }
     uv_mutex_lock(&completions->lock);
     batch->next = completions->batches;
     completions->batches = batch;

@@ -59,7 +59,8 @@ static void stop_threads(struct daemon *daemon)
 {
     struct nns_order *order;
 
-    if (!daemon->stopping || daemon->stop_ordered || daemon->dispatch.outstanding)
+    if (!daemon->stopping || daemon->stop_ordered ||
+        daemon->dispatch.outstanding != nns_completions_freed(&daemon->completions))
         return;
     order = nns_order_new(NNS_ORDER_STOP, NULL);
     if (!order) {
@@ -100,10 +101,7 @@ static void take_batches(struct daemon *daemon, struct nns_batch *batch)
         struct nns_batch *next = batch->next;
 
         nns_dispatch_settled(&daemon->dispatch);
-        if (batch->job)
-            nns_requests_batch(daemon->requests, batch);
-        else
-            free(batch);
+        nns_requests_batch(daemon->requests, batch);
         batch = next;
     }
 }

@@ -8,10 +8,14 @@
 #include "core/backoff.h"
 #include "core/counters.h"
 #include "core/log.h"
+#include "io/links.h"
 #include "workers/exclude.h"
 #include "workers/flush.h"
 #include "workers/save.h"
 #include "workers/waiters.h"
+
+/* A device's clsact and filters, each of which may be refused. */
+enum { ANSWERS_EACH = 1 + NNS_HOOKS };
 
 static struct nns_log_limit visit_limit, attach_limit;
 
@@ -124,7 +128,9 @@ static bool lists(const struct nns_links *links, uint32_t ifindex)
     return false;
 }
 
-int nns_take_listing(struct nns_owner *owner, struct nns_namespace *ns, const struct nns_links *links)
+/* 0, or -ENOMEM with part of it done. */
+NNS_OWNER_ONLY static int take_listing(struct nns_owner *owner, struct nns_namespace *ns,
+                                       const struct nns_links *links)
 {
     int rc = 0;
 
@@ -317,7 +323,7 @@ NNS_OWNER_ONLY static int attach_due(struct nns_owner *owner, struct nns_namespa
 
 /* ---- visiting ---- */
 
-NNS_OWNER_ONLY static int list_again(struct nns_owner *owner, struct nns_namespace *ns, int socket)
+NNS_OWNER_ONLY static int list(struct nns_owner *owner, struct nns_namespace *ns, int socket)
 {
     struct nns_links links = NNS_LINKS_NULL;
     int rc = nns_links_list(socket, &links);
@@ -328,22 +334,22 @@ NNS_OWNER_ONLY static int list_again(struct nns_owner *owner, struct nns_namespa
     }
     nns_count(NNS_COUNT_LIST_DUMPS, 1);
     ns->relist = false;
-    rc = nns_take_listing(owner, ns, &links);
+    rc = take_listing(owner, ns, &links);
     nns_links_deinit(&links);
     return rc;
 }
 
 NNS_OWNER_ONLY static int visit(struct nns_owner *owner, struct nns_namespace *ns)
 {
-    unsigned answers = 64 + 3 * ns->queue.count;
-    int socket = nns_netns_enter(ns->handle.fd, ns->relist ? 3 * ns->devices.count + answers : answers);
+    int socket = nns_netns_enter(ns->handle.fd, 1);
     int rc = 0;
 
     if (socket < 0)
         return socket;
     if (ns->relist)
-        rc = list_again(owner, ns, socket);
+        rc = list(owner, ns, socket);
     if (!rc) {
+        nns_netns_expect(socket, ANSWERS_EACH * ns->devices.count);
         nns_detach_excluded(owner, ns, socket);
         rc = attach_due(owner, ns, socket);
     }

@@ -22,11 +22,6 @@ int nns_queue_device(struct nns_owner *owner, struct nns_namespace *ns,
 int nns_report_device(struct nns_owner *owner, struct nns_netns_id id,
                       const struct nns_link *link) NNS_OWNER_ONLY;
 
-/* Take over a listing: queue what is not attached, forget what is no longer there. 0, or -ENOMEM with part of
- * it done. */
-int nns_take_listing(struct nns_owner *owner, struct nns_namespace *ns,
-                     const struct nns_links *links) NNS_OWNER_ONLY;
-
 /* Make a new visit due at once, with a new listing, and start the retries over. NEWS: only what the listing
  * shows to be new or missing is visited. EVERYWHERE: attached devices are checked against the kernel too. */
 enum nns_look { NNS_LOOK_NEWS, NNS_LOOK_EVERYWHERE };

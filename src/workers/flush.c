@@ -133,9 +133,7 @@ void nns_detach_excluded(struct nns_owner *owner, struct nns_namespace *ns, int 
 
 NNS_OWNER_ONLY static void remember_eviction(struct nns_owner *owner, const struct nns_namespace *ns)
 {
-    owner->evicted[owner->evicted_next] =
-        (struct nns_evicted){.cookie = nns_namespace_cookie(ns), .inum = nns_namespace_inum(ns)};
-    owner->evicted_next = (owner->evicted_next + 1) % NNS_EVICTED_MAX;
+    nns_evicted_add(&owner->evicted, nns_namespace_cookie(ns), nns_namespace_inum(ns));
     nns_count(NNS_COUNT_NAMESPACES_EVICTED, 1);
 }
 
@@ -170,6 +168,6 @@ void nns_flush_all(struct nns_owner *owner, enum nns_flush_reason reason)
 
     while ((ns = nns_cache_next(owner->context.cache, &cursor)))
         nns_flush(owner, ns, reason);
-    memset(owner->evicted, 0, sizeof(owner->evicted));
+    owner->evicted = (struct nns_evicted_set){0};
     nns_cache_reclaim(owner->context.cache);
 }

@@ -9,7 +9,6 @@
 #include "core/cache.h"
 #include "core/claims.h"
 #include "core/report.h"
-#include "io/links.h"
 #include "io/netns.h"
 #include "io/proc.h"
 #include "workers/mailbox.h"
@@ -18,14 +17,12 @@
  * back. */
 enum nns_letter_kind { NNS_LETTER_OPENED, NNS_LETTER_SWEPT, NNS_LETTER_ORDER };
 
-/* From a worker: a namespace it claimed, opened and listed. The owner ends the claim. */
+/* From a worker: a namespace it claimed and opened. The owner ends the claim. */
 struct nns_opened {
     struct nns_letter letter;
     struct nns_request request; /* the winner's own */
     struct nns_netns_id id;     /* read from the fd */
     int fd;                     /* owned by the letter */
-    int list_error;             /* 0, or -errno: then links are unknown, not empty */
-    struct nns_links links;     /* owned by the letter */
 };
 
 /* From a worker: which namespaces some process or mount holds. */

@@ -11,14 +11,6 @@ static struct nns_log_limit sweep_limit;
 
 enum { LOOKS_A_TIMEOUT = 3, SHORTEST_INTERVAL_MS = 50 };
 
-static bool any_evicted(const struct nns_owner *owner)
-{
-    for (size_t i = 0; i < NNS_EVICTED_MAX; i++)
-        if (owner->evicted[i].cookie)
-            return true;
-    return false;
-}
-
 static uint64_t interval(const struct nns_owner *owner)
 {
     uint64_t ms = owner->context.params->lonely_timeout_ms / LOOKS_A_TIMEOUT;
@@ -46,7 +38,7 @@ uint64_t nns_lonely_tick(struct nns_owner *owner, uint64_t now_ms)
     struct nns_cache_stats stats;
 
     nns_cache_stats(owner->context.cache, &stats);
-    if (!stats.entries && !any_evicted(owner)) {
+    if (!stats.entries && !owner->evicted.count) {
         owner->next_sweep_ms = 0;
         return UINT64_MAX;
     }
@@ -81,13 +73,10 @@ bool nns_lonely_still(struct nns_owner *owner, struct nns_namespace *ns)
 NNS_OWNER_ONLY static void judge_evicted(struct nns_owner *owner, const struct nns_inums *inums)
 {
     for (size_t i = 0; i < NNS_EVICTED_MAX; i++) {
-        struct nns_evicted *evicted = &owner->evicted[i];
+        struct nns_evicted *evicted = &owner->evicted.items[i];
 
-        if (!evicted->cookie)
-            continue;
-        evicted->missed = nns_inums_has(inums, evicted->inum) ? 0 : evicted->missed + 1;
-        if (evicted->missed == 2)
-            evicted->cookie = 0;
+        if (evicted->cookie)
+            nns_evicted_seen(&owner->evicted, evicted, nns_inums_has(inums, evicted->inum));
     }
 }
 

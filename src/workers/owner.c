@@ -87,13 +87,6 @@ int nns_owner_reserve(struct nns_owner *owner, size_t count)
 
 /* ---- letters ---- */
 
-NNS_OWNER_ONLY static void start_covering(struct nns_owner *owner, struct nns_namespace *ns,
-                                          const struct nns_opened *opened)
-{
-    ns->relist = opened->list_error || nns_take_listing(owner, ns, &opened->links);
-    nns_dequeue(owner, ns);
-}
-
 /* The requests are answered before the devices are attached: they asked for the namespace. */
 NNS_OWNER_ONLY static void receive_opened(struct nns_owner *owner, struct nns_opened *opened)
 {
@@ -112,11 +105,12 @@ NNS_OWNER_ONLY static void receive_opened(struct nns_owner *owner, struct nns_op
     nns_settle(owner->context.completions, opened->request, &answer);
     nns_claims_end(owner->context.claims, opened->id.inum, &waiting);
     nns_settle_all(owner->context.completions, &waiting, &answer);
-    if (ours)
-        start_covering(owner, ns, opened);
-    else
+    if (ours) {
+        ns->relist = true;
+        nns_dequeue(owner, ns);
+    } else {
         close(opened->fd);
-    nns_links_deinit(&opened->links);
+    }
     free(opened);
 }
 

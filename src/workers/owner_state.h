@@ -3,6 +3,7 @@
 #define NNS_WORKERS_OWNER_STATE_H
 
 #include "core/due.h"
+#include "core/evicted.h"
 #include "core/slots.h"
 #include "io/tc.h"
 #include "workers/letters.h"
@@ -12,16 +13,6 @@
  * What the owner thread holds, for the files that are its parts: save (handles), dequeue (attaching), flush
  * (forgetting), lonely (who has left), answer (orders). Nobody else includes this.
  */
-
-/* Namespaces given up to make room, remembered so that they can be shown as uncovered; the oldest is
- * forgotten first. */
-#define NNS_EVICTED_MAX 1024
-
-struct nns_evicted {
-    uint64_t cookie; /* 0: free place */
-    uint32_t inum;
-    uint32_t missed; /* looks in a row that did not find it inhabited */
-};
 
 struct nns_waiter {
     struct nns_waiter *next;
@@ -43,8 +34,7 @@ struct nns_owner {
     struct nns_tc_job *jobs; /* scratch of one exchange, and the devices it is for */
     uint32_t *visited;
     size_t scratch; /* how many either holds */
-    struct nns_evicted evicted[NNS_EVICTED_MAX];
-    uint32_t evicted_next;
+    struct nns_evicted_set evicted;
     size_t pinned; /* handles that keep a namespace alive */
     uint64_t next_sweep_ms;
     uint64_t started_ms;

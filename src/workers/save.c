@@ -22,13 +22,6 @@ NNS_OWNER_ONLY static int make_room(struct nns_owner *owner)
     return 0;
 }
 
-NNS_OWNER_ONLY static void forget_eviction(struct nns_owner *owner, struct nns_netns_id id)
-{
-    for (size_t i = 0; i < NNS_EVICTED_MAX; i++)
-        if (owner->evicted[i].cookie == id.cookie || owner->evicted[i].inum == id.inum)
-            owner->evicted[i].cookie = 0;
-}
-
 NNS_OWNER_ONLY static int add_entry(struct nns_owner *owner, struct nns_netns_id id,
                                     struct nns_namespace **out)
 {
@@ -45,7 +38,7 @@ NNS_OWNER_ONLY static int add_entry(struct nns_owner *owner, struct nns_netns_id
     if (rc)
         return rc;
     ns->host = id.inum == nns_netns_own().inum;
-    forget_eviction(owner, id);
+    nns_evicted_forget(&owner->evicted, id.cookie, id.inum);
     nns_count(NNS_COUNT_NAMESPACES_ADDED, 1);
     *out = ns;
     return 0;

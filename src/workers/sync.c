@@ -73,24 +73,15 @@ static int open_namespace(uint32_t pid, int *fd, struct nns_netns_id *id)
     return rc;
 }
 
-/*
- * What can only be learnt inside: the devices, and the cookie on kernels that do not tell it of an fd. A
- * listing that fails leaves the namespace to be listed again by the owner; only a namespace that cannot be
- * entered or identified is an error here.
- */
-static int look_inside(struct nns_opened *opened)
+/* Kernels that do not tell the cookie of an fd tell it of a socket. */
+static int read_cookie_inside(int fd, uint64_t *cookie)
 {
-    int socket = nns_netns_enter(opened->fd, 1);
-    int rc = 0;
+    int socket = nns_netns_enter(fd, 1);
+    int rc;
 
     if (socket < 0)
         return socket;
-    if (!opened->id.cookie)
-        rc = nns_netns_socket_cookie(socket, &opened->id.cookie);
-    if (!rc) {
-        opened->list_error = nns_links_list(socket, &opened->links);
-        nns_count(opened->list_error ? NNS_COUNT_LIST_FAILED : NNS_COUNT_LIST_DUMPS, 1);
-    }
+    rc = nns_netns_socket_cookie(socket, cookie);
     nns_netns_leave(socket);
     return rc;
 }
@@ -98,20 +89,18 @@ static int look_inside(struct nns_opened *opened)
 /* From an open fd to the owner. 0, with the fd given away, or -errno with the fd still the caller's. */
 static int post_opened(const struct sync *sync, struct nns_request request, int fd, struct nns_netns_id id)
 {
-    struct nns_opened *opened = calloc(1, sizeof(*opened));
-    int rc;
+    int rc = id.cookie ? 0 : read_cookie_inside(fd, &id.cookie);
+    struct nns_opened *opened;
 
+    if (rc)
+        return rc;
+    opened = calloc(1, sizeof(*opened));
     if (!opened)
         return -ENOMEM;
     opened->letter.kind = NNS_LETTER_OPENED;
     opened->request = request;
     opened->id = id;
     opened->fd = fd;
-    rc = look_inside(opened);
-    if (rc) {
-        free(opened);
-        return rc;
-    }
     nns_mailbox_post(sync->context->owner, &opened->letter);
     return 0;
 }
