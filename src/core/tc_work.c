@@ -25,6 +25,7 @@ int nns_tc_work_init(struct nns_tc_work *work, const struct nns_tc_set *set, str
         nns_tc_name(work->names[hook], set->instance, set->programs[hook].name, set->programs[hook].tag);
     bool sorted = true;
     for (size_t i = 0; i < count; i++) {
+        jobs[i].found = 0;
         tasks[i].job = &jobs[i];
         tasks[i].pending = true;
         tasks[i].qdisc = NNS_QDISC_NONE;
@@ -121,6 +122,8 @@ void nns_tc_task_see_filter(struct nns_tc_task *task, const struct nns_tc_set *s
     enum nns_tc_seen seen = ours ? NNS_TC_SEEN_OURS : NNS_TC_SEEN_FOREIGN;
     if (filter->handle == 0)
         seen = NNS_TC_SEEN_HEAD;
+    if (seen == NNS_TC_SEEN_OURS && filter->priority != task->fresh[hook])
+        task->job->found |= 1u << hook;
     nns_tc_view_add(&task->views[hook], set->priority, seen, filter->priority, filter->program_id);
 }
 

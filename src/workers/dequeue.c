@@ -219,6 +219,37 @@ NNS_OWNER_ONLY static void make_job(struct nns_owner *owner, struct nns_device *
     memcpy(job->hooks, device->attachments[set], sizeof(job->hooks));
 }
 
+static bool carries(const struct nns_attachment *attachment)
+{
+    return attachment->program_id && attachment->reason == NNS_REASON_NONE;
+}
+
+/* Were all filters that were there by our account made anew? Then somebody took them away, or this is another
+ * device of the same kind under the same ifindex (I5). */
+static bool was_bare(const struct nns_attachment *before, const struct nns_tc_job *job)
+{
+    bool remade = false;
+
+    for (int hook = 0; hook < NNS_HOOKS; hook++) {
+        if (!carries(&before[hook]) || !carries(&job->hooks[hook]))
+            continue;
+        if (job->found & 1u << hook)
+            return false;
+        remade = true;
+    }
+    return remade;
+}
+
+NNS_OWNER_ONLY static void take_answer(struct nns_owner *owner, struct nns_device *device, unsigned set,
+                                       const struct nns_tc_job *job)
+{
+    /* It begins to count at nothing; what the first moment counted goes along. */
+    if (device->slot && was_bare(device->attachments[set], job))
+        nns_meter_clear(owner->context.meter, device->slot);
+    memcpy(device->attachments[set], job->hooks, sizeof(job->hooks));
+    device->link.qdisc = job->qdisc;
+}
+
 NNS_OWNER_ONLY static int attach_set(struct nns_owner *owner, struct nns_namespace *ns, int socket,
                                      size_t count, unsigned set)
 {
@@ -228,12 +259,8 @@ NNS_OWNER_ONLY static int attach_set(struct nns_owner *owner, struct nns_namespa
     for (size_t i = 0; i < count; i++)
         make_job(owner, nns_devices_find(&ns->devices, owner->visited[i]), set, &owner->jobs[i]);
     rc = nns_tc_attach(socket, &owner->sets[set], owner->jobs, count, &stats);
-    for (size_t i = 0; i < count; i++) {
-        struct nns_device *device = nns_devices_find(&ns->devices, owner->visited[i]);
-
-        memcpy(device->attachments[set], owner->jobs[i].hooks, sizeof(owner->jobs[i].hooks));
-        device->link.qdisc = owner->jobs[i].qdisc;
-    }
+    for (size_t i = 0; i < count; i++)
+        take_answer(owner, nns_devices_find(&ns->devices, owner->visited[i]), set, &owner->jobs[i]);
     nns_count(NNS_COUNT_ATTACH_SENDS, stats.sends);
     nns_count(NNS_COUNT_ATTACH_ADOPTED, stats.adopted);
     return rc;

@@ -126,6 +126,20 @@ class Replaced(host.HostTest):
         self.ns.tc("qdisc", "add", "dev", "z", "clsact")
         self.assertStartsAtNothing()
 
+    def test_by_one_of_its_kind_that_somebody_was_quick_to_give_a_clsact(self):
+        self.replace("type", "veth", "peer", "name", "y")
+        self.ns.devices.append("y")
+        self.ns.ip("link", "set", "dev", "y", "up")
+        self.ns.tc("qdisc", "add", "dev", "z", "clsact")
+        self.assertStartsAtNothing()
+
+    def test_one_that_lost_a_single_filter_keeps_its_counts(self):
+        self.ns.tc("filter", "del", "dev", "a", "ingress")
+        self.daemon_.sync(self.ns.pid)
+        self.assertCovered(self.ns)
+        self.assertGreater(self.counted("a")[1], 0)
+        self.daemon_.stop()
+
 
 class Renamed(host.HostTest):
     """exclude.devices goes by names, and names change."""

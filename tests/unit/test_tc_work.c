@@ -137,6 +137,7 @@ Test(tc_work, every_answer_lost)
     expect(NNS_INGRESS, 5, 10, NNS_REASON_NONE, 0);
     expect(NNS_EGRESS, 6, 10, NNS_REASON_NONE, 0);
     cr_assert_eq(here.stats.adopted, 0, "it was this very work's");
+    cr_assert_eq(here.job.found, 0);
 }
 
 /* The egress filter went into the legacy qdisc's only list, where the ingress filter had just been refused.
@@ -190,6 +191,7 @@ Test(tc_work, moving_away_deletes_the_old_place_last)
     cr_assert_not(SETTLE(0));
     expect(NNS_INGRESS, 5, 11, NNS_REASON_NONE, 0);
     cr_assert_eq(here.stats.adopted, 1);
+    cr_assert_eq(here.job.found, 1 << NNS_EGRESS, "the one on ingress is this very work's");
     nns_netlink_batch_clear(&here.batch);
     nns_tc_work_surplus(&here.work, &here.batch);
     cr_assert_eq(here.batch.count, 1);
