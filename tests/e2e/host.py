@@ -128,7 +128,8 @@ def _write(path, value):
 def _prepare():
     """Make this process's surroundings private, and refuse to go on when they are not."""
     real = os.environ.get("NNS_REAL_NETNS")
-    if os.getpid() != 1 or not real or real == str(netns_inum("self")):
+    private = os.getpid() == 1 or "NNS_REAL_PIDS" in os.environ
+    if not private or not real or real == str(netns_inum("self")):
         sys.exit("this is no private host: run the test under tests/e2e/private_host")
     _mount("tmpfs", "/run")
     _mount("bpf", "/sys/fs/bpf")

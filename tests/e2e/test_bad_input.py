@@ -2,7 +2,7 @@
 """Nonsense on the queue, on the control socket and in the configuration: refused, counted or explained, and
 whoever comes next is served.
 
-Kernel threads cannot be named here: a private pid namespace has none.
+Kernel threads have a file of their own: a private pid namespace has none.
 """
 
 import errno
