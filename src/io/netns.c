@@ -17,6 +17,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "core/dying_task.h"
 #include "core/log.h"
 
 /* Younger than the oldest headers we build with. */
@@ -81,7 +82,7 @@ static int open_by_proc(uint32_t pid)
 {
     char path[40];
     snprintf(path, sizeof(path), "/proc/%u/ns/net", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = NNS_ASK_TASK(open(path, O_RDONLY | O_CLOEXEC));
     if (fd >= 0)
         return fd;
     return errno == ENOENT ? -ESRCH : -errno;
@@ -131,10 +132,10 @@ static int reopen_namespace(int place)
 }
 
 /* Anybody may name us a path, and opening a FIFO, a terminal or a watchdog does something: look before
- * opening, and open what was looked at. */
+ * opening, and open what was looked at. Many paths are a task's, as those of a sweep. */
 int nns_netns_open_path(const char *path)
 {
-    int place = open(path, O_PATH | O_CLOEXEC);
+    int place = NNS_ASK_TASK(open(path, O_PATH | O_CLOEXEC));
     if (place < 0)
         return -errno;
     int fd = reopen_namespace(place);

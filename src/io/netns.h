@@ -39,7 +39,8 @@ enum nns_netns_way { NNS_NETNS_BY_PIDFD, NNS_NETNS_BY_PROC };
  */
 int nns_netns_open_pid(uint32_t pid, enum nns_netns_way *way);
 
-/* Open a namespace file (a bind mount such as /run/netns/NAME). -EINVAL when it is no network namespace. */
+/* Open a namespace file (a bind mount such as /run/netns/NAME, or /proc/PID/ns/net). -EINVAL when it is no
+ * network namespace; -ENOENT also for a process that ends meanwhile. */
 int nns_netns_open_path(const char *path);
 
 /* Verify that fd is a network namespace and say which. 0; -EINVAL when it is none; -errno. */

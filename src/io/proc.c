@@ -13,6 +13,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "core/dying_task.h"
+
 /* Unique for ever, where an inode number or an old mount id is given out again at once. Linux 6.8; older
  * kernels ignore the bit. */
 #ifndef STATX_MNT_ID_UNIQUE
@@ -150,13 +152,9 @@ static uint32_t parse_link(const char *link, size_t length, const char *type)
 static int read_link(const char *path, const char *type, uint32_t *inum)
 {
     char link[LINK_ROOM];
-    ssize_t length = readlinkat(proc, path, link, sizeof(link));
+    ssize_t length = NNS_ASK_TASK(readlinkat(proc, path, link, sizeof(link)));
     uint32_t found;
 
-    /* A task that dies between the kernel's look-up of the path and its look at the task reads as EACCES. The
-     * second time the path itself is gone, so only a true refusal stays one. */
-    if (length < 0 && errno == EACCES)
-        length = readlinkat(proc, path, link, sizeof(link));
     if (length < 0)
         return errno == ENOENT ? -ESRCH : -errno;
     found = parse_link(link, (size_t)length, type);
@@ -374,12 +372,12 @@ static int read_mounts(struct walk *walk, const char *task)
  */
 static int task_view(const char *task, uint32_t mounts, struct view *view)
 {
+    const unsigned wanted = STATX_INO | STATX_MNT_ID | STATX_MNT_ID_UNIQUE;
     char path[PATH_ROOM + 16];
     struct statx status;
 
     snprintf(path, sizeof(path), "%s/root", task);
-    if (statx(proc, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
-              STATX_INO | STATX_MNT_ID | STATX_MNT_ID_UNIQUE, &status) < 0)
+    if (NNS_ASK_TASK(statx(proc, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, wanted, &status)) < 0)
         return -errno;
     *view = (struct view){.mounts = mounts, .root_mount = status.stx_mnt_id, .root_inode = status.stx_ino};
     return 0;

@@ -4,6 +4,7 @@
 #include <linux/rtnetlink.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -197,6 +198,80 @@ Test(netns, opens_paths, .timeout = 20)
     cr_assert_eq(nns_netns_open_path("/mnt"), -EINVAL);
     cr_assert_eq(nns_netns_open_path("/proc/self/ns/mnt"), -EINVAL);
     cr_assert_eq(host_open_fds(), fds);
+}
+
+/* As the kernel has it when the task goes after the path was found: it is refused, and gone from then on. */
+static struct child *dying;
+static bool without_pidfd_ioctl;
+
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...);
+int __real_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...);
+
+int __wrap_open(const char *path, int flags, ...)
+{
+    char link[40];
+    mode_t mode = 0;
+    va_list list;
+    va_start(list, flags);
+    if (flags & O_CREAT)
+        mode = va_arg(list, mode_t);
+    va_end(list);
+    snprintf(link, sizeof(link), "/proc/%d/ns/net", dying ? dying->pid : 0);
+    if (!dying || strcmp(path, link) != 0)
+        return __real_open(path, flags, mode);
+    stop(dying);
+    dying = NULL;
+    errno = EACCES;
+    return -1;
+}
+
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+    va_list list;
+    va_start(list, request);
+    void *argument = va_arg(list, void *);
+    va_end(list);
+    if (without_pidfd_ioctl && request == _IO(0xff, 4)) {
+        errno = ENOTTY;
+        return -1;
+    }
+    return __real_ioctl(fd, request, argument);
+}
+
+Test(netns, who_dies_while_it_is_opened_is_gone)
+{
+    without_pidfd_ioctl = true;
+    set_up();
+    struct child child = start(false);
+    dying = &child;
+    cr_assert_eq(nns_netns_open_pid((uint32_t)child.pid, &way), -ESRCH);
+    cr_assert_null(dying, "nobody opened it");
+    child = start(false);
+    char path[40];
+    snprintf(path, sizeof(path), "/proc/%d/ns/net", child.pid);
+    dying = &child;
+    cr_assert_eq(nns_netns_open_path(path), -ENOENT);
+    cr_assert_null(dying, "nobody opened it");
+}
+
+static void *as_nobody(void *unused)
+{
+    (void)unused;
+    cr_assert_eq(syscall(SYS_setresuid, 65534, 65534, 65534), 0); /* of this thread alone */
+    cr_assert_eq(nns_netns_open_pid(1, &way), -EACCES);
+    cr_assert_eq(nns_netns_open_path("/proc/1/ns/net"), -EACCES);
+    return NULL;
+}
+
+Test(netns, who_is_denied_is_not_gone)
+{
+    pthread_t thread;
+    without_pidfd_ioctl = true;
+    set_up();
+    cr_assert_eq(pthread_create(&thread, NULL, as_nobody, NULL), 0);
+    pthread_join(thread, NULL);
 }
 
 static int option(int fd, int level, int name)

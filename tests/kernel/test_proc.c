@@ -547,6 +547,36 @@ Test(proc, a_walk_among_dying_processes_succeeds)
         end(&children[i]);
 }
 
+/* As the kernel has it when the task goes after the path was found: it is refused, and gone from then on. */
+static pid_t dying;
+
+int __real_statx(int directory, const char *path, int flags, unsigned mask, struct statx *status);
+int __wrap_statx(int directory, const char *path, int flags, unsigned mask, struct statx *status);
+
+int __wrap_statx(int directory, const char *path, int flags, unsigned mask, struct statx *status)
+{
+    char root[32];
+
+    snprintf(root, sizeof(root), "%d/root", dying);
+    if (!dying || strcmp(path, root) != 0)
+        return __real_statx(directory, path, flags, mask, status);
+    kill(dying, SIGKILL);
+    waitpid(dying, NULL, 0);
+    dying = 0;
+    errno = EACCES;
+    return -1;
+}
+
+Test(proc, a_process_that_dies_while_its_root_is_asked_for_is_gone)
+{
+    struct child child = spawn(in_own_namespace);
+
+    dying = child.pid;
+    cr_expect(inhabited(child.told), "its namespace was seen before");
+    cr_expect_eq(dying, 0, "nobody asked");
+    cr_expect(!inhabited(child.told));
+}
+
 /* ---- paths to all namespaces ---- */
 
 struct visits {
