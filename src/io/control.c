@@ -2,10 +2,13 @@
 #include "io/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -16,6 +19,8 @@
 #include "core/protocol.h"
 
 #define SOCKET_MODE      0660
+#define LOCK_MODE        0600 /* who could open it could lock it, and keep every daemon from starting */
+#define LOCK_SUFFIX      ".lock"
 #define BACKLOG          128
 #define BUFFER_FIRST     4096u /* bytes; what most requests fit in */
 #define ACCEPT_RETRY_MS  1000
@@ -36,6 +41,7 @@ struct nns_control {
     char *path;
     dev_t device; /* of the socket file: what tells ours from a successor's */
     ino_t inode;
+    int lock; /* held until nobody can connect any more */
     uint64_t timeout_ms;
     uint32_t limit, admitted;
     unsigned references; /* open handles of our own, and clients not yet freed */
@@ -533,11 +539,52 @@ static int bind_socket(int fd, const struct sockaddr_un *address, struct stat *s
     return -errno;
 }
 
+/*
+ * Only who holds the lock may take the socket's place. Connecting cannot tell a dead daemon's socket from one
+ * that is bound but not yet listened on, and no link(2) or rename(2) puts a new one in the place of a dead one
+ * without doing the same to a live one that came there meanwhile. The kernel drops the lock when its holder
+ * dies, however. The file stays: were it removed, two daemons could each hold a lock of that name.
+ * A descriptor, -EADDRINUSE when it is held, or -errno.
+ */
+static int take_lock(const char *path)
+{
+    char name[sizeof(((struct sockaddr_un *)NULL)->sun_path) + sizeof(LOCK_SUFFIX)];
+    int fd, result;
+
+    snprintf(name, sizeof(name), "%s" LOCK_SUFFIX, path);
+    fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, LOCK_MODE);
+    if (fd < 0)
+        return -errno;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return fd;
+    result = errno == EWOULDBLOCK ? -EADDRINUSE : -errno;
+    close(fd);
+    return result;
+}
+
 /* A bound socket, or -errno. */
-static int open_socket(const char *path, struct stat *status)
+static int open_bound(const struct sockaddr_un *address, struct stat *status)
+{
+    int fd, result = clear_stale(address);
+
+    if (result)
+        return result;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    result = bind_socket(fd, address, status);
+    if (result) {
+        close(fd);
+        return result;
+    }
+    return fd;
+}
+
+/* A bound socket and the lock on its place, or -errno. */
+static int open_socket(const char *path, struct stat *status, int *lock)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd, result;
+    int fd, held, result;
 
     if (strlen(path) >= sizeof(address.sun_path))
         return -ENAMETOOLONG;
@@ -545,18 +592,16 @@ static int open_socket(const char *path, struct stat *status)
         return -EINVAL;
     strcpy(address.sun_path, path);
     result = make_directories(path);
-    if (!result)
-        result = clear_stale(&address);
     if (result)
         return result;
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    held = take_lock(path);
+    if (held < 0)
+        return held;
+    fd = open_bound(&address, status);
     if (fd < 0)
-        return -errno;
-    result = bind_socket(fd, &address, status);
-    if (result) {
-        close(fd);
-        return result;
-    }
+        close(held);
+    else
+        *lock = held;
     return fd;
 }
 
@@ -594,6 +639,7 @@ void nns_control_close(struct nns_control *control)
     control->closing = true;
     remove_socket(control);
     uv_close((uv_handle_t *)&control->listener, handle_closed);
+    close(control->lock);
     uv_timer_start(&control->timer, close_all,
                    control->timeout_ms < CLOSE_MS ? control->timeout_ms : CLOSE_MS, 0);
     for (struct nns_control_client *client = control->clients; client; client = client->next)
@@ -638,7 +684,7 @@ int nns_control_listen(uv_loop_t *loop, const struct nns_params *params, const s
 {
     struct stat status;
     struct nns_control *control;
-    int result, fd = open_socket(params->control_path, &status);
+    int lock = -1, result, fd = open_socket(params->control_path, &status, &lock);
 
     if (fd < 0)
         return fd;
@@ -646,12 +692,14 @@ int nns_control_listen(uv_loop_t *loop, const struct nns_params *params, const s
     if (!control) {
         unlink(params->control_path);
         close(fd);
+        close(lock);
         return -ENOMEM;
     }
     control->ops = *ops;
     control->context = context;
     control->device = status.st_dev;
     control->inode = status.st_ino;
+    control->lock = lock;
     ignore_sigpipe();
     result = start_listening(control, fd);
     if (result) {

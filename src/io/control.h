@@ -44,11 +44,12 @@ struct nns_control_ops {
 };
 
 /*
- * Listen. A socket file that nobody listens on any more is replaced; one that answers is an error
- * (-EADDRINUSE), as the daemon that made it is alive; a file that is no socket is left alone (-EEXIST).
- * Missing directories of the path are made (0755). 0 or -errno; without anything left behind on failure but
- * those directories (and the loop must run once for memory to be freed). SIGPIPE, which libuv's writes can
- * raise, is ignored from here on unless it has a handler.
+ * Listen. A file PATH.lock (0600) is made beside the socket and locked until nns_control_close; it is never
+ * removed. Where it is locked already, or the socket answers, a daemon is alive: -EADDRINUSE. A socket file
+ * that nobody listens on any more is replaced; a file that is no socket is left alone (-EEXIST). Missing
+ * directories of the path are made (0755). 0 or -errno; without anything left behind on failure but those
+ * directories and PATH.lock (and the loop must run once for memory to be freed). SIGPIPE, which libuv's
+ * writes can raise, is ignored from here on unless it has a handler.
  */
 int nns_control_listen(uv_loop_t *loop, const struct nns_params *params, const struct nns_control_ops *ops,
                        void *context, struct nns_control **out);

@@ -186,6 +186,8 @@ static void finish(void)
 static void remove_files(void)
 {
     unlink(h.path);
+    strcat(h.path, ".lock");
+    unlink(h.path);
     rmdir(h.directory);
 }
 
