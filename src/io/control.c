@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -614,16 +613,6 @@ static void remove_socket(const struct nns_control *control)
         unlink(control->path);
 }
 
-static void ignore_sigpipe(void)
-{
-    struct sigaction action;
-
-    if (sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL) {
-        action.sa_handler = SIG_IGN;
-        sigaction(SIGPIPE, &action, NULL);
-    }
-}
-
 static void close_all(uv_timer_t *timer)
 {
     struct nns_control *control = timer->data;
@@ -700,7 +689,6 @@ int nns_control_listen(uv_loop_t *loop, const struct nns_params *params, const s
     control->device = status.st_dev;
     control->inode = status.st_ino;
     control->lock = lock;
-    ignore_sigpipe();
     result = start_listening(control, fd);
     if (result) {
         nns_control_close(control);

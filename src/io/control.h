@@ -48,8 +48,8 @@ struct nns_control_ops {
  * removed. Where it is locked already, or the socket answers, a daemon is alive: -EADDRINUSE. A socket file
  * that nobody listens on any more is replaced; a file that is no socket is left alone (-EEXIST). Missing
  * directories of the path are made (0755). 0 or -errno; without anything left behind on failure but those
- * directories and PATH.lock (and the loop must run once for memory to be freed). SIGPIPE, which libuv's
- * writes can raise, is ignored from here on unless it has a handler.
+ * directories and PATH.lock (and the loop must run once for memory to be freed). The process must ignore
+ * SIGPIPE, which libuv's writes raise when a client has left.
  */
 int nns_control_listen(uv_loop_t *loop, const struct nns_params *params, const struct nns_control_ops *ops,
                        void *context, struct nns_control **out);

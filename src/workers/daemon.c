@@ -254,7 +254,7 @@ static int watch_signals(struct daemon *daemon)
     static const int numbers[SIGNALS] = {SIGTERM, SIGINT};
     int rc = 0;
 
-    /* A client that leaves while it is being answered. */
+    /* The control socket's clients leave while they are answered. For the whole process, and only here. */
     signal(SIGPIPE, SIG_IGN);
     while (daemon->signals_watched < SIGNALS && !rc) {
         uv_signal_t *handle = &daemon->signals[daemon->signals_watched];

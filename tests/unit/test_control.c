@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,6 +229,7 @@ static void say(struct client *client, const char *text)
 static void open_harness(void)
 {
     h = (struct harness){.manner = MIRROR};
+    signal(SIGPIPE, SIG_IGN);
     strcpy(h.directory, "/tmp/nns-control-XXXXXX");
     cr_assert_not_null(mkdtemp(h.directory));
     snprintf(h.path, sizeof(h.path), "%s/run/control.sock", h.directory);

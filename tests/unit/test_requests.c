@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,6 +149,7 @@ static void expect_nothing_posted(void)
 
 static void set_up(void)
 {
+    signal(SIGPIPE, SIG_IGN);
     strcpy(h.directory, "/tmp/nns-requests-XXXXXX");
     cr_assert_not_null(mkdtemp(h.directory));
     snprintf(h.path, sizeof(h.path), "%s/control.sock", h.directory);
