@@ -17,7 +17,8 @@
  * still gets its answer.
  *
  * What bounds a client in time:
- * - a request that has begun must be complete within control.timeout of its first byte;
+ * - a request that has begun must be complete within control.timeout of its first byte, or of the moment when
+ *   the answer before it has been taken;
  * - output that waits must make progress within control.timeout;
  * - between requests a client may be idle for NNS_CONTROL_IDLE_FACTOR × control.timeout, so that forgotten
  *   connections do not use up control.clients.
@@ -33,8 +34,8 @@ struct nns_control_client;
 
 /* None of these is called from within nns_control_send, _finish, or _close. */
 struct nns_control_ops {
-    /* A whole line, without its newline, good until the handler returns. The handler answers now or later,
-     * and ends with nns_control_finish. */
+    /* A whole line, without its newline, good until the handler returns or has called nns_control_finish,
+     * with which it ends its answer, now or later. */
     void (*request)(void *context, struct nns_control_client *client, const char *line, size_t length);
     /* All that was sent has been taken: more can be. Only between request and finish. */
     void (*drained)(void *context, struct nns_control_client *client);

@@ -394,6 +394,38 @@ PROTOCOL_TEST(namespace_with_devices)
     json_decref(answer);
 }
 
+static bool shown_as_covered(const struct nns_device_row *device)
+{
+    struct nns_device_row copy = *device;
+    struct nns_namespace_row row = {.cookie = 1, .devices = &copy, .device_count = 1};
+    json_t *answer = parse(nns_answer_namespace(&row)), *object;
+    bool covered;
+
+    object = json_array_get(json_object_get(json_object_get(answer, "namespace"), "devices"), 0);
+    covered = json_is_true(json_object_get(object, "covered"));
+    json_decref(answer);
+    return covered;
+}
+
+/* A filter that could not be replaced still carries its old program. */
+PROTOCOL_TEST(kept_old_program_is_not_coverage)
+{
+    struct nns_device_row row = device_row(7, "eth0", "veth");
+
+    attach(&row, NNS_INGRESS, 11, 10);
+    attach(&row, NNS_EGRESS, 12, 10);
+    cr_expect(!shown_as_covered(&row), "still queued");
+    row.device.state = NNS_DEVICE_ATTACHED;
+    cr_expect(shown_as_covered(&row));
+    row.device.attachments[0][NNS_EGRESS].reason = NNS_REASON_KERNEL;
+    row.device.attachments[0][NNS_EGRESS].error = EBUSY;
+    cr_expect(!shown_as_covered(&row), "a hook with a reason");
+    row.device.state = NNS_DEVICE_FAILED;
+    cr_expect(!shown_as_covered(&row));
+    row.device.attachments[0][NNS_EGRESS].reason = NNS_REASON_NONE;
+    cr_expect(!shown_as_covered(&row), "failed");
+}
+
 PROTOCOL_TEST(namespace_remarks)
 {
     struct nns_namespace_row row = {
