@@ -14,7 +14,8 @@
 enum { KEY_SOCKET = 's', KEY_JSON = 'j' };
 
 static const struct argp_option options[] = {
-    {"socket", KEY_SOCKET, "PATH", 0, "The daemon's control socket (default " NNS_CLI_SOCKET ")", 0},
+    {"socket", KEY_SOCKET, "PATH", 0, "The daemon's control socket (default " NNS_CONTROL_PATH_DEFAULT ")",
+     0},
     {"json", KEY_JSON, NULL, 0, "Print one JSON document instead of a table", 0},
     {0},
 };

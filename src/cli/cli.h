@@ -13,8 +13,6 @@
  * The netnsync command. One file a subcommand; main.c has the table of them. A subcommand parses its own
  * arguments, and returns the exit status.
  */
-#define NNS_CLI_SOCKET "/run/netnsync/control.sock"
-
 enum nns_exit { NNS_EXIT_DONE, NNS_EXIT_FAILED, NNS_EXIT_USAGE };
 
 /* What is said before or after the command's name alike. */

@@ -5,10 +5,7 @@
 
 #include "cli/ask.h"
 #include "cli/sweep.h"
-
-#define DEFAULT_INSTANCE "default"
-#define INSTANCE_MAX     32
-#define OTHER_INSTANCE   "this is instance"
+#include "core/instance_name.h"
 
 enum { KEY_ALL = 'a', KEY_INSTANCE = 'i', KEY_QDISCS = 256 };
 
@@ -20,18 +17,10 @@ struct arguments {
 
 static const struct argp_option options[] = {
     {"all", KEY_ALL, NULL, 0, "In all namespaces; must be given", 0},
-    {"instance", KEY_INSTANCE, "NAME", 0, "Whose filters (default " DEFAULT_INSTANCE ")", 0},
+    {"instance", KEY_INSTANCE, "NAME", 0, "Whose filters (default " NNS_INSTANCE_DEFAULT ")", 0},
     {"qdiscs", KEY_QDISCS, NULL, 0, "Also the clsact qdiscs they were in, with all else in them", 0},
     {0},
 };
-
-static bool instance_valid(const char *name)
-{
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
-    size_t length = strlen(name);
-
-    return length > 0 && length <= INSTANCE_MAX && strspn(name, allowed) == length;
-}
 
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
@@ -48,8 +37,8 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         arguments->with_qdiscs = true;
         return 0;
     case KEY_INSTANCE:
-        if (!instance_valid(argument))
-            argp_error(state, "\"%s\" is no instance: 1 to 32 letters, digits, '_' or '-'", argument);
+        if (!nns_instance_valid(argument))
+            argp_error(state, "\"%s\" is no instance: it must be " NNS_INSTANCE_RULE, argument);
         arguments->instance = argument;
         return 0;
     case ARGP_KEY_ARG:
@@ -181,38 +170,64 @@ static int daemon_detached(const struct arguments *arguments, const char *instan
     return NNS_EXIT_DONE;
 }
 
-static int daemon_refused(const struct arguments *arguments, const char *instance, const char *error)
+static int daemon_of_another(const struct arguments *arguments, const char *instance, const char *theirs)
 {
-    if (strncmp(error, OTHER_INSTANCE, strlen(OTHER_INSTANCE))) {
-        nns_cli_complain("%s", error);
-        return NNS_EXIT_FAILED;
-    }
     if (arguments->instance)
         return sweep(arguments, instance);
-    nns_cli_complain("the daemon at %s says: %s; say whose filters with --instance", arguments->cli->socket,
-                     error);
+    nns_cli_complain("the daemon at %s is of instance %s; say whose filters with --instance",
+                     arguments->cli->socket, theirs);
     return NNS_EXIT_FAILED;
+}
+
+/* theirs[NNS_INSTANCE_MAX + 1] */
+static void take_instance(void *theirs, const char *member, const json_t *value)
+{
+    const char *name = json_string_value(json_object_get(value, "instance"));
+
+    if (!strcmp(member, "status") && name && nns_instance_valid(name))
+        strcpy(theirs, name);
+}
+
+/* Whose it is decides what we do, so it is asked for by itself: a refusal is a sentence for people. One that
+ * does not tell is left to judge the request. */
+static enum nns_ask ask_instance(struct nns_client *client, char *theirs, char *error, size_t size)
+{
+    struct nns_control_request request = {.command = NNS_COMMAND_STATUS};
+
+    return nns_client_ask(client, &request, &(struct nns_taker){take_instance, theirs}, error, size);
+}
+
+static enum nns_ask ask_to_detach(const struct arguments *arguments, const char *instance,
+                                  struct nns_client *client, struct nns_targets *targets, char *error,
+                                  size_t size)
+{
+    struct nns_control_request request = {.command = NNS_COMMAND_DETACH, .instance = (char *)instance};
+    enum nns_ask result = NNS_ASK_DONE;
+
+    if (arguments->with_qdiscs)
+        result = ask_targets(client, targets, error, size);
+    if (result == NNS_ASK_DONE)
+        result = nns_client_ask(client, &request, &(struct nns_taker){ignore, NULL}, error, size);
+    return result;
 }
 
 static int ask_daemon(const struct arguments *arguments, const char *instance, struct nns_client *client)
 {
-    struct nns_control_request request = {.command = NNS_COMMAND_DETACH, .instance = (char *)instance};
     struct nns_targets targets = {0};
-    enum nns_ask result = NNS_ASK_DONE;
-    char error[512];
+    char theirs[NNS_INSTANCE_MAX + 1] = "", error[512];
+    enum nns_ask result = ask_instance(client, theirs, error, sizeof(error));
+    bool other = *theirs && strcmp(theirs, instance) != 0;
     int status = NNS_EXIT_FAILED;
 
-    if (arguments->with_qdiscs)
-        result = ask_targets(client, &targets, error, sizeof(error));
-    if (result == NNS_ASK_DONE)
-        result = nns_client_ask(client, &request, &(struct nns_taker){ignore, NULL}, error, sizeof(error));
+    if (result == NNS_ASK_DONE && !other)
+        result = ask_to_detach(arguments, instance, client, &targets, error, sizeof(error));
     nns_client_close(client);
-    if (result == NNS_ASK_DONE)
-        status = daemon_detached(arguments, instance, &targets);
-    else if (result == NNS_ASK_REFUSED)
-        status = daemon_refused(arguments, instance, error);
-    else
+    if (result != NNS_ASK_DONE)
         nns_cli_complain("%s", error);
+    else if (other)
+        status = daemon_of_another(arguments, instance, theirs);
+    else
+        status = daemon_detached(arguments, instance, &targets);
     nns_targets_deinit(&targets);
     return status;
 }
@@ -225,7 +240,7 @@ int nns_cli_detach(struct nns_cli *cli, int argc, char **argv)
     int result;
 
     nns_cli_parse(&argp, argc, argv, &arguments);
-    instance = arguments.instance ? arguments.instance : DEFAULT_INSTANCE;
+    instance = arguments.instance ? arguments.instance : NNS_INSTANCE_DEFAULT;
     result = nns_client_open(&client, cli->socket);
     if (!result)
         return ask_daemon(&arguments, instance, &client);

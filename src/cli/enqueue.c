@@ -9,8 +9,6 @@
 #include "core/queue_name.h"
 #include "io/queue.h"
 
-#define DEFAULT_QUEUE "/netnsync"
-
 enum { KEY_QUEUE = 'q' };
 
 struct arguments {
@@ -20,7 +18,7 @@ struct arguments {
 };
 
 static const struct argp_option options[] = {
-    {"queue", KEY_QUEUE, "NAME", 0, "The message queue (default " DEFAULT_QUEUE ")", 0},
+    {"queue", KEY_QUEUE, "NAME", 0, "The message queue (default " NNS_QUEUE_NAME_DEFAULT ")", 0},
     {0},
 };
 
@@ -124,7 +122,7 @@ static int run(const struct arguments *arguments)
 
 int nns_cli_enqueue(struct nns_cli *cli, int argc, char **argv)
 {
-    struct arguments arguments = {.cli = cli, .queue = DEFAULT_QUEUE};
+    struct arguments arguments = {.cli = cli, .queue = NNS_QUEUE_NAME_DEFAULT};
     int status;
 
     nns_cli_parse(&argp, argc, argv, &arguments);

@@ -106,7 +106,7 @@ static int check_output(int status)
 
 int main(int argc, char **argv)
 {
-    struct nns_cli cli = {.socket = NNS_CLI_SOCKET};
+    struct nns_cli cli = {.socket = NNS_CONTROL_PATH_DEFAULT};
     struct arguments arguments = {.cli = &cli};
 
     argp_err_exit_status = NNS_EXIT_USAGE;

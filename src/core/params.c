@@ -9,7 +9,9 @@
 #include <sys/un.h>
 
 #include "core/epoch.h"
+#include "core/instance_name.h"
 #include "core/log.h"
+#include "core/protocol.h"
 #include "core/queue_name.h"
 
 /*
@@ -42,13 +44,6 @@ static bool holds_only(const char *text, const char *others)
         if (!isalnum((unsigned char)*text) && !strchr(others, *text))
             return false;
     return true;
-}
-
-static bool valid_instance(const char *text)
-{
-    size_t length = strlen(text);
-
-    return length >= 1 && length <= 32 && holds_only(text, "_-");
 }
 
 static bool valid_socket(const char *text)
@@ -109,13 +104,13 @@ static const char *const log_levels[] = {[NNS_LOG_ERROR] = "error",
 enum { SECOND = 1000, HOUR = 3600 * SECOND, MEBI = 1 << 20 };
 
 static const struct param table[] = {
-    {"instance", AT(instance), IS_TEXT(valid_instance, "1 to 32 letters, digits, '_' and '-'"),
-     .standard = "default",
+    {"instance", AT(instance), IS_TEXT(nns_instance_valid, NNS_INSTANCE_RULE),
+     .standard = NNS_INSTANCE_DEFAULT,
      .text = "this daemon's name, part of its filters' names: two daemons on a host need two names"},
     {"network.enabled", AT(network_enabled), IS_BOOL, .standard = "true",
      .text = "false: look at nothing, and answer every request with \"disabled\""},
     {"queue.name", AT(queue_name), IS_TEXT(nns_queue_name_valid, NNS_QUEUE_NAME_RULE),
-     .standard = "/netnsync",
+     .standard = NNS_QUEUE_NAME_DEFAULT,
      .text = "the POSIX message queue on which pids arrive; made if absent, and never removed"},
     {"queue.depth", AT(queue_depth), IS_NUMBER(1, 65536, "messages"), .standard = "10",
      .text =
@@ -123,7 +118,7 @@ static const struct param table[] = {
     {"queue.msgsize", AT(queue_msgsize), IS_NUMBER(16, 16 * MEBI, "bytes"), .standard = "8192",
      .text = "the longest message, when the queue is made; above fs.mqueue.msgsize_max the kernel refuses"},
     {"control.path", AT(control_path), IS_TEXT(valid_socket, "an absolute path of at most 107 bytes"),
-     .standard = "/run/netnsync/control.sock", .text = "the socket on which netnsync(1) asks"},
+     .standard = NNS_CONTROL_PATH_DEFAULT, .text = "the socket on which netnsync(1) asks"},
     {"control.clients", AT(control_clients), IS_NUMBER(1, 4096, "connections"), .standard = "64",
      .text = "how many clients may be connected at a time; more are refused"},
     {"control.timeout", AT(control_timeout_ms), IS_DURATION(10, HOUR), .standard = "5s",

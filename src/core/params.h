@@ -22,7 +22,7 @@ struct nns_list {
 enum nns_attach_mode { NNS_ATTACH_AUTO, NNS_ATTACH_CLSACT };
 
 struct nns_params {
-    char *instance;         /* 1–32 of [A-Za-z0-9_-]; part of our filters' names */
+    char *instance;         /* core/instance_name.h; part of our filters' names */
     bool network_enabled;   /* false: every request is answered "disabled" */
     char *queue_name;       /* "/name" of a POSIX message queue */
     uint32_t queue_depth;   /* messages; used when the queue is made */

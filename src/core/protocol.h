@@ -16,9 +16,10 @@
  *           {"done":true} or {"done":false,"error":"a sentence"}.
  * A connection carries one request after the other.
  */
-#define NNS_PROTOCOL_VERSION  1
-#define NNS_REQUEST_BYTES_MAX (1u << 20)
-#define NNS_REQUEST_PIDS_MAX  65536u
+#define NNS_PROTOCOL_VERSION     1
+#define NNS_CONTROL_PATH_DEFAULT "/run/netnsync/control.sock"
+#define NNS_REQUEST_BYTES_MAX    (1u << 20)
+#define NNS_REQUEST_PIDS_MAX     65536u
 
 enum nns_command {
     NNS_COMMAND_SYNC, /* "pids":[…], "wait":bool */

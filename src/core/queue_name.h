@@ -8,7 +8,8 @@
 
 /* What every front end must check alike: mq_open(3) answers bad names with three different errors, and a
  * second '/' with one that reads like a missing right. */
-#define NNS_QUEUE_NAME_RULE "'/' and then 1 to 254 characters without another '/'"
+#define NNS_QUEUE_NAME_DEFAULT "/netnsync"
+#define NNS_QUEUE_NAME_RULE    "'/' and then 1 to 254 characters without another '/'"
 
 static inline bool nns_queue_name_valid(const char *name)
 {

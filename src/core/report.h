@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "core/device.h"
+#include "core/instance_name.h"
 #include "core/namespace.h"
 #include "core/outcome.h"
 
@@ -42,7 +43,7 @@ void nns_namespace_rows_deinit(struct nns_namespace_row *rows, size_t count);
 /* What `status` says beside the counters. Strings are constants. */
 struct nns_status {
     const char *version;
-    char instance[33];
+    char instance[NNS_INSTANCE_MAX + 1];
     const char *resolver, *handles, *identity, *first_scan, *discovery, *device_events, *attach, *meter_key;
     uint64_t namespaces, namespaces_capacity, namespaces_pinned, namespaces_evicted_now;
     uint64_t devices_known, devices_covered, devices_queued, devices_failed, devices_excluded;

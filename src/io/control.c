@@ -542,8 +542,9 @@ static int bind_socket(int fd, const struct sockaddr_un *address, struct stat *s
  * Only who holds the lock may take the socket's place. Connecting cannot tell a dead daemon's socket from one
  * that is bound but not yet listened on, and no link(2) or rename(2) puts a new one in the place of a dead
  * one without doing the same to a live one that came there meanwhile. The kernel drops the lock when its
- * holder dies, however. The file stays: were it removed, two daemons could each hold a lock of that name. A
- * descriptor, -EADDRINUSE when it is held, or -errno.
+ * holder dies, however. The file stays: were it removed, two daemons could each hold a lock of that name.
+ *
+ * Returns a descriptor, -EADDRINUSE when it is held, or -errno.
  */
 static int take_lock(const char *path)
 {

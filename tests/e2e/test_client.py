@@ -263,14 +263,41 @@ class Answers(ClientTest):
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"cannot write", done.stderr)
 
+    def play_instance(self, name, detach):
+        """A daemon of that instance, which answers detach with that line."""
+        def answer(request):
+            return [line({"status": {"instance": name}}), DONE] if request["command"] == "status" else [line(detach)]
+
+        return self.play(answer)
+
     def test_another_instances_daemon(self):
-        self.play(lambda request: [line({"done": False, "error": "this is instance blue"})])
-        self.fails("detach", "--all", says="this is instance blue")
-        done = self.run_client("--json", "detach", "--all", "--instance", "none-of-this-name")
-        self.assertEqual(done.returncode, 0, done.stderr)
-        swept = json.loads(done.stdout)["detached"]
-        self.assertEqual((swept["by"], swept["filters"], swept["failed"]), ("sweep", 0, 0))
-        self.assertGreater(swept["looked_at"], 0)
+        # Whatever words it would refuse in: what it is asked for is its name.
+        daemon = self.play_instance("blue", {"done": False, "error": "words for a person"})
+        self.fails("detach", "--all", says="instance blue; say whose filters with --instance")
+        for words in ([], ["--qdiscs"]):
+            done = self.run_client("--json", "detach", "--all", "--instance", "none-of-this-name", *words)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            swept = json.loads(done.stdout)["detached"]
+            self.assertEqual((swept["by"], swept["filters"], swept["failed"]), ("sweep", 0, 0))
+            self.assertGreater(swept["looked_at"], 0)
+        self.assertEqual([request["command"] for request in daemon.requests], ["status"] * 3)
+
+    def test_its_own_instances_daemon(self):
+        for words in ([], ["--instance", "default"]):
+            self.setUp()
+            self.play_instance("default", {"done": True})
+            done = self.run_client("--json", "detach", "--all", *words)
+            self.assertEqual((done.returncode, json.loads(done.stdout)), (0, {"detached": {"by": "daemon"}}))
+
+    def test_a_daemon_that_refuses_to_detach_is_not_swept_behind(self):
+        for error in ("the daemon is stopping", "this is instance blue"):
+            for words in ([], ["--instance", "default"]):
+                self.setUp()
+                self.play_instance("default", {"done": False, "error": error})
+                self.assertEqual(self.fails("detach", "--all", *words, says=error).stdout, b"")
+        self.setUp()
+        self.play(lambda request: [line({"done": False, "error": "too many clients"})])
+        self.assertEqual(self.fails("detach", "--all", "--instance", "b", says="too many clients").stdout, b"")
 
     def test_status_leaves_out_what_was_never_counted(self):
         status = {"version": "1", "uptime_ms": 3723000,
