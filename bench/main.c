@@ -34,6 +34,23 @@ static const struct scenario scenarios[] = {
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
+/* "attach, miss, … and memory": those that are built. */
+static const char *built(char *text, size_t size)
+{
+    const struct scenario *names[SCENARIOS];
+    size_t count = 0, used = 0;
+
+    for (size_t i = 0; i < SCENARIOS; i++)
+        if (scenarios[i].run)
+            names[count++] = &scenarios[i];
+    for (size_t i = 0; i < count && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", names[i]->name,
+                                 i + 2 < count    ? ", "
+                                 : i + 2 == count ? " and "
+                                                  : "");
+    return text;
+}
+
 struct arguments {
     struct bench_options options;
     const struct scenario *chosen[SCENARIOS];
@@ -61,20 +78,20 @@ static char *list_scenarios(int key, const char *text, void *unused)
 
 static void choose(struct arguments *arguments, const char *name, struct argp_state *state)
 {
+    char list[256];
+
     for (size_t i = 0; i < SCENARIOS; i++) {
         if (strcmp(scenarios[i].name, name) != 0)
             continue;
         if (!scenarios[i].run)
-            argp_failure(state, 2, 0,
-                         "scenario '%s' is not built yet; there are attach, miss, hit, close and memory",
-                         name);
+            argp_failure(state, 2, 0, "scenario '%s' is not built yet; there are %s", name,
+                         built(list, sizeof(list)));
         if (arguments->chosen_count == SCENARIOS)
             argp_failure(state, 2, 0, "at most %zu scenarios at a time", SCENARIOS);
         arguments->chosen[arguments->chosen_count++] = &scenarios[i];
         return;
     }
-    argp_failure(state, 2, 0, "there is no scenario '%s'; there are attach, miss, hit, close and memory",
-                 name);
+    argp_failure(state, 2, 0, "there is no scenario '%s'; there are %s", name, built(list, sizeof(list)));
 }
 
 static unsigned parse_pairs(const char *text, struct argp_state *state)
@@ -90,6 +107,7 @@ static unsigned parse_pairs(const char *text, struct argp_state *state)
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     struct arguments *arguments = state->input;
+    char list[256];
 
     switch (key) {
     case 'j':
@@ -105,7 +123,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         choose(arguments, text, state);
         return 0;
     case ARGP_KEY_NO_ARGS:
-        argp_failure(state, 2, 0, "name a scenario: attach, miss, hit, close or memory");
+        argp_failure(state, 2, 0, "name a scenario; there are %s", built(list, sizeof(list)));
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -2,6 +2,7 @@
 """A few pairs of every scenario: what netnsync-bench prints must be complete and sane. No figure is judged."""
 
 import json
+import re
 import subprocess
 import sys
 import unittest
@@ -59,10 +60,13 @@ class Bench(unittest.TestCase):
         self.assertEqual(done.stdout.count("us/device"), 2, done.stdout)
 
     def test_wrong_use(self):
+        names = re.findall(r"(?m)^  (\w+) ", run("--help").stdout.split("Scenarios:\n")[1])
+        self.assertGreater(len(names), 2)
+        built = f"there are {', '.join(names[:-1])} and {names[-1]}\n"
         for arguments, words in (
-            ((), "name a scenario"),
-            (("churn",), "'churn' is not built yet; there are attach, miss, hit, close and memory"),
-            (("nonsense",), "no scenario 'nonsense'"),
+            ((), f"name a scenario; {built}"),
+            (("churn",), f"'churn' is not built yet; {built}"),
+            (("nonsense",), f"no scenario 'nonsense'; {built}"),
             (("--pairs", "0", "attach"), "--pairs"),
         ):
             done = run(*arguments)

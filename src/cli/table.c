@@ -158,12 +158,15 @@ static bool ends_with(const char *text, const char *end)
     return length >= end_length && !strcmp(text + length - end_length, end);
 }
 
-/* Cut, not rounded: 99.99 % is not all. */
-static void print_ratio(FILE *out, double ratio)
+/* Cut, not rounded: 99.99 % is not all. Of the whole numbers beside it, because 57 of 100 is a little less in
+ * a double. */
+static void print_ratio(FILE *out, const json_t *coverage)
 {
-    unsigned hundredths = (unsigned)(ratio * 10000);
+    uint64_t known = (uint64_t)json_integer_value(json_object_get(coverage, "devices_known"));
+    uint64_t covered = (uint64_t)json_integer_value(json_object_get(coverage, "devices_covered"));
+    uint64_t hundredths = known ? covered * 10000 / known : 0;
 
-    fprintf(out, "%u.%02u %%", hundredths / 100, hundredths % 100);
+    fprintf(out, "%" PRIu64 ".%02" PRIu64 " %%", hundredths / 100, hundredths % 100);
 }
 
 /* A duration is shown in units of its own, and named without the one the protocol has. */
@@ -177,13 +180,13 @@ static void status_key(FILE *out, const char *key, size_t width)
     nns_text_cell(out, name, width);
 }
 
-static void status_value(FILE *out, const char *key, const json_t *value)
+static void status_value(FILE *out, const json_t *section, const char *key, const json_t *value)
 {
     uint64_t number = (uint64_t)json_integer_value(value);
     char text[24];
 
-    if (json_is_real(value))
-        print_ratio(out, json_real_value(value));
+    if (json_is_real(value) && !strcmp(key, "ratio"))
+        print_ratio(out, section);
     else if (json_is_integer(value) && ends_with(key, "_ms"))
         nns_text_duration(out, number);
     else if (json_is_integer(value) && ends_with(key, "bytes"))
@@ -222,7 +225,7 @@ static void status_lines(FILE *out, json_t *object, bool zeroes, const char *ind
             continue;
         fputs(indent, out);
         status_key(out, key, KEY_WIDTH - strlen(indent));
-        status_value(out, key, value);
+        status_value(out, object, key, value);
     }
 }
 

@@ -301,7 +301,8 @@ class Answers(ClientTest):
 
     def test_status_leaves_out_what_was_never_counted(self):
         status = {"version": "1", "uptime_ms": 3723000,
-                  "coverage": {"ratio": 0.99999, "failed": 0, "missing": {"gone": 0, "kernel": 0}},
+                  "coverage": {"devices_known": 100000, "devices_covered": 99999, "ratio": 0.99999, "failed": 0,
+                               "missing": {"gone": 0, "kernel": 0}},
                   "meter": {"bytes": 4194304}, "counters": {"sync.new": 0, "sync.known": 9}}
         self.play(lambda request: [line({"status": status}), DONE])
         text = self.run_client("status").stdout.decode()
@@ -312,9 +313,20 @@ class Answers(ClientTest):
         self.assertRegex(text, "failed +0")
         self.assertEqual(json.loads(self.run_client("--json", "status").stdout), status)
 
+    def test_a_ratio_is_cut_and_only_all_is_100(self):
+        for covered, known, percent in ((57, 100, "57.00"), (29, 100, "29.00"), (1, 3, "33.33"), (2, 3, "66.66"),
+                                        (99999, 100000, "99.99"), (2 ** 48 - 1, 2 ** 48, "99.99"),
+                                        (7, 7, "100.00"), (0, 5, "0.00"), (0, 0, None)):
+            self.setUp()
+            coverage = {"devices_known": known, "devices_covered": covered,
+                        "ratio": covered / known if known else None}
+            self.play(lambda request, coverage=coverage: [line({"status": {"coverage": coverage}}), DONE])
+            text = self.run_client("status").stdout.decode()
+            self.assertRegex(text, rf"(?m)^  ratio +{percent} %$" if percent else r"(?m)^  ratio +-$")
+
     def test_status_says_why_devices_are_missing(self):
         missing = {"waiting": 0, "legacy_ingress": 3}
-        self.play(lambda request: [line({"status": {"coverage": {"ratio": 0.5, "missing": missing}}}), DONE])
+        self.play(lambda request: [line({"status": {"coverage": {"missing": missing}}}), DONE])
         text = self.run_client("status").stdout.decode()
         self.assertRegex(text, r"(?m)^  missing:\n    legacy_ingress +3$")
         self.assertNotIn("waiting", text)
