@@ -9,6 +9,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SETTINGS = [os.path.join(HERE, "..", "..", name) for name in (".clang-format", ".clang-tidy")]
+ROOT = "<the tree's own place>"
 SPDX = "/* SPDX-License-Identifier: Apache-2.0 */\n"
 
 GOOD = {
@@ -42,7 +43,7 @@ GOOD = {
     "tests/unit/test_part.c": '#include "core/part.h"\n',
     "tests/helper.h": "int helper(void);\n",
     "CMakeLists.txt": "project(good)\n",
-    "scripts/run": "echo\n",
+    "scripts/run": "ls /proc/1/root/etc $prefix/home/x somewhere/root/of ~/root/x\n",
 }
 FIRST_LINE = {"CMakeLists.txt": "# SPDX-License-Identifier: Apache-2.0\n",
               "scripts/run": "#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n"}
@@ -109,8 +110,11 @@ WRONG = [
     ("files", "scripts/run", "=#!/bin/sh\necho\n", "scripts/run:2: the SPDX line"),
     ("files", "scripts/test", "=#!/usr/bin/python3\n\n# SPDX-License-Identifier: x\n", "scripts/test:2: the SPDX"),
     ("files", "src/core/part.c", "int line;\n" * 900, "lines, 900 allowed"),
-    ("files", "README.md", "=see /work" + "/here\n", "README.md:1: '/work"),
-    ("files", "scripts/run", "cd /tmp" + "/wt\n", "scripts/run:4: '/tmp"),
+    ("files", "README.md", "=see /home" + "/somebody/notes\n", "README.md:1: '/home"),
+    ("files", "src/core/part.c", '/* "/root' + '/notes" */\n', "part.c:8: '/root"),
+    ("files", "scripts/run", f"cd {ROOT}\n", "scripts/run:4: '/"),
+    ("files", "scripts/run", f"PATH=/bin:{ROOT}/build make\n", "scripts/run:4: '/"),
+    ("files", "scripts/run", f"cc -I{ROOT}/src x.c\n", "scripts/run:4: '/"),
 ]
 
 
@@ -151,7 +155,7 @@ def judge(rule, change, wanted):
         make_good(root)
         if change:
             path, text = change
-            write(root, path, text.removeprefix("="), "w" if text.startswith("=") else "a")
+            write(root, path, text.removeprefix("=").replace(ROOT, root), "w" if text.startswith("=") else "a")
         status, said = run_rule(rule, root)
     if wanted is None:
         return None if status == 0 else f"the good tree is refused:\n{said}"
