@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/backoff.h"
+
 /* Most namespaces hold the loopback device and one more. */
 enum { CAPACITY_FIRST = 2 };
 
@@ -83,6 +85,17 @@ void nns_devices_remove(struct nns_devices *devices, uint32_t ifindex)
     device = &devices->items[at];
     devices->count--;
     memmove(device, device + 1, (devices->count - at) * sizeof(*device));
+}
+
+bool nns_device_retry(struct nns_device *device, uint64_t now_ms)
+{
+    uint64_t wait;
+
+    if (device->tries < UINT8_MAX)
+        device->tries++;
+    wait = nns_backoff_ms(device->tries);
+    device->retry_ms = wait ? now_ms + wait : 0;
+    return wait != 0;
 }
 
 bool nns_device_carries(const struct nns_device *device)

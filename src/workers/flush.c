@@ -7,6 +7,7 @@
 
 #include "core/counters.h"
 #include "core/log.h"
+#include "workers/dequeue.h"
 #include "workers/waiters.h"
 
 static struct nns_log_limit detach_limit;
@@ -81,9 +82,9 @@ static bool any(const struct nns_device *device)
     return true;
 }
 
-static bool excluded(const struct nns_device *device)
+static bool excluded_and_due(const struct nns_device *device)
 {
-    return device->state == NNS_DEVICE_EXCLUDED;
+    return device->state == NNS_DEVICE_EXCLUDED && device->retry_ms <= nns_now_ms();
 }
 
 static unsigned count_carrying(const struct nns_namespace *ns, device_filter wanted)
@@ -95,21 +96,23 @@ static unsigned count_carrying(const struct nns_namespace *ns, device_filter wan
     return count;
 }
 
-NNS_OWNER_ONLY static void detach(struct nns_owner *owner, struct nns_namespace *ns)
+/* True when nothing of ours is left. */
+NNS_OWNER_ONLY static bool detach(struct nns_owner *owner, struct nns_namespace *ns)
 {
     unsigned carrying = count_carrying(ns, any);
     int socket, rc;
 
     if (!carrying)
-        return;
+        return true;
     rc = nns_owner_reserve(owner, ns->devices.count);
     socket = rc ? rc : nns_netns_enter(ns->handle.fd, 2 * NNS_HOOKS * carrying);
     if (socket < 0) {
         report_left(ns, NNS_HOOKS * carrying, -socket);
-        return;
+        return false;
     }
     detach_over(owner, ns, socket, any);
     nns_netns_leave(socket);
+    return !count_carrying(ns, any);
 }
 
 /* A slot whose filter could not be removed is still written to: it is nobody else's. */
@@ -121,35 +124,51 @@ NNS_OWNER_ONLY static void give_slot_back(struct nns_owner *owner, struct nns_de
     device->slot = 0;
 }
 
-void nns_detach_excluded(struct nns_owner *owner, struct nns_namespace *ns, int socket)
+/* What could not be removed is tried again, within bounds (I10). */
+NNS_OWNER_ONLY static void settle_excluded(struct nns_owner *owner, struct nns_device *device)
 {
-    if (!count_carrying(ns, excluded) || nns_owner_reserve(owner, ns->devices.count))
-        return;
-    detach_over(owner, ns, socket, excluded);
+    give_slot_back(owner, device);
+    if (nns_device_carries(device))
+        nns_device_retry(device, nns_now_ms());
+    else
+        device->retry_ms = device->tries = 0;
+}
+
+int nns_detach_excluded(struct nns_owner *owner, struct nns_namespace *ns, int socket)
+{
+    int rc;
+
+    if (!count_carrying(ns, excluded_and_due))
+        return 0;
+    rc = nns_owner_reserve(owner, ns->devices.count);
+    if (rc)
+        return rc;
+    detach_over(owner, ns, socket, excluded_and_due);
     for (uint32_t i = 0; i < ns->devices.count; i++)
-        if (excluded(&ns->devices.items[i]))
-            give_slot_back(owner, &ns->devices.items[i]);
+        if (excluded_and_due(&ns->devices.items[i]))
+            settle_excluded(owner, &ns->devices.items[i]);
+    return 0;
 }
 
 NNS_OWNER_ONLY static void remember_eviction(struct nns_owner *owner, const struct nns_namespace *ns)
 {
-    nns_evicted_add(&owner->evicted, nns_namespace_cookie(ns), nns_namespace_inum(ns));
+    if (!nns_evicted_add(&owner->evicted, nns_namespace_cookie(ns), nns_namespace_inum(ns)))
+        nns_count(NNS_COUNT_EVICTED_UNLISTED, 1);
     nns_count(NNS_COUNT_NAMESPACES_EVICTED, 1);
 }
 
-void nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush_reason reason)
+NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace *ns,
+                                  enum nns_flush_reason reason)
 {
     int fd = ns->handle.fd;
 
-    if (!(reason == NNS_FLUSH_CLOSED && owner->context.params->keep_attached))
-        detach(owner, ns);
     if (reason == NNS_FLUSH_EVICTED)
         remember_eviction(owner, ns);
     else if (reason == NNS_FLUSH_LONELY)
         nns_count(NNS_COUNT_NAMESPACES_LONELY, 1);
     for (uint32_t i = 0; i < ns->devices.count; i++)
         give_slot_back(owner, &ns->devices.items[i]);
-    nns_waiters_tell(owner, ns, reason == NNS_FLUSH_CLOSED ? -ECANCELED : 0);
+    nns_waiters_tell(owner, ns, reason == NNS_FLUSH_CLOSED ? -ECANCELED : -ESTALE);
     nns_due_drop(&owner->due, ns);
     /* Out of the index first, then the pin: a reader must never trust an inum that can be reused (I5). */
     ns->handle = NNS_HANDLE_NULL;
@@ -161,13 +180,27 @@ void nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush
     nns_count(NNS_COUNT_NAMESPACES_FLUSHED, 1);
 }
 
-void nns_flush_all(struct nns_owner *owner, enum nns_flush_reason reason)
+int nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush_reason reason)
+{
+    bool keep = reason == NNS_FLUSH_CLOSED && owner->context.params->keep_attached;
+    bool clean = keep || detach(owner, ns);
+
+    if (!clean && reason == NNS_FLUSH_ORDERED)
+        nns_look_again(owner, ns, NNS_LOOK_EVERYWHERE);
+    else
+        forget(owner, ns, reason);
+    return clean ? 0 : -EBUSY;
+}
+
+int nns_flush_all(struct nns_owner *owner, enum nns_flush_reason reason)
 {
     struct nns_cache_cursor cursor = {0};
     struct nns_namespace *ns;
+    int rc = 0;
 
     while ((ns = nns_cache_next(owner->context.cache, &cursor)))
-        nns_flush(owner, ns, reason);
+        rc = nns_flush(owner, ns, reason) ? -EBUSY : rc;
     owner->evicted = (struct nns_evicted_set){0};
     nns_cache_reclaim(owner->context.cache);
+    return rc;
 }
