@@ -34,14 +34,14 @@ int nns_tc_attach(int socket, const struct nns_tc_set *set, struct nns_tc_job *j
                   struct nns_tc_stats *stats);
 
 /* Remove what the jobs say we put there, after asking the kernel whether it is still ours. A hook that comes
- * with NNS_REASON_UNKNOWN is looked over for whatever the instance has on it. 0 or -errno as above. */
+ * with NNS_REASON_UNKNOWN is looked over for it at every priority. 0 or -errno as above. */
 int nns_tc_detach(int socket, const struct nns_tc_set *set, struct nns_tc_job *jobs, size_t count,
                   struct nns_tc_stats *stats);
 
 /*
  * Remove all filters of an instance from all given devices, known or not: for what a dead daemon left behind.
  * Program name and tag are asked of the kernel by program id. removed[], unless NULL, is counted up by the
- * filters that each device lost. 0 when none is left; -errno when one may be, with all others gone.
+ * filters that each device lost. 0 when none is left; -errno when some may be.
  */
 int nns_tc_sweep(int socket, const char *instance, const uint32_t *ifindexes, size_t count, unsigned *removed,
                  struct nns_tc_stats *stats);

@@ -365,10 +365,15 @@ Test(tc, a_failed_send_takes_back_no_answer)
     cr_assert_eq(here.stats.removed, 2 * count - there);
 }
 
-/* What may be there without our knowing, at whatever priority. */
+/* What we may have put there without knowing, at whatever priority; another daemon's place is its own. */
 Test(tc, detach_looks_for_what_was_left_unknown)
 {
     struct nns_tc_job jobs[] = {job_of("v0"), job_of("v1"), job_of("lo")};
+    struct nns_tc_set twin = here.set;
+    twin.programs[NNS_INGRESS] = load("test_in", -1);
+    twin.programs[NNS_EGRESS] = load("test_out", -1);
+    cr_assert_eq(nns_tc_attach(here.socket, &twin, &jobs[2], 1, &here.stats), 0);
+    char *twins = all_filters("lo");
     here.set.priority = 12;
     attach(&jobs[0], 1);
     host_run("tc qdisc add dev v1 clsact && "
@@ -383,6 +388,7 @@ Test(tc, detach_looks_for_what_was_left_unknown)
     expect_bare("v0", NNS_INGRESS);
     expect_bare("v0", NNS_EGRESS);
     cr_assert_str_eq(all_filters("v1"), before);
+    cr_assert_str_eq(all_filters("lo"), twins);
     cr_assert_eq(count_reason(jobs, 3, NNS_REASON_NONE), 3 * NNS_HOOKS);
 }
 
