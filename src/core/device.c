@@ -129,7 +129,7 @@ static const char *const reasons[NNS_REASON_COUNT] = {
     [NNS_REASON_LEGACY_INGRESS] = "legacy ingress qdisc",
     [NNS_REASON_SHARED_BLOCK] = "shared block",
     [NNS_REASON_NO_PRIORITY] = "no free priority",
-    [NNS_REASON_UNKNOWN] = "kernel's answer lost",
+    [NNS_REASON_UNKNOWN] = "no answer from the kernel",
 };
 
 const char *nns_reason_text(enum nns_reason reason)

@@ -36,7 +36,7 @@ enum nns_reason {
     NNS_REASON_LEGACY_INGRESS, /* egress cannot be reached through a legacy ingress qdisc */
     NNS_REASON_SHARED_BLOCK,   /* the hook belongs to a shared block, whose filters are not per device */
     NNS_REASON_NO_PRIORITY,    /* all priorities we may try are held by others */
-    NNS_REASON_UNKNOWN,        /* the kernel's answer was lost; asked again at the next try */
+    NNS_REASON_UNKNOWN, /* the kernel's answer was lost, or it gave none; asked again at the next try */
     NNS_REASON_COUNT
 };
 

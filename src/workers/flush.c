@@ -14,7 +14,22 @@ static struct nns_log_limit detach_limit;
 
 typedef bool (*device_filter)(const struct nns_device *device);
 
-/* One job for each device that is wanted and carries something of this set. */
+/* Unknown is not gone (I9): an answer that was lost may have been a yes. */
+static bool may_carry(const struct nns_attachment *hook)
+{
+    return hook->program_id || hook->reason == NNS_REASON_UNKNOWN;
+}
+
+static bool device_may_carry(const struct nns_device *device)
+{
+    for (unsigned set = 0; set < NNS_SETS_MAX; set++)
+        for (int hook = 0; hook < NNS_HOOKS; hook++)
+            if (may_carry(&device->attachments[set][hook]))
+                return true;
+    return false;
+}
+
+/* One job for each device that is wanted and may carry something of this set. */
 NNS_OWNER_ONLY static size_t jobs_of(struct nns_owner *owner, const struct nns_namespace *ns, unsigned set,
                                      device_filter wanted)
 {
@@ -24,7 +39,7 @@ NNS_OWNER_ONLY static size_t jobs_of(struct nns_owner *owner, const struct nns_n
         const struct nns_device *device = &ns->devices.items[i];
         const struct nns_attachment *hooks = device->attachments[set];
 
-        if (!wanted(device) || !(hooks[NNS_INGRESS].program_id || hooks[NNS_EGRESS].program_id))
+        if (!wanted(device) || !(may_carry(&hooks[NNS_INGRESS]) || may_carry(&hooks[NNS_EGRESS])))
             continue;
         owner->jobs[count] = (struct nns_tc_job){.ifindex = device->link.ifindex};
         memcpy(owner->jobs[count++].hooks, hooks, sizeof(owner->jobs[0].hooks));
@@ -32,7 +47,8 @@ NNS_OWNER_ONLY static size_t jobs_of(struct nns_owner *owner, const struct nns_n
     return count;
 }
 
-/* Take over what the kernel said. Returns how many filters are still there; *error is why, of one of them. */
+/* Take over what the kernel said. Returns how many filters may still be there; *error is why, of one of them.
+ */
 NNS_OWNER_ONLY static unsigned record_detached(struct nns_owner *owner, struct nns_namespace *ns,
                                                unsigned set, size_t count, int *error)
 {
@@ -43,7 +59,7 @@ NNS_OWNER_ONLY static unsigned record_detached(struct nns_owner *owner, struct n
 
         memcpy(device->attachments[set], owner->jobs[i].hooks, sizeof(owner->jobs[i].hooks));
         for (int hook = 0; hook < NNS_HOOKS; hook++) {
-            if (!owner->jobs[i].hooks[hook].program_id)
+            if (!may_carry(&owner->jobs[i].hooks[hook]))
                 continue;
             left++;
             *error = owner->jobs[i].hooks[hook].error ? owner->jobs[i].hooks[hook].error : *error;
@@ -92,7 +108,7 @@ static unsigned count_carrying(const struct nns_namespace *ns, device_filter wan
     unsigned count = 0;
 
     for (uint32_t i = 0; i < ns->devices.count; i++)
-        count += wanted(&ns->devices.items[i]) && nns_device_carries(&ns->devices.items[i]);
+        count += wanted(&ns->devices.items[i]) && device_may_carry(&ns->devices.items[i]);
     return count;
 }
 
@@ -115,10 +131,10 @@ NNS_OWNER_ONLY static bool detach(struct nns_owner *owner, struct nns_namespace 
     return !count_carrying(ns, any);
 }
 
-/* A slot whose filter could not be removed is still written to: it is nobody else's. */
+/* A slot whose filter could not be removed may still be written to: it is nobody else's. */
 NNS_OWNER_ONLY static void give_slot_back(struct nns_owner *owner, struct nns_device *device)
 {
-    if (nns_device_carries(device))
+    if (device_may_carry(device))
         return;
     nns_slots_give(&owner->slots, device->slot);
     device->slot = 0;
