@@ -172,8 +172,7 @@ void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_
 
 /* ---- attaching ---- */
 
-/* A slot of its own, with the counts of whoever had it before set to zero. A filter keeps the slot it was
- * made with. */
+/* A slot of its own, with the counts of whoever had it before set to zero. */
 NNS_OWNER_ONLY static void give_slot(struct nns_owner *owner, struct nns_device *device)
 {
     bool used = false;

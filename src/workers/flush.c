@@ -74,7 +74,7 @@ static void report_left(const struct nns_namespace *ns, unsigned left, int error
     if (left)
         nns_log_limited(&detach_limit, NNS_LOG_WARNING, "namespace %llu: %u filters could not be removed: %s",
                         (unsigned long long)nns_namespace_cookie(ns), left,
-                        error ? strerror(error) : "the kernel's answer was lost");
+                        error ? strerror(error) : "the kernel did not say");
 }
 
 /* Over a socket inside the namespace. */

@@ -68,7 +68,7 @@ Test(detach, a_slot_stays_taken_while_its_filter_may_be_there)
     nns_role_assert_owner();
     ns = attach_unheard(&held);
     netlink.deaf = true;
-    nns_flush(own.owner, ns, NNS_FLUSH_ORDERED);
+    nns_flush(own.owner, ns, NNS_FLUSH_EVICTED);
     netlink.deaf = false;
     cr_assert_eq(owner_host_filters(&held), 2);
     cr_assert_eq(nns_slots_in_use(&own.owner->slots), 1);
