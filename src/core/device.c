@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/backoff.h"
+
 /* Most namespaces hold the loopback device and one more. */
 enum { CAPACITY_FIRST = 2 };
 
@@ -85,6 +87,17 @@ void nns_devices_remove(struct nns_devices *devices, uint32_t ifindex)
     memmove(device, device + 1, (devices->count - at) * sizeof(*device));
 }
 
+bool nns_device_retry(struct nns_device *device, uint64_t now_ms)
+{
+    uint64_t wait;
+
+    if (device->tries < UINT8_MAX)
+        device->tries++;
+    wait = nns_backoff_ms(device->tries);
+    device->retry_ms = wait ? now_ms + wait : 0;
+    return wait != 0;
+}
+
 bool nns_device_carries(const struct nns_device *device)
 {
     for (unsigned set = 0; set < NNS_SETS_MAX; set++)
@@ -116,7 +129,7 @@ static const char *const reasons[NNS_REASON_COUNT] = {
     [NNS_REASON_LEGACY_INGRESS] = "legacy ingress qdisc",
     [NNS_REASON_SHARED_BLOCK] = "shared block",
     [NNS_REASON_NO_PRIORITY] = "no free priority",
-    [NNS_REASON_UNKNOWN] = "kernel's answer lost",
+    [NNS_REASON_UNKNOWN] = "no answer from the kernel",
 };
 
 const char *nns_reason_text(enum nns_reason reason)

@@ -36,7 +36,7 @@ enum nns_reason {
     NNS_REASON_LEGACY_INGRESS, /* egress cannot be reached through a legacy ingress qdisc */
     NNS_REASON_SHARED_BLOCK,   /* the hook belongs to a shared block, whose filters are not per device */
     NNS_REASON_NO_PRIORITY,    /* all priorities we may try are held by others */
-    NNS_REASON_UNKNOWN,        /* the kernel's answer was lost; asked again at the next try */
+    NNS_REASON_UNKNOWN, /* the kernel's answer was lost, or it gave none; asked again at the next try */
     NNS_REASON_COUNT
 };
 
@@ -64,7 +64,7 @@ struct nns_device {
     uint8_t state;     /* enum nns_device_state */
     uint8_t tries;     /* failed attempts in a row */
     bool doubted;      /* attached, but to be looked at again */
-    uint64_t retry_ms; /* FAILED: when it is tried again, on the monotonic clock; 0: given up */
+    uint64_t retry_ms; /* after a failure: when it is tried again, on the monotonic clock; 0: given up */
     struct nns_attachment attachments[NNS_SETS_MAX][NNS_HOOKS];
 };
 
@@ -88,6 +88,9 @@ void nns_devices_remove(struct nns_devices *devices, uint32_t ifindex);
 
 /* Is any program of ours on it, as far as we know? */
 bool nns_device_carries(const struct nns_device *device);
+
+/* One more failure in a row: sets when it is tried again. False when it is given up. */
+bool nns_device_retry(struct nns_device *device, uint64_t now_ms);
 
 /* "queued", "attached", "failed", "excluded". */
 const char *nns_device_state_name(enum nns_device_state state);

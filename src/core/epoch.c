@@ -23,21 +23,25 @@ struct nns_epoch_reader *nns_epoch_register(struct nns_epoch *epoch)
     return &epoch->readers[count];
 }
 
-void nns_epoch_retire(struct nns_epoch *epoch, struct nns_retired *object,
-                      void (*release)(struct nns_retired *))
+uint64_t nns_epoch_turn(struct nns_epoch *epoch)
 {
     uint64_t now = atomic_load_explicit(&epoch->now, memory_order_relaxed);
 
-    *object = (struct nns_retired){.release = release, .epoch = now};
+    /* Release: whoever reads the new epoch also sees what was done before. */
+    atomic_store_explicit(&epoch->now, now + 1, memory_order_release);
+    return now;
+}
+
+void nns_epoch_retire(struct nns_epoch *epoch, struct nns_retired *object,
+                      void (*release)(struct nns_retired *))
+{
+    *object = (struct nns_retired){.release = release, .epoch = nns_epoch_turn(epoch)};
     if (epoch->newest)
         epoch->newest->next = object;
     else
         epoch->oldest = object;
     epoch->newest = object;
     epoch->retired++;
-
-    /* Release: whoever reads the new epoch also sees the object unlinked. */
-    atomic_store_explicit(&epoch->now, now + 1, memory_order_release);
 }
 
 static void release_oldest(struct nns_epoch *epoch) NNS_OWNER_ONLY
@@ -67,6 +71,11 @@ static uint64_t horizon(struct nns_epoch *epoch) NNS_OWNER_ONLY
             oldest = active;
     }
     return oldest;
+}
+
+bool nns_epoch_passed(struct nns_epoch *epoch, uint64_t turn)
+{
+    return turn < horizon(epoch);
 }
 
 size_t nns_epoch_reclaim(struct nns_epoch *epoch)

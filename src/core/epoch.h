@@ -3,6 +3,7 @@
 #define NNS_CORE_EPOCH_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -68,6 +69,11 @@ void nns_epoch_retire(struct nns_epoch *epoch, struct nns_retired *object,
 
 /* Free what no reader can hold any more. Never waits. Returns how many are still retired. */
 size_t nns_epoch_reclaim(struct nns_epoch *epoch) NNS_OWNER_ONLY;
+
+/* What the owner did before nns_epoch_turn is seen by every reader that is, or enters, inside once
+ * nns_epoch_passed says so of the turn's number: to wait for without freeing anything. */
+uint64_t nns_epoch_turn(struct nns_epoch *epoch) NNS_OWNER_ONLY;
+bool nns_epoch_passed(struct nns_epoch *epoch, uint64_t turn) NNS_OWNER_ONLY;
 
 /* Free everything, when all readers are known to have ended. */
 void nns_epoch_drain(struct nns_epoch *epoch) NNS_OWNER_ONLY;

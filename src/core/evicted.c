@@ -9,14 +9,19 @@ static void drop(struct nns_evicted_set *set, struct nns_evicted *evicted)
     evicted->cookie = 0;
 }
 
-void nns_evicted_add(struct nns_evicted_set *set, uint64_t cookie, uint32_t inum)
+bool nns_evicted_add(struct nns_evicted_set *set, uint64_t cookie, uint32_t inum)
 {
-    struct nns_evicted *place = &set->items[set->next];
+    bool full = set->count == NNS_EVICTED_MAX;
+    struct nns_evicted *place;
 
+    do {
+        place = &set->items[set->next];
+        set->next = (set->next + 1) % NNS_EVICTED_MAX;
+    } while (place->cookie && !full);
     drop(set, place);
     *place = (struct nns_evicted){.cookie = cookie, .inum = inum};
     set->count++;
-    set->next = (set->next + 1) % NNS_EVICTED_MAX;
+    return !full;
 }
 
 void nns_evicted_forget(struct nns_evicted_set *set, uint64_t cookie, uint32_t inum)

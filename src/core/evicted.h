@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 /*
- * Namespaces given up to make room, remembered so that they can be shown as uncovered; the oldest is
- * forgotten first. Zero-initialised is empty. The owner thread's.
+ * Namespaces given up to make room, remembered so that they can be shown as uncovered. When all places are
+ * taken the one written longest ago is forgotten. Zero-initialised is empty. The owner thread's.
  */
 #define NNS_EVICTED_MAX 1024
 
@@ -20,11 +20,12 @@ struct nns_evicted {
 
 struct nns_evicted_set {
     struct nns_evicted items[NNS_EVICTED_MAX];
-    uint32_t next; /* place of the next */
+    uint32_t next; /* where the search for a place begins */
     uint32_t count;
 };
 
-void nns_evicted_add(struct nns_evicted_set *set, uint64_t cookie, uint32_t inum);
+/* False when another had to be forgotten for it. */
+bool nns_evicted_add(struct nns_evicted_set *set, uint64_t cookie, uint32_t inum);
 
 /* Forget whatever has this cookie or this inum: it is known again, or dead with its inum another's. */
 void nns_evicted_forget(struct nns_evicted_set *set, uint64_t cookie, uint32_t inum);

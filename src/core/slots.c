@@ -33,10 +33,8 @@ uint16_t nns_slots_take(struct nns_slots *slots, bool *used)
         *used = false;
         return (uint16_t)slots->fresh++;
     }
-    if (!slots->count) {
-        slots->exhausted++;
+    if (!slots->count)
         return 0;
-    }
     slot = slots->line[slots->head];
     slots->head = (slots->head + 1) % slots->limit;
     slots->count--;
@@ -55,5 +53,5 @@ void nns_slots_give(struct nns_slots *slots, uint16_t slot)
 
 uint32_t nns_slots_in_use(const struct nns_slots *slots)
 {
-    return slots->fresh - 1 - slots->count;
+    return slots->limit ? slots->fresh - 1 - slots->count : 0;
 }

@@ -20,14 +20,13 @@ struct nns_slots {
     uint32_t limit;       /* highest slot */
     uint32_t fresh;       /* next slot never used; > limit when none is left */
     uint32_t head, count; /* of the ring */
-    uint64_t exhausted;   /* times none was free */
 };
 
 /* 0, -EINVAL for a limit of 0 or above 65535, -ENOMEM. */
 int nns_slots_init(struct nns_slots *slots, uint32_t limit);
 void nns_slots_deinit(struct nns_slots *slots);
 
-/* A slot, or 0 when none is free (counted). *used says whether somebody held it before: its counts must be
+/* A slot, or 0 when none is free. *used says whether somebody held it before: its counts must be
  * cleared. */
 uint16_t nns_slots_take(struct nns_slots *slots, bool *used) NNS_OWNER_ONLY;
 

@@ -104,10 +104,13 @@ static void read_options(const struct nlattr *options, struct nns_tc_filter *fil
     const struct nlattr *name = nns_netlink_find_in(options, TCA_BPF_NAME, 1);
     const struct nlattr *id = nns_netlink_find_in(options, TCA_BPF_ID, sizeof(uint32_t));
     const struct nlattr *tag = nns_netlink_find_in(options, TCA_BPF_TAG, sizeof(filter->tag));
+    const struct nlattr *classid = nns_netlink_find_in(options, TCA_BPF_CLASSID, sizeof(uint32_t));
     if (name)
         filter->name = nns_netlink_text(name);
     if (id)
         filter->program_id = nns_netlink_u32(id);
+    if (classid)
+        filter->classid = nns_netlink_u32(classid);
     if (tag)
         memcpy(filter->tag, nns_netlink_data(tag), sizeof(filter->tag));
 }

@@ -48,6 +48,7 @@ struct nns_tc_filter {
     const char *kind;    /* inside the message; NULL: none, which no kernel sends */
     const char *name;    /* likewise; cls_bpf alone has one, and what follows */
     uint32_t program_id; /* 0: none, or none that the kernel names */
+    uint32_t classid;    /* 0: none */
     uint8_t tag[8];
 };
 

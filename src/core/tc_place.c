@@ -62,7 +62,7 @@ static uint16_t bit_of(uint16_t first, uint16_t priority)
 }
 
 void nns_tc_view_add(struct nns_tc_view *view, uint16_t first, enum nns_tc_seen seen, uint16_t priority,
-                     uint32_t program_id)
+                     uint32_t program_id, uint32_t classid)
 {
     uint16_t bit = bit_of(first, priority);
     view->heads |= bit;
@@ -72,7 +72,8 @@ void nns_tc_view_add(struct nns_tc_view *view, uint16_t first, enum nns_tc_seen 
         return;
     view->own |= bit;
     if (view->count < NNS_TC_OURS_MAX)
-        view->ours[view->count++] = (struct nns_tc_mine){.priority = priority, .program_id = program_id};
+        view->ours[view->count++] =
+            (struct nns_tc_mine){.priority = priority, .program_id = program_id, .classid = classid};
 }
 
 /* Somebody else's: also a priority that shows nothing but its head. */
@@ -81,8 +82,18 @@ static uint16_t held(const struct nns_tc_view *view)
     return view->foreign | (view->heads & (uint16_t)~view->own);
 }
 
+/* How close a filter is to what is wanted: the program that counts somewhere else is not yet it. */
+enum likeness { OTHER_PROGRAM, OTHER_CLASSID, SAME };
+
+static enum likeness compare(const struct nns_tc_mine *mine, uint32_t program_id, uint32_t classid)
+{
+    if (mine->program_id != program_id)
+        return OTHER_PROGRAM;
+    return mine->classid == classid ? SAME : OTHER_CLASSID;
+}
+
 static const struct nns_tc_mine *find_ours(const struct nns_tc_view *view, uint16_t first,
-                                           uint32_t program_id, uint16_t fresh)
+                                           uint32_t program_id, uint32_t classid, uint16_t fresh)
 {
     const struct nns_tc_mine *best = NULL;
     for (int i = 0; i < view->count; i++) {
@@ -90,7 +101,7 @@ static const struct nns_tc_mine *find_ours(const struct nns_tc_view *view, uint1
         uint16_t bit = bit_of(first, mine->priority);
         if (!bit || (mine->priority == fresh && (held(view) & bit)))
             continue;
-        if (!best || (best->program_id != program_id && mine->program_id == program_id))
+        if (!best || compare(mine, program_id, classid) > compare(best, program_id, classid))
             best = mine;
     }
     return best;
@@ -107,16 +118,16 @@ static uint16_t find_free(const struct nns_tc_view *view, uint16_t first)
 }
 
 struct nns_tc_place nns_tc_choose(const struct nns_tc_view *view, uint16_t first, uint32_t program_id,
-                                  uint16_t fresh)
+                                  uint32_t classid, uint16_t fresh)
 {
     struct nns_tc_place place = {.step = NNS_TC_REFUSE, .yielded = held(view) & 1};
-    const struct nns_tc_mine *mine = find_ours(view, first, program_id, fresh);
+    const struct nns_tc_mine *mine = find_ours(view, first, program_id, classid, fresh);
     uint16_t open = find_free(view, first);
     /* Outside the range is better than nowhere. */
     if (!mine && !open && view->count && view->ours[0].priority != fresh)
         mine = &view->ours[0];
     if (mine) {
-        place.step = mine->program_id == program_id ? NNS_TC_KEEP : NNS_TC_REPLACE;
+        place.step = compare(mine, program_id, classid) == SAME ? NNS_TC_KEEP : NNS_TC_REPLACE;
         place.priority = mine->priority;
         place.program_id = mine->program_id;
     } else if (open) {

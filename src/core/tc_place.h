@@ -36,6 +36,7 @@ bool nns_tc_name_parse(const char *name, const char *instance, struct nns_tc_nam
 struct nns_tc_mine {
     uint16_t priority;
     uint32_t program_id;
+    uint32_t classid; /* the slot it counts in */
 };
 
 /* A hook's filters in chain 0. Zero-initialised is a hook without any. */
@@ -52,11 +53,11 @@ enum nns_tc_seen { NNS_TC_SEEN_HEAD, NNS_TC_SEEN_FOREIGN, NNS_TC_SEEN_OURS };
 /* Add what a dump shows; `first` is the first priority we may take. The head of a priority (a filter message
  * with handle 0) says that it is in use, the filters after it by whom. */
 void nns_tc_view_add(struct nns_tc_view *view, uint16_t first, enum nns_tc_seen seen, uint16_t priority,
-                     uint32_t program_id);
+                     uint32_t program_id, uint32_t classid);
 
 enum nns_tc_step {
-    NNS_TC_KEEP,    /* the program is there */
-    NNS_TC_REPLACE, /* another program of ours is */
+    NNS_TC_KEEP,    /* the program is there, with its classid */
+    NNS_TC_REPLACE, /* another program of ours is, or this one with another classid */
     NNS_TC_ADD,
     NNS_TC_REFUSE, /* all priorities are held by others */
 };
@@ -68,8 +69,9 @@ struct nns_tc_place {
     bool yielded;        /* somebody else holds the first priority */
 };
 
-/* The place for a program. `fresh` is the priority this attach took without looking, 0 when it took none. */
+/* The place for a program with a classid. `fresh` is the priority this attach took without looking, 0 when it
+ * took none. */
 struct nns_tc_place nns_tc_choose(const struct nns_tc_view *view, uint16_t first, uint32_t program_id,
-                                  uint16_t fresh);
+                                  uint32_t classid, uint16_t fresh);
 
 #endif

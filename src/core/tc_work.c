@@ -124,7 +124,8 @@ void nns_tc_task_see_filter(struct nns_tc_task *task, const struct nns_tc_set *s
         seen = NNS_TC_SEEN_HEAD;
     if (seen == NNS_TC_SEEN_OURS && filter->priority != task->fresh[hook])
         task->job->found |= 1u << hook;
-    nns_tc_view_add(&task->views[hook], set->priority, seen, filter->priority, filter->program_id);
+    nns_tc_view_add(&task->views[hook], set->priority, seen, filter->priority, filter->program_id,
+                    filter->classid);
 }
 
 void nns_tc_task_seen(struct nns_tc_task *task)
@@ -173,7 +174,7 @@ static void plan_hook(const struct nns_tc_work *work, struct nns_tc_task *task, 
         return;
     }
     *place = nns_tc_choose(&task->views[hook], work->set->priority, work->set->programs[hook].id,
-                           task->fresh[hook]);
+                           task->job->slot, task->fresh[hook]);
     if (place->step == NNS_TC_KEEP)
         confirm(work, task, hook);
     else if (place->step == NNS_TC_REFUSE)
@@ -187,6 +188,8 @@ void nns_tc_work_plan(struct nns_tc_work *work, struct nns_netlink_batch *batch)
     for (size_t i = 0; i < work->count; i++) {
         struct nns_tc_task *task = &work->tasks[i];
         task->with_qdisc = task->sent[NNS_INGRESS] = task->sent[NNS_EGRESS] = false;
+        for (int what = 0; what <= CLSACT; what++)
+            task->answers[what] = NNS_NETLINK_UNHEARD;
         if (!task->pending || task->doubt)
             continue;
         if (task->qdisc == NNS_QDISC_NONE) {

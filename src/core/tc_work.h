@@ -38,7 +38,8 @@ struct nns_tc_job {
     uint32_t ifindex;
     uint16_t slot; /* becomes the filters' classid */
     uint8_t qdisc; /* enum nns_qdisc, as the last listing saw it; renewed when found different */
-    uint8_t found; /* after attach: 1 << hook where our filter was there already, with whatever slot it has */
+    uint8_t found; /* after attach: 1 << hook where our filter was there already, whatever it ran and counted
+                      in */
     /* For attach: what is known to be there (program_id 0: nothing); after: what is there now, or why not.
      * For detach: what we put there; after: program_id 0 where it is gone. */
     struct nns_attachment hooks[NNS_HOOKS];

@@ -149,52 +149,59 @@ static long bpf_call(int command, union bpf_attr *attr)
     return syscall(SYS_bpf, command, attr, sizeof(*attr));
 }
 
-static bool ask_program(uint32_t id, struct program *program)
+/* 0; -EAGAIN when it has gone, and with it the filter that ran it: look again; -errno. */
+static int ask_program(uint32_t id, struct program *program)
 {
     union bpf_attr attr = {.prog_id = id};
     int fd = (int)bpf_call(BPF_PROG_GET_FD_BY_ID, &attr);
     if (fd < 0)
-        return false;
+        return errno == ENOENT ? -EAGAIN : -errno;
     struct bpf_prog_info info = {0};
     attr = (union bpf_attr){
         .info = {.bpf_fd = (uint32_t)fd, .info_len = sizeof(info), .info = (uintptr_t)&info}};
-    long r = bpf_call(BPF_OBJ_GET_INFO_BY_FD, &attr);
+    int r = bpf_call(BPF_OBJ_GET_INFO_BY_FD, &attr) < 0 ? -errno : 0;
     close(fd);
     if (r < 0)
-        return false;
+        return r;
     program->id = id;
     memcpy(program->name, info.name, sizeof(program->name));
     memcpy(program->tag, info.tag, sizeof(program->tag));
-    return true;
+    return 0;
 }
 
-/* Thousands of filters share a program or two. NULL when the kernel does not tell. */
-static const struct program *find_program(struct talk *talk, uint32_t id)
+/* Thousands of filters share a program or two. 0 or as above. */
+static int find_program(struct talk *talk, uint32_t id, const struct program **program)
 {
-    if (id == 0)
-        return NULL;
     for (int i = 0; i < KNOWN_PROGRAMS; i++) {
-        if (talk->programs[i].id == id)
-            return &talk->programs[i];
+        if (talk->programs[i].id == id) {
+            *program = &talk->programs[i];
+            return 0;
+        }
     }
     struct program found;
-    if (!ask_program(id, &found))
-        return NULL;
+    int r = ask_program(id, &found);
+    if (r < 0)
+        return r;
     unsigned others = KNOWN_PROGRAMS - NNS_HOOKS;
     struct program *place = &talk->programs[NNS_HOOKS + talk->next_program++ % others];
     *place = found;
-    return place;
+    *program = place;
+    return 0;
 }
 
-/* I7: handle, name, and the program's own name and tag. */
-static bool is_ours(struct talk *talk, const char *instance, const struct nns_tc_filter *filter)
+/* I7: handle, name, and the program's own name and tag. 1 or 0; -errno when the kernel does not tell, which
+ * says neither (I9); -EAGAIN when the filter has gone meanwhile. */
+static int is_ours(struct talk *talk, const char *instance, const struct nns_tc_filter *filter)
 {
     struct nns_tc_name_parts parts;
     if (!filter->like_ours || !nns_tc_name_parse(filter->name, instance, &parts) ||
-        memcmp(parts.tag, filter->tag, sizeof(parts.tag)) != 0)
-        return false;
-    const struct program *program = find_program(talk, filter->program_id);
-    return program && strncmp(program->name, parts.program, sizeof(parts.program)) == 0 &&
+        memcmp(parts.tag, filter->tag, sizeof(parts.tag)) != 0 || !filter->program_id)
+        return 0;
+    const struct program *program;
+    int r = find_program(talk, filter->program_id, &program);
+    if (r < 0)
+        return r;
+    return strncmp(program->name, parts.program, sizeof(parts.program)) == 0 &&
            memcmp(program->tag, parts.tag, sizeof(parts.tag)) == 0;
 }
 
@@ -250,6 +257,7 @@ struct look {
     struct attach *attach;
     struct nns_tc_task *task;
     enum nns_hook hook;
+    bool unsure; /* some filter may be ours or not */
 };
 
 static void take_filter(void *context, uint32_t ifindex, const struct nlmsghdr *message)
@@ -257,9 +265,13 @@ static void take_filter(void *context, uint32_t ifindex, const struct nlmsghdr *
     struct look *look = context;
     const struct nns_tc_set *set = look->attach->work.set;
     struct nns_tc_filter filter;
-    if (nns_tc_read_filter(message, &filter))
-        nns_tc_task_see_filter(look->task, set, look->hook, &filter,
-                               is_ours(&look->attach->talk, set->instance, &filter));
+    if (!nns_tc_read_filter(message, &filter))
+        return;
+    int ours = is_ours(&look->attach->talk, set->instance, &filter);
+    if (ours < 0)
+        look->unsure = true;
+    else
+        nns_tc_task_see_filter(look->task, set, look->hook, &filter, ours);
 }
 
 /* Both hooks' filters. -EAGAIN: not seen for sure. */
@@ -271,6 +283,8 @@ static int look_at_filters(struct attach *attach, struct nns_tc_task *task)
         struct nns_netlink_taker taker = {.take = take_filter, .context = &look};
         if (nns_tc_task_reaches(task, hook))
             r = dump_filters(&attach->talk, task->job->ifindex, hook, &taker);
+        if (r == 0 && look.unsure)
+            r = -EAGAIN;
     }
     return r;
 }
@@ -302,8 +316,8 @@ static int attach_round(struct attach *attach, bool *pending)
     nns_netlink_batch_clear(batch);
     nns_tc_work_plan(&attach->work, batch);
     int r = exchange(&attach->talk, SIZE_MAX, NULL);
-    if (r == 0)
-        *pending = nns_tc_work_settle(&attach->work, batch);
+    /* What was heard before a failure counts: those filters are there. */
+    *pending = nns_tc_work_settle(&attach->work, batch);
     return r;
 }
 
@@ -313,7 +327,7 @@ static int remove_surplus(struct attach *attach)
     nns_netlink_batch_clear(batch);
     nns_tc_work_surplus(&attach->work, batch);
     int r = exchange(&attach->talk, SIZE_MAX, NULL);
-    for (size_t i = 0; i < batch->count && r == 0; i++)
+    for (size_t i = 0; i < batch->count; i++)
         attach->talk.stats->removed += batch->requests[i].answer == 0;
     return r;
 }
@@ -352,8 +366,9 @@ int nns_tc_attach(int socket, const struct nns_tc_set *set, struct nns_tc_job *j
     return r;
 }
 
-/* What is known of one hook's filter while it is being removed. */
-enum leave { LEAVE_DONE, LEAVE_ASK, LEAVE_OURS, LEAVE_FOREIGN };
+/* What is known of one hook's filter while it is being removed. SEEK: an attach ended without learning what
+ * is there, so that it can be at any priority. */
+enum leave { LEAVE_DONE, LEAVE_SEEK, LEAVE_ASK, LEAVE_OURS, LEAVE_FOREIGN };
 
 struct detach {
     struct talk talk;
@@ -374,9 +389,11 @@ static void take_attached(void *context, uint32_t index, const struct nlmsghdr *
     struct nns_tc_filter filter;
     if (!nns_tc_read_filter(message, &filter))
         return;
-    bool ours = filter.program_id == hook_of(detach, index)->program_id &&
-                is_ours(&detach->talk, detach->set->instance, &filter);
-    detach->state[index] = ours ? LEAVE_OURS : LEAVE_FOREIGN;
+    int ours = 0;
+    if (filter.program_id == hook_of(detach, index)->program_id)
+        ours = is_ours(&detach->talk, detach->set->instance, &filter);
+    if (ours >= 0)
+        detach->state[index] = ours ? LEAVE_OURS : LEAVE_FOREIGN;
 }
 
 static bool is_gone(int answer)
@@ -422,13 +439,69 @@ static void settle_leaving(struct detach *detach, size_t index, int answer)
     }
 }
 
+struct seek {
+    struct detach *detach;
+    size_t index;
+    bool clean; /* for sure nothing of ours */
+};
+
+/* A second daemon of the instance may have put its own in the place of ours since. */
+static bool is_what_we_put(const struct detach *detach, size_t index, uint32_t program_id)
+{
+    const struct nns_tc_program *own = detach->set->programs;
+    return program_id == own[NNS_INGRESS].id || program_id == own[NNS_EGRESS].id ||
+           program_id == hook_of(detach, index)->program_id;
+}
+
+static void take_sought(void *context, uint32_t ifindex, const struct nlmsghdr *message)
+{
+    struct seek *seek = context;
+    struct detach *detach = seek->detach;
+    struct nns_tc_filter filter;
+    if (!nns_tc_read_filter(message, &filter) || filter.ifindex != ifindex ||
+        !is_what_we_put(detach, seek->index, filter.program_id))
+        return;
+    int ours = is_ours(&detach->talk, detach->set->instance, &filter);
+    seek->clean = seek->clean && ours == 0;
+    if (ours <= 0)
+        return;
+    struct nns_tc_spot spot = {
+        .ifindex = ifindex,
+        .priority = filter.priority,
+        .hook = (uint8_t)(seek->index % NNS_HOOKS),
+    };
+    nns_tc_put_delete(&detach->talk.batch, spot, (uint32_t)seek->index);
+}
+
+/* A hook is left once a look shows nothing on it: the one after that which found something. */
+static int seek_hooks(struct detach *detach)
+{
+    struct nns_netlink_batch *batch = &detach->talk.batch;
+    nns_netlink_batch_clear(batch);
+    for (size_t i = 0; i < detach->count; i++) {
+        struct seek seek = {.detach = detach, .index = i, .clean = true};
+        struct nns_netlink_taker taker = {.take = take_sought, .context = &seek};
+        if (detach->state[i] != LEAVE_SEEK)
+            continue;
+        int r = dump_filters(&detach->talk, detach->jobs[i / NNS_HOOKS].ifindex, i % NNS_HOOKS, &taker);
+        if (r < 0 && r != -EAGAIN)
+            return r;
+        if (r == 0 && seek.clean)
+            left(detach, i);
+    }
+    int r = exchange(&detach->talk, SIZE_MAX, NULL);
+    for (size_t i = 0; i < batch->count; i++)
+        detach->talk.stats->removed += batch->requests[i].answer == 0;
+    return r;
+}
+
 static int ask_hooks(struct detach *detach)
 {
     const struct nns_netlink_batch *batch = &detach->talk.batch;
     put_hooks(detach, LEAVE_ASK, nns_tc_put_get);
     struct nns_netlink_taker taker = {.take = take_attached, .context = detach};
     int r = exchange(&detach->talk, SEND_QUESTIONS, &taker);
-    for (size_t i = 0; i < batch->count && r == 0; i++) {
+    for (size_t i = 0; i < batch->count; i++) {
         size_t index = batch->requests[i].about;
         if (detach->state[index] == LEAVE_ASK)
             settle_leaving(detach, index, batch->requests[i].answer);
@@ -445,7 +518,7 @@ static int delete_hooks(struct detach *detach)
     const struct nns_netlink_batch *batch = &detach->talk.batch;
     put_hooks(detach, LEAVE_OURS, nns_tc_put_delete);
     int r = exchange(&detach->talk, SIZE_MAX, NULL);
-    for (size_t i = 0; i < batch->count && r == 0; i++) {
+    for (size_t i = 0; i < batch->count; i++) {
         size_t index = batch->requests[i].about;
         if (batch->requests[i].answer == 0) {
             detach->talk.stats->removed++;
@@ -460,7 +533,9 @@ static int delete_hooks(struct detach *detach)
 static int detach_all(struct detach *detach)
 {
     for (int looks = 0; looks < LOOKS; looks++) {
-        int r = ask_hooks(detach);
+        int r = seek_hooks(detach);
+        if (r == 0)
+            r = ask_hooks(detach);
         if (r == 0)
             r = delete_hooks(detach);
         if (r < 0)
@@ -479,11 +554,12 @@ int nns_tc_detach(int socket, const struct nns_tc_set *set, struct nns_tc_job *j
         r = -ENOMEM;
     for (size_t i = 0; i < detach.count; i++) {
         struct nns_attachment *hook = hook_of(&detach, i);
-        if (!hook->program_id)
+        bool unknown = hook->reason == NNS_REASON_UNKNOWN;
+        if (!hook->program_id && !unknown)
             continue;
         hook->reason = NNS_REASON_UNKNOWN;
         if (r == 0)
-            detach.state[i] = LEAVE_ASK;
+            detach.state[i] = unknown ? LEAVE_SEEK : LEAVE_ASK;
     }
     if (r == 0)
         r = detach_all(&detach);
@@ -497,15 +573,27 @@ struct sweep {
     const char *instance;
     unsigned *removed; /* by device; may be NULL */
     size_t index;      /* of the hook being looked at, as are the requests' */
+    int error;         /* why something may have been left; -EAGAIN: it changed, or an answer was lost */
 };
+
+/* What does not pass by looking again says more than what may. */
+static void note_left(struct sweep *sweep, int error)
+{
+    if (!sweep->error || sweep->error == -EAGAIN)
+        sweep->error = error;
+}
 
 /* The filters of a shared block come with another number than the device's. */
 static void take_swept(void *context, uint32_t ifindex, const struct nlmsghdr *message)
 {
     struct sweep *sweep = context;
     struct nns_tc_filter filter;
-    if (!nns_tc_read_filter(message, &filter) || filter.ifindex != ifindex ||
-        !is_ours(&sweep->talk, sweep->instance, &filter))
+    if (!nns_tc_read_filter(message, &filter) || filter.ifindex != ifindex)
+        return;
+    int ours = is_ours(&sweep->talk, sweep->instance, &filter);
+    if (ours < 0)
+        note_left(sweep, ours);
+    if (ours <= 0)
         return;
     struct nns_tc_spot spot = {
         .ifindex = ifindex,
@@ -515,18 +603,21 @@ static void take_swept(void *context, uint32_t ifindex, const struct nlmsghdr *m
     nns_tc_put_delete(&sweep->talk.batch, spot, (uint32_t)sweep->index);
 }
 
-static void settle_sweep(struct sweep *sweep, const struct nns_netlink_request *request, bool *again)
+static void settle_sweep(struct sweep *sweep, const struct nns_netlink_request *request)
 {
     if (request->answer == 0) {
         sweep->talk.stats->removed++;
         if (sweep->removed)
             sweep->removed[request->about / NNS_HOOKS]++;
+    } else if (request->answer == NNS_NETLINK_UNHEARD) {
+        note_left(sweep, -EAGAIN);
+    } else if (!is_gone(request->answer)) {
+        note_left(sweep, request->answer);
     }
-    *again = *again || request->answer == NNS_NETLINK_UNHEARD;
 }
 
-/* One look at all devices; *again when some answers were lost. */
-static int sweep_once(struct sweep *sweep, const uint32_t *ifindexes, size_t count, bool *again)
+/* One look at all devices. What it may have left is noted; -errno when it did not come to its end. */
+static int sweep_once(struct sweep *sweep, const uint32_t *ifindexes, size_t count)
 {
     struct nns_netlink_batch *batch = &sweep->talk.batch;
     struct nns_netlink_taker taker = {.take = take_swept, .context = sweep};
@@ -535,13 +626,13 @@ static int sweep_once(struct sweep *sweep, const uint32_t *ifindexes, size_t cou
         sweep->index = i;
         int r = dump_filters(&sweep->talk, ifindexes[i / NNS_HOOKS], i % NNS_HOOKS, &taker);
         if (r == -EAGAIN)
-            *again = true;
+            note_left(sweep, r);
         else if (r < 0)
             return r;
     }
     int r = exchange(&sweep->talk, SIZE_MAX, NULL);
-    for (size_t i = 0; i < batch->count && r == 0; i++)
-        settle_sweep(sweep, &batch->requests[i], again);
+    for (size_t i = 0; i < batch->count; i++)
+        settle_sweep(sweep, &batch->requests[i]);
     return r;
 }
 
@@ -550,13 +641,12 @@ int nns_tc_sweep(int socket, const char *instance, const uint32_t *ifindexes, si
 {
     struct sweep sweep = {.instance = instance, .removed = removed};
     int r = talk_init(&sweep.talk, socket, NULL, stats);
-    bool again = true;
-    for (int looks = 0; looks < LOOKS && again && r == 0; looks++) {
-        again = false;
-        r = sweep_once(&sweep, ifindexes, count, &again);
+    for (int looks = 0; looks < LOOKS && r == 0 && (looks == 0 || sweep.error); looks++) {
+        sweep.error = 0;
+        r = sweep_once(&sweep, ifindexes, count);
     }
     talk_deinit(&sweep.talk);
-    return r == 0 && again ? -EAGAIN : r;
+    return r < 0 ? r : sweep.error;
 }
 
 /* A filter that goes with its qdisc, kept until it has gone. */
@@ -572,7 +662,8 @@ struct removal {
     enum nns_hook hook; /* being looked at */
     struct goner *goners;
     size_t count, room;
-    bool in_use, failed;
+    bool in_use;
+    int error; /* why the list says nothing */
 };
 
 static struct goner *add_goner(struct removal *removal)
@@ -599,13 +690,16 @@ static void take_goner(void *context, uint32_t ifindex, const struct nlmsghdr *m
     struct nns_tc_filter filter;
     if (!nns_tc_read_filter(message, &filter) || filter.handle == 0 || filter.table)
         return;
-    removal->in_use = removal->in_use || is_ours(&removal->talk, removal->instance, &filter);
+    int ours = is_ours(&removal->talk, removal->instance, &filter);
+    removal->in_use = removal->in_use || ours > 0;
     struct goner *goner = add_goner(removal);
-    if (!goner) {
-        removal->failed = true;
+    if (!goner || ours < 0) {
+        removal->error = goner ? ours : -ENOMEM;
         return;
     }
-    const struct program *program = find_program(&removal->talk, filter.program_id);
+    const struct program *program = NULL;
+    if (filter.program_id)
+        find_program(&removal->talk, filter.program_id, &program);
     goner->taken = (struct nns_tc_taken){
         .hook = removal->hook,
         .priority = filter.priority,
@@ -625,11 +719,12 @@ static int list_goners(struct removal *removal)
     int r = 0;
     removal->count = 0;
     removal->in_use = false;
+    removal->error = 0;
     for (int hook = 0; hook < NNS_HOOKS && r == 0; hook++) {
         removal->hook = hook;
         r = dump_filters(&removal->talk, removal->ifindex, hook, &taker);
     }
-    return r == 0 && removal->failed ? -ENOMEM : r;
+    return r == 0 ? removal->error : r;
 }
 
 static int delete_qdisc(struct removal *removal, enum nns_tc_clsact *result)

@@ -14,7 +14,8 @@
  * What is ours (I7): a filter whose handle is NNS_TC_HANDLE, whose name is
  * "netnsync:<instance>:<program name>:<program tag>", and whose program, as the kernel reports it, has that
  * name and that tag. Nothing else is ever replaced or deleted, and no qdisc is, save by the one function that
- * says so in its name.
+ * says so in its name. A program that the kernel will not tell us of (no permission, no descriptor left)
+ * leaves its filter neither ours nor not ours (I9).
  *
  * All functions take a NETLINK_ROUTE socket opened inside the namespace (nns_netns_enter) and block until the
  * kernel has answered; netlink answers synchronously, so they do not wait on anybody. One thread a socket.
@@ -26,21 +27,21 @@
  * filters in one batched exchange (NLM_F_EXCL throughout); devices that have clsact are looked at first, so
  * that ours is replaced in place and a priority that somebody else uses is left to them, the next free one
  * taken, at most NNS_TC_PRIORITIES; under a legacy ingress qdisc no egress filter is sent. 0 when every job
- * has its answer in hooks[]; -errno when the socket failed and the answers are unknown: hooks[] then say
- * NNS_REASON_UNKNOWN where nothing was heard.
+ * has its answer in hooks[]; -errno when the socket failed. Either way hooks[] say NNS_REASON_UNKNOWN where
+ * nothing was heard, or where a filter could not be told from ours.
  */
 int nns_tc_attach(int socket, const struct nns_tc_set *set, struct nns_tc_job *jobs, size_t count,
                   struct nns_tc_stats *stats);
 
-/* Remove what the jobs say we put there, after asking the kernel whether it is still ours. 0 or -errno as
- * above. */
+/* Remove what the jobs say we put there, after asking the kernel whether it is still ours. A hook that comes
+ * with NNS_REASON_UNKNOWN is looked over for it at every priority. 0 or -errno as above. */
 int nns_tc_detach(int socket, const struct nns_tc_set *set, struct nns_tc_job *jobs, size_t count,
                   struct nns_tc_stats *stats);
 
 /*
  * Remove all filters of an instance from all given devices, known or not: for what a dead daemon left behind.
  * Program name and tag are asked of the kernel by program id. removed[], unless NULL, is counted up by the
- * filters that each device lost. 0 or -errno.
+ * filters that each device lost. 0 when none is left; -errno when some may be.
  */
 int nns_tc_sweep(int socket, const char *instance, const uint32_t *ifindexes, size_t count, unsigned *removed,
                  struct nns_tc_stats *stats);
@@ -71,7 +72,8 @@ struct nns_tc_witness {
 /*
  * Delete a device's clsact with all filters in it, and then show each of these. They are listed right before:
  * there is no conditional delete, so a filter that somebody adds in between goes along unseen, a few
- * microseconds' chance. What could not be listed for sure is not deleted: -EAGAIN. 0 with *result, or -errno.
+ * microseconds' chance. Where not all could be listed, or be told from the instance's, nothing is deleted:
+ * -EAGAIN or another -errno. 0 with *result, or -errno.
  */
 int nns_tc_delete_clsact(int socket, const char *instance, uint32_t ifindex,
                          const struct nns_tc_witness *witness, enum nns_tc_clsact *result);

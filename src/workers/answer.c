@@ -195,8 +195,7 @@ NNS_OWNER_ONLY static int flush_one(struct nns_owner *owner, struct nns_selector
         return -ENOENT;
     if (ns->host)
         return -EPERM;
-    nns_flush(owner, ns, NNS_FLUSH_ORDERED);
-    return 0;
+    return nns_flush(owner, ns, NNS_FLUSH_ORDERED);
 }
 
 void nns_answer_order(struct nns_owner *owner, struct nns_order *order)
@@ -215,7 +214,7 @@ void nns_answer_order(struct nns_owner *owner, struct nns_order *order)
         order->error = flush_one(owner, order->selector);
         break;
     case NNS_ORDER_DETACH:
-        nns_flush_all(owner, NNS_FLUSH_ORDERED);
+        order->error = nns_flush_all(owner, NNS_FLUSH_ORDERED);
         break;
     case NNS_ORDER_WAIT:
         nns_waiters_add(owner, order);

@@ -54,6 +54,11 @@ static void close_handles(struct daemon *daemon)
         uv_close((uv_handle_t *)&daemon->signals[--daemon->signals_watched], NULL);
 }
 
+static void end_at_once(int number)
+{
+    _exit(128 + number);
+}
+
 /* Everything in flight has settled: the workers end, then the owner detaches, purges and ends. */
 static void stop_threads(struct daemon *daemon)
 {
@@ -68,6 +73,9 @@ static void stop_threads(struct daemon *daemon)
         _exit(1);
     }
     daemon->stop_ordered = true;
+    /* This thread may have to wait for a worker now, and a second signal still ends at once. */
+    for (int i = 0; i < daemon->signals_watched; i++)
+        signal(daemon->signals[i].signum, end_at_once);
     nns_pool_stop(daemon->pool);
     nns_mailbox_post_now(nns_owner_mailbox(daemon->owner), &order->letter);
 }
@@ -115,6 +123,7 @@ static void take_orders(struct daemon *daemon, struct nns_order *order)
         struct nns_order *next = order->next;
 
         if (order->kind == NNS_ORDER_STOP) {
+            daemon->failed = daemon->failed || order->error;
             nns_order_free(order);
             stopped = true;
         } else {
@@ -155,8 +164,9 @@ static unsigned worker_count(const struct nns_params *params)
  * all the cache can use. */
 static size_t cache_capacity(const struct nns_params *params)
 {
-    const rlim_t spare =
-        OTHER_FDS + params->control_clients + NNS_OWNER_MAILBOX + (rlim_t)WORKER_FDS * worker_count(params);
+    /* The mailbox twice: it fills again while the owner works off what it took. */
+    const rlim_t spare = OTHER_FDS + params->control_clients + 2 * NNS_OWNER_MAILBOX +
+                         (rlim_t)WORKER_FDS * worker_count(params);
     struct rlimit limit;
     size_t usable;
 
@@ -309,7 +319,7 @@ static void run(struct daemon *daemon)
             daemon->params->instance, daemon->params->queue_name, daemon->params->control_path);
     uv_run(&daemon->loop, UV_RUN_DEFAULT);
     uv_loop_close(&daemon->loop);
-    daemon->failed = rc != 0;
+    daemon->failed = daemon->failed || rc;
 }
 
 int nns_daemon_run(const struct nns_params *params)
@@ -332,7 +342,9 @@ int nns_daemon_run(const struct nns_params *params)
     nns_role_assert_owner(); /* the owner thread has ended: its role is ours */
     free_parts(daemon);
     free(daemon);
-    if (!failed)
+    if (failed)
+        nns_error("ended, but not well");
+    else
         nns_info("stopped");
     return failed;
 }

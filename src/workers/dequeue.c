@@ -54,6 +54,8 @@ int nns_queue_device(struct nns_owner *owner, struct nns_namespace *ns, const st
         return -ENOMEM;
     /* What it may carry from under its former name is taken off at the next visit. */
     if (nns_excludes_device(owner->context.params, link->name)) {
+        if (device->state != NNS_DEVICE_EXCLUDED)
+            device->retry_ms = device->tries = 0;
         device->state = NNS_DEVICE_EXCLUDED;
         nns_device_queue_drop(&ns->queue, link->ifindex);
         return 0;
@@ -71,7 +73,7 @@ int nns_report_device(struct nns_owner *owner, struct nns_netns_id id, const str
     if (!rc)
         rc = nns_queue_device(owner, ns, link);
     if (!rc && ns->handle.kind != NNS_HANDLE_NONE)
-        nns_due_add(&owner->due, ns, 0);
+        nns_due_add(&owner->due, ns, nns_now_ms());
     return rc;
 }
 
@@ -105,6 +107,9 @@ NNS_OWNER_ONLY static int take_link(struct nns_owner *owner, struct nns_namespac
         forget_device(owner, ns, link->ifindex);
         known = NULL;
     }
+    /* Renamed, or another that is like it but for the name: the kernel is asked for our filters. */
+    if (known && strncmp(known->link.name, link->name, sizeof(link->name)) != 0)
+        known->doubted = true;
     if (needs_visit(known) || nns_excludes_device(owner->context.params, link->name))
         return nns_queue_device(owner, ns, link);
     known->link = *link;
@@ -149,6 +154,8 @@ NNS_OWNER_ONLY static int take_listing(struct nns_owner *owner, struct nns_names
 
 void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_look look)
 {
+    uint64_t now = nns_now_ms();
+
     ns->relist = true;
     ns->tries = 0;
     for (uint32_t i = 0; i < ns->devices.count; i++) {
@@ -156,17 +163,16 @@ void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_
 
         if (device->state == NNS_DEVICE_FAILED && (look == NNS_LOOK_EVERYWHERE || !device->retry_ms)) {
             device->tries = 0;
-            device->retry_ms = nns_now_ms();
+            device->retry_ms = now;
         }
         device->doubted = device->doubted || look == NNS_LOOK_EVERYWHERE;
     }
-    nns_due_add(&owner->due, ns, 0);
+    nns_due_add(&owner->due, ns, now);
 }
 
 /* ---- attaching ---- */
 
-/* A slot of its own, with the counts of whoever had it before set to zero. A filter keeps the slot it was
- * made with. */
+/* A slot of its own, with the counts of whoever had it before set to zero. */
 NNS_OWNER_ONLY static void give_slot(struct nns_owner *owner, struct nns_device *device)
 {
     bool used = false;
@@ -178,8 +184,6 @@ NNS_OWNER_ONLY static void give_slot(struct nns_owner *owner, struct nns_device 
         nns_slots_give(&owner->slots, device->slot);
         device->slot = 0;
     }
-    if (!device->slot)
-        nns_count(NNS_COUNT_METER_EXHAUSTED, 1);
 }
 
 static bool retry_is_due(const struct nns_device *device, uint64_t now)
@@ -288,19 +292,21 @@ static enum verdict judge(const struct nns_device *device, unsigned sets)
 /* A device that is not covered keeps its place until it is, with a later try while there is one (I6, I10). */
 static void keep_trying(struct nns_namespace *ns, struct nns_device *device)
 {
-    uint64_t wait;
-
-    if (device->tries < UINT8_MAX)
-        device->tries++;
     device->state = NNS_DEVICE_FAILED;
     nns_count(NNS_COUNT_ATTACH_FAILED, 1);
-    wait = nns_backoff_ms(device->tries);
-    device->retry_ms = wait ? nns_now_ms() + wait : 0;
-    if (wait)
+    if (nns_device_retry(device, nns_now_ms()))
         return;
     nns_count(NNS_COUNT_ATTACH_GIVEN_UP, 1);
     nns_log_limited(&attach_limit, NNS_LOG_WARNING, "namespace %llu: giving up on device %s",
                     (unsigned long long)nns_namespace_cookie(ns), device->link.name);
+}
+
+NNS_OWNER_ONLY static void note_attached(struct nns_owner *owner, const struct nns_device *device)
+{
+    if (device->state == NNS_DEVICE_ATTACHED)
+        return;
+    nns_count(NNS_COUNT_ATTACH_DONE, 1);
+    nns_count(NNS_COUNT_METER_EXHAUSTED, owner->slots.limit && !device->slot);
 }
 
 NNS_OWNER_ONLY static void record(struct nns_owner *owner, struct nns_namespace *ns, uint32_t ifindex)
@@ -310,7 +316,7 @@ NNS_OWNER_ONLY static void record(struct nns_owner *owner, struct nns_namespace 
     device->doubted = false;
     switch (judge(device, owner->set_count)) {
     case COVERED:
-        nns_count(NNS_COUNT_ATTACH_DONE, device->state != NNS_DEVICE_ATTACHED);
+        note_attached(owner, device);
         device->state = NNS_DEVICE_ATTACHED;
         device->tries = 0;
         break;
@@ -377,8 +383,8 @@ NNS_OWNER_ONLY static int visit(struct nns_owner *owner, struct nns_namespace *n
         rc = list(owner, ns, socket);
     if (!rc) {
         nns_netns_expect(socket, ANSWERS_EACH * ns->devices.count);
-        nns_detach_excluded(owner, ns, socket);
-        rc = attach_due(owner, ns, socket);
+        rc = nns_detach_excluded(owner, ns, socket);
+        rc = rc ? rc : attach_due(owner, ns, socket);
     }
     nns_netns_leave(socket);
     return rc;
@@ -405,12 +411,12 @@ NNS_OWNER_ONLY static void visit_failed(struct nns_owner *owner, struct nns_name
 
 NNS_OWNER_ONLY static void schedule(struct nns_owner *owner, struct nns_namespace *ns)
 {
-    uint64_t next = ns->relist ? 0 : UINT64_MAX;
+    uint64_t next = ns->relist ? nns_now_ms() : UINT64_MAX;
 
     for (uint32_t i = 0; i < ns->devices.count; i++) {
         const struct nns_device *device = &ns->devices.items[i];
 
-        if (device->state == NNS_DEVICE_FAILED && device->retry_ms && device->retry_ms < next)
+        if (device->retry_ms && device->retry_ms < next)
             next = device->retry_ms;
     }
     if (next != UINT64_MAX)

@@ -7,13 +7,29 @@
 
 #include "core/counters.h"
 #include "core/log.h"
+#include "workers/dequeue.h"
 #include "workers/waiters.h"
 
 static struct nns_log_limit detach_limit;
 
 typedef bool (*device_filter)(const struct nns_device *device);
 
-/* One job for each device that is wanted and carries something of this set. */
+/* Unknown is not gone (I9): an answer that was lost may have been a yes. */
+static bool may_carry(const struct nns_attachment *hook)
+{
+    return hook->program_id || hook->reason == NNS_REASON_UNKNOWN;
+}
+
+static bool device_may_carry(const struct nns_device *device)
+{
+    for (unsigned set = 0; set < NNS_SETS_MAX; set++)
+        for (int hook = 0; hook < NNS_HOOKS; hook++)
+            if (may_carry(&device->attachments[set][hook]))
+                return true;
+    return false;
+}
+
+/* One job for each device that is wanted and may carry something of this set. */
 NNS_OWNER_ONLY static size_t jobs_of(struct nns_owner *owner, const struct nns_namespace *ns, unsigned set,
                                      device_filter wanted)
 {
@@ -23,7 +39,7 @@ NNS_OWNER_ONLY static size_t jobs_of(struct nns_owner *owner, const struct nns_n
         const struct nns_device *device = &ns->devices.items[i];
         const struct nns_attachment *hooks = device->attachments[set];
 
-        if (!wanted(device) || !(hooks[NNS_INGRESS].program_id || hooks[NNS_EGRESS].program_id))
+        if (!wanted(device) || !(may_carry(&hooks[NNS_INGRESS]) || may_carry(&hooks[NNS_EGRESS])))
             continue;
         owner->jobs[count] = (struct nns_tc_job){.ifindex = device->link.ifindex};
         memcpy(owner->jobs[count++].hooks, hooks, sizeof(owner->jobs[0].hooks));
@@ -31,7 +47,8 @@ NNS_OWNER_ONLY static size_t jobs_of(struct nns_owner *owner, const struct nns_n
     return count;
 }
 
-/* Take over what the kernel said. Returns how many filters are still there; *error is why, of one of them. */
+/* Take over what the kernel said. Returns how many filters may still be there; *error is why, of one of them.
+ */
 NNS_OWNER_ONLY static unsigned record_detached(struct nns_owner *owner, struct nns_namespace *ns,
                                                unsigned set, size_t count, int *error)
 {
@@ -42,7 +59,7 @@ NNS_OWNER_ONLY static unsigned record_detached(struct nns_owner *owner, struct n
 
         memcpy(device->attachments[set], owner->jobs[i].hooks, sizeof(owner->jobs[i].hooks));
         for (int hook = 0; hook < NNS_HOOKS; hook++) {
-            if (!owner->jobs[i].hooks[hook].program_id)
+            if (!may_carry(&owner->jobs[i].hooks[hook]))
                 continue;
             left++;
             *error = owner->jobs[i].hooks[hook].error ? owner->jobs[i].hooks[hook].error : *error;
@@ -57,7 +74,7 @@ static void report_left(const struct nns_namespace *ns, unsigned left, int error
     if (left)
         nns_log_limited(&detach_limit, NNS_LOG_WARNING, "namespace %llu: %u filters could not be removed: %s",
                         (unsigned long long)nns_namespace_cookie(ns), left,
-                        error ? strerror(error) : "the kernel's answer was lost");
+                        error ? strerror(error) : "the kernel did not say");
 }
 
 /* Over a socket inside the namespace. */
@@ -81,9 +98,9 @@ static bool any(const struct nns_device *device)
     return true;
 }
 
-static bool excluded(const struct nns_device *device)
+static bool excluded_and_due(const struct nns_device *device)
 {
-    return device->state == NNS_DEVICE_EXCLUDED;
+    return device->state == NNS_DEVICE_EXCLUDED && device->retry_ms <= nns_now_ms();
 }
 
 static unsigned count_carrying(const struct nns_namespace *ns, device_filter wanted)
@@ -91,65 +108,83 @@ static unsigned count_carrying(const struct nns_namespace *ns, device_filter wan
     unsigned count = 0;
 
     for (uint32_t i = 0; i < ns->devices.count; i++)
-        count += wanted(&ns->devices.items[i]) && nns_device_carries(&ns->devices.items[i]);
+        count += wanted(&ns->devices.items[i]) && device_may_carry(&ns->devices.items[i]);
     return count;
 }
 
-NNS_OWNER_ONLY static void detach(struct nns_owner *owner, struct nns_namespace *ns)
+/* True when nothing of ours is left. */
+NNS_OWNER_ONLY static bool detach(struct nns_owner *owner, struct nns_namespace *ns)
 {
     unsigned carrying = count_carrying(ns, any);
     int socket, rc;
 
     if (!carrying)
-        return;
+        return true;
     rc = nns_owner_reserve(owner, ns->devices.count);
     socket = rc ? rc : nns_netns_enter(ns->handle.fd, 2 * NNS_HOOKS * carrying);
     if (socket < 0) {
         report_left(ns, NNS_HOOKS * carrying, -socket);
-        return;
+        return false;
     }
     detach_over(owner, ns, socket, any);
     nns_netns_leave(socket);
+    return !count_carrying(ns, any);
 }
 
-/* A slot whose filter could not be removed is still written to: it is nobody else's. */
+/* A slot whose filter could not be removed may still be written to: it is nobody else's. */
 NNS_OWNER_ONLY static void give_slot_back(struct nns_owner *owner, struct nns_device *device)
 {
-    if (nns_device_carries(device))
+    if (device_may_carry(device))
         return;
     nns_slots_give(&owner->slots, device->slot);
     device->slot = 0;
 }
 
-void nns_detach_excluded(struct nns_owner *owner, struct nns_namespace *ns, int socket)
+/* What could not be removed is tried again, within bounds (I10). */
+NNS_OWNER_ONLY static void settle_excluded(struct nns_owner *owner, struct nns_device *device)
 {
-    if (!count_carrying(ns, excluded) || nns_owner_reserve(owner, ns->devices.count))
-        return;
-    detach_over(owner, ns, socket, excluded);
+    give_slot_back(owner, device);
+    if (nns_device_carries(device))
+        nns_device_retry(device, nns_now_ms());
+    else
+        device->retry_ms = device->tries = 0;
+}
+
+int nns_detach_excluded(struct nns_owner *owner, struct nns_namespace *ns, int socket)
+{
+    int rc;
+
+    if (!count_carrying(ns, excluded_and_due))
+        return 0;
+    rc = nns_owner_reserve(owner, ns->devices.count);
+    if (rc)
+        return rc;
+    detach_over(owner, ns, socket, excluded_and_due);
     for (uint32_t i = 0; i < ns->devices.count; i++)
-        if (excluded(&ns->devices.items[i]))
-            give_slot_back(owner, &ns->devices.items[i]);
+        if (excluded_and_due(&ns->devices.items[i]))
+            settle_excluded(owner, &ns->devices.items[i]);
+    return 0;
 }
 
 NNS_OWNER_ONLY static void remember_eviction(struct nns_owner *owner, const struct nns_namespace *ns)
 {
-    nns_evicted_add(&owner->evicted, nns_namespace_cookie(ns), nns_namespace_inum(ns));
+    if (!nns_evicted_add(&owner->evicted, nns_namespace_cookie(ns), nns_namespace_inum(ns)))
+        nns_count(NNS_COUNT_EVICTED_UNLISTED, 1);
     nns_count(NNS_COUNT_NAMESPACES_EVICTED, 1);
 }
 
-void nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush_reason reason)
+NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace *ns,
+                                  enum nns_flush_reason reason)
 {
     int fd = ns->handle.fd;
 
-    if (!(reason == NNS_FLUSH_CLOSED && owner->context.params->keep_attached))
-        detach(owner, ns);
     if (reason == NNS_FLUSH_EVICTED)
         remember_eviction(owner, ns);
     else if (reason == NNS_FLUSH_LONELY)
         nns_count(NNS_COUNT_NAMESPACES_LONELY, 1);
     for (uint32_t i = 0; i < ns->devices.count; i++)
         give_slot_back(owner, &ns->devices.items[i]);
-    nns_waiters_tell(owner, ns, reason == NNS_FLUSH_CLOSED ? -ECANCELED : 0);
+    nns_waiters_tell(owner, ns, reason == NNS_FLUSH_CLOSED ? -ECANCELED : -ESTALE);
     nns_due_drop(&owner->due, ns);
     /* Out of the index first, then the pin: a reader must never trust an inum that can be reused (I5). */
     ns->handle = NNS_HANDLE_NULL;
@@ -161,13 +196,27 @@ void nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush
     nns_count(NNS_COUNT_NAMESPACES_FLUSHED, 1);
 }
 
-void nns_flush_all(struct nns_owner *owner, enum nns_flush_reason reason)
+int nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush_reason reason)
+{
+    bool keep = reason == NNS_FLUSH_CLOSED && owner->context.params->keep_attached;
+    bool clean = keep || detach(owner, ns);
+
+    if (!clean && reason == NNS_FLUSH_ORDERED)
+        nns_look_again(owner, ns, NNS_LOOK_EVERYWHERE);
+    else
+        forget(owner, ns, reason);
+    return clean ? 0 : -EBUSY;
+}
+
+int nns_flush_all(struct nns_owner *owner, enum nns_flush_reason reason)
 {
     struct nns_cache_cursor cursor = {0};
     struct nns_namespace *ns;
+    int rc = 0;
 
     while ((ns = nns_cache_next(owner->context.cache, &cursor)))
-        nns_flush(owner, ns, reason);
+        rc = nns_flush(owner, ns, reason) ? -EBUSY : rc;
     owner->evicted = (struct nns_evicted_set){0};
     nns_cache_reclaim(owner->context.cache);
+    return rc;
 }

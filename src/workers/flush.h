@@ -12,17 +12,19 @@ enum nns_flush_reason {
     NNS_FLUSH_CLOSED   /* the daemon ends; with keep_attached the filters stay */
 };
 
-/* Remove our filters, give the slots back, take the entry out of the cache and let its handle go. The pointer
- * is dead afterwards. A filter that cannot be removed is counted and logged; the namespace is forgotten all
- * the same. */
-void nns_flush(struct nns_owner *owner, struct nns_namespace *ns,
-               enum nns_flush_reason reason) NNS_OWNER_ONLY;
-
-/* Take our filters off devices that exclude.devices has come to name, over a socket inside their namespace.
+/*
+ * Remove our filters, give the slots back, take the entry out of the cache and let its handle go; the pointer
+ * is dead afterwards. 0, or -EBUSY when a filter could not be removed, which is counted and logged. An
+ * operator who ordered it is to be told: the namespace then stays, and is covered again. In the other cases
+ * it has to go all the same.
  */
-void nns_detach_excluded(struct nns_owner *owner, struct nns_namespace *ns, int socket) NNS_OWNER_ONLY;
+int nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush_reason reason) NNS_OWNER_ONLY;
 
-/* Close: purge the whole cache. */
-void nns_flush_all(struct nns_owner *owner, enum nns_flush_reason reason) NNS_OWNER_ONLY;
+/* Take our filters off devices that exclude.devices has come to name, over a socket inside their namespace;
+ * what stays is tried again later. 0 or -ENOMEM. */
+int nns_detach_excluded(struct nns_owner *owner, struct nns_namespace *ns, int socket) NNS_OWNER_ONLY;
+
+/* All of them. 0, or -EBUSY as above. */
+int nns_flush_all(struct nns_owner *owner, enum nns_flush_reason reason) NNS_OWNER_ONLY;
 
 #endif

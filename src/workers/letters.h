@@ -56,7 +56,9 @@ struct nns_order {
     struct nns_order *next; /* among the completions */
     void *job;              /* the loop's */
     enum nns_order_kind kind;
-    int error; /* 0, or -errno (-ENOENT: no such namespace; -ECANCELED: the daemon is stopping) */
+    int error; /* 0, or -errno (-ENOENT: no such namespace; -EBUSY: some filter could not be
+                * removed; -ESTALE: a namespace waited for is known no more; -ECANCELED: the daemon is
+                * stopping) */
 
     struct nns_selector selector;   /* GET, FLUSH */
     struct nns_cache_cursor cursor; /* LIST: where to go on */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "workers/lonely.h"
 
+#include <sched.h>
 #include <string.h>
 
 #include "core/counters.h"
@@ -54,9 +55,16 @@ uint64_t nns_lonely_tick(struct nns_owner *owner, uint64_t now_ms)
 
 bool nns_lonely_still(struct nns_owner *owner, struct nns_namespace *ns)
 {
+    struct nns_epoch *epoch = nns_cache_epoch(owner->context.cache);
+    uint64_t turn;
+
     /* Out of the index first: whoever finds it after this does so by opening it, and saving finds it by its
-     * cookie. */
+     * cookie. Whoever found it before has marked it once all readers have moved on; they do so without a
+     * system call. */
     nns_cache_distrust_inum(owner->context.cache, ns);
+    turn = nns_epoch_turn(epoch);
+    while (!nns_epoch_passed(epoch, turn))
+        sched_yield();
     if (!atomic_load_explicit(&ns->asked, memory_order_acquire))
         return true;
     ns->doomed = false;
@@ -108,7 +116,7 @@ void nns_lonely_judge(struct nns_owner *owner, const struct nns_swept *swept)
             ns->lonely_ms = now;
         } else if (now - ns->lonely_ms >= timeout) {
             ns->doomed = true;
-            nns_due_add(&owner->due, ns, 0);
+            nns_due_add(&owner->due, ns, now);
         }
     }
 }

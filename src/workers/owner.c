@@ -109,6 +109,8 @@ NNS_OWNER_ONLY static void receive_opened(struct nns_owner *owner, struct nns_op
         ns->relist = true;
         nns_dequeue(owner, ns);
     } else {
+        if (ns)
+            nns_namespace_ask(ns); /* as every request does that finds it known */
         close(opened->fd);
     }
     free(opened);
@@ -205,7 +207,7 @@ static void run_owner(void *argument)
         work_off_due(owner);
         nns_cache_reclaim(owner->context.cache);
     }
-    nns_flush_all(owner, NNS_FLUSH_CLOSED);
+    owner->stop->error = nns_flush_all(owner, NNS_FLUSH_CLOSED);
     work_off_mail(owner, 0);
     nns_completions_add_order(owner->context.completions, owner->stop);
 }

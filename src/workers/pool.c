@@ -7,14 +7,17 @@
 /* Enough for a device listing's buffer and a sanitizer's red zones; the rest is never touched. */
 enum { WORKER_STACK = 1 << 20 };
 
+enum { BATCHES_BEFORE_SWEEP = 64 };
+
 struct nns_pool {
     const struct nns_sync_context *context;
     uv_mutex_t lock; /* guards the fields down to depth */
     uv_cond_t work;
     struct nns_batch *first, **last;
     uint32_t waiting;
-    bool sweep;    /* wanted, or under way */
-    bool sweeping; /* under way */
+    bool sweep;      /* wanted, or under way */
+    bool sweeping;   /* under way */
+    uint32_t passed; /* batches that went before the sweep that is wanted */
     bool stopping;
 
     uint32_t depth;   /* constant */
@@ -32,25 +35,43 @@ static bool idle(const struct nns_pool *pool)
     return !pool->first && (!pool->sweep || pool->sweeping) && !pool->stopping;
 }
 
-/* The next piece of work; an empty task when the pool stops. A batch goes before a sweep: nobody waits for
- * the latter, and when the pool stops nobody wants it. */
+/* A batch goes before a sweep, as nobody waits for the latter; but not for ever: who is dead stays pinned
+ * until it is done. When the pool stops nobody wants it. */
+static bool sweep_is_next(const struct nns_pool *pool)
+{
+    return pool->sweep && !pool->sweeping && !pool->stopping &&
+           (!pool->first || pool->passed >= BATCHES_BEFORE_SWEEP);
+}
+
+static struct nns_batch *take_batch(struct nns_pool *pool)
+{
+    struct nns_batch *batch = pool->first;
+
+    if (!batch)
+        return NULL;
+    pool->first = batch->next;
+    if (!pool->first)
+        pool->last = &pool->first;
+    pool->waiting--;
+    pool->passed += pool->sweep;
+    return batch;
+}
+
+/* The next piece of work; an empty task when the pool stops. */
 static struct task take(struct nns_pool *pool)
 {
     struct task task = {0};
-    bool was_full = false;
+    bool was_full;
 
     uv_mutex_lock(&pool->lock);
     while (idle(pool))
         uv_cond_wait(&pool->work, &pool->lock);
-    if (pool->first) {
-        task.batch = pool->first;
-        pool->first = task.batch->next;
-        if (!pool->first)
-            pool->last = &pool->first;
-        was_full = pool->waiting-- == pool->depth;
-    } else if (pool->sweep && !pool->sweeping && !pool->stopping) {
+    was_full = pool->waiting == pool->depth;
+    if (sweep_is_next(pool))
         task.sweep = pool->sweeping = true;
-    }
+    else
+        task.batch = take_batch(pool);
+    was_full = was_full && task.batch;
     uv_mutex_unlock(&pool->lock);
     if (was_full)
         nns_completions_add_room(pool->context->completions);
@@ -62,6 +83,7 @@ static void sweep(struct nns_pool *pool)
     nns_sync_sweep(pool->context);
     uv_mutex_lock(&pool->lock);
     pool->sweep = pool->sweeping = false;
+    pool->passed = 0;
     uv_mutex_unlock(&pool->lock);
 }
 

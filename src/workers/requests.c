@@ -10,8 +10,9 @@
 #include "core/protocol.h"
 #include "workers/letters.h"
 
-/* Results sent between two looks at whether the client takes them. */
-enum { RESULTS_AT_ONCE = 256 };
+/* Results sent between two looks at whether the client takes them, and a job's batches under way: the queue
+ * and other clients come in between. */
+enum { RESULTS_AT_ONCE = 256, BATCHES_AT_ONCE = 4 };
 
 #define STOPPING "the daemon is stopping"
 #define NOT_A_NUMBER                                                                                         \
@@ -31,8 +32,10 @@ struct job {
     struct nns_control_client *client; /* NULL once it left */
     struct nns_control_request request;
     struct nns_result *results; /* SYNC: in the request's order */
+    uint32_t submitted;         /* SYNC: pids handed to the workers so far */
     uint32_t batches_open;
-    uint32_t sent; /* SYNC: results sent so far */
+    uint32_t sent;  /* SYNC: results sent so far */
+    int wait_error; /* SYNC: what is said after them instead of "done"; 0: nothing */
     bool answering;
     struct nns_order *order; /* LIST: the chunk last answered, for its cursor */
     bool order_open;
@@ -103,6 +106,13 @@ static void fail(struct job *job, int error)
     case -EPERM:
         snprintf(sentence, sizeof(sentence), "the host's own namespace is never flushed alone");
         break;
+    case -EBUSY:
+        snprintf(sentence, sizeof(sentence),
+                 "not all filters could be removed (the log says why); what is left stays covered");
+        break;
+    case -ESTALE:
+        snprintf(sentence, sizeof(sentence), "a namespace was flushed or evicted meanwhile: ask again");
+        break;
     case -ECANCELED:
         snprintf(sentence, sizeof(sentence), STOPPING);
         break;
@@ -136,7 +146,11 @@ static void send_results(struct job *job)
     job->answering = true;
     while (job->client && job->sent < job->request.pid_count && job->sent < until)
         nns_control_send(job->client, nns_answer_result(&job->results[job->sent++]));
-    if (job->client && job->sent == job->request.pid_count)
+    if (!job->client || job->sent < job->request.pid_count)
+        return;
+    if (job->wait_error)
+        fail(job, job->wait_error);
+    else
         finish(job, nns_answer_done());
 }
 
@@ -177,31 +191,45 @@ static void wait_for_devices(struct job *job)
     post(job, order);
 }
 
-static void start_sync(struct job *job)
+static int submit_batch(struct job *job)
 {
-    size_t count = job->request.pid_count;
+    struct nns_batch *batch = nns_batch_new(NNS_BATCH_MAX);
 
-    job->results = calloc(count + 1, sizeof(*job->results));
-    if (!job->results) {
-        fail(job, -ENOMEM);
-        return;
-    }
-    for (size_t done = 0; done < count; done += NNS_BATCH_MAX) {
-        struct nns_batch *batch = nns_batch_new(NNS_BATCH_MAX);
+    if (!batch)
+        return -ENOMEM;
+    batch->job = job;
+    batch->first = job->submitted;
+    while (job->submitted < job->request.pid_count && batch->count < NNS_BATCH_MAX)
+        nns_batch_add(batch, job->request.pids[job->submitted++]);
+    job->batches_open++;
+    nns_dispatch_add(job->requests->dispatch, batch);
+    return 0;
+}
 
-        if (!batch) {
+/* Keep some batches under way until all are; then answer. */
+static void sync_on(struct job *job)
+{
+    while (job->submitted < job->request.pid_count && job->batches_open < BATCHES_AT_ONCE) {
+        if (submit_batch(job)) {
             fail(job, -ENOMEM);
             return;
         }
-        batch->job = job;
-        batch->first = (uint32_t)done;
-        for (size_t i = done; i < count && i < done + NNS_BATCH_MAX; i++)
-            nns_batch_add(batch, job->request.pids[i]);
-        job->batches_open++;
-        nns_dispatch_add(job->requests->dispatch, batch);
     }
-    if (!count)
+    if (job->batches_open)
+        return;
+    if (job->request.wait)
+        wait_for_devices(job);
+    else
         send_results(job);
+}
+
+static void start_sync(struct job *job)
+{
+    job->results = calloc(job->request.pid_count + 1, sizeof(*job->results));
+    if (job->results)
+        sync_on(job);
+    else
+        fail(job, -ENOMEM);
 }
 
 void nns_requests_batch(struct nns_requests *requests, struct nns_batch *batch)
@@ -211,12 +239,9 @@ void nns_requests_batch(struct nns_requests *requests, struct nns_batch *batch)
     memcpy(job->results + batch->first, batch->results, batch->count * sizeof(batch->results[0]));
     free(batch);
     hold(job);
-    if (--job->batches_open == 0 && job->client) {
-        if (job->request.wait)
-            wait_for_devices(job);
-        else
-            send_results(job);
-    }
+    job->batches_open--;
+    if (job->client)
+        sync_on(job);
     release(job);
 }
 
@@ -285,7 +310,10 @@ static void list_on(struct job *job)
 
 static void answer_order(struct job *job, struct nns_order *order)
 {
-    if (order->error) {
+    if (order->error == -ESTALE) {
+        job->wait_error = order->error;
+        send_results(job);
+    } else if (order->error) {
         fail(job, order->error);
     } else if (order->kind == NNS_ORDER_LIST) {
         answer_list(job, order);

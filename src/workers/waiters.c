@@ -18,7 +18,7 @@ NNS_OWNER_ONLY static int add_one(struct nns_owner *owner, struct nns_order *ord
     struct nns_waiter *waiter;
 
     if (!ns)
-        return 0;
+        return -ESTALE;
     waiter = malloc(sizeof(*waiter));
     if (!waiter)
         return -ENOMEM;

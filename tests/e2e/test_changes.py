@@ -79,7 +79,7 @@ class Replaced(host.HostTest):
         self.ns = self.unnamed()
         self.ns.quiet()
         self.ns.add_pair("a", "b")
-        self.daemon_ = self.daemon()
+        self.daemon_ = self.daemon({"lonely.timeout": "1s"})  # a third of it: when what was asked for is listed
         self.daemon_.sync(self.ns.pid)
         self.assertCovered(self.ns)
         for name, address in (("a", "10.99.1.1/24"), ("b", "10.99.2.1/24")):
@@ -132,6 +132,14 @@ class Replaced(host.HostTest):
         self.ns.ip("link", "set", "dev", "y", "up")
         self.ns.tc("qdisc", "add", "dev", "z", "clsact")
         self.assertStartsAtNothing()
+
+    def test_by_one_like_it_and_only_told_by_the_queue(self):
+        self.replace("type", "veth", "peer", "name", "y")
+        self.ns.devices.append("y")
+        self.ns.tc("qdisc", "add", "dev", "z", "clsact")
+        self.daemon_.queue.send(str(self.ns.pid).encode())
+        self.assertCovered(self.ns)
+        self.daemon_.stop()
 
     def test_one_that_lost_a_single_filter_keeps_its_counts(self):
         self.ns.tc("filter", "del", "dev", "a", "ingress")

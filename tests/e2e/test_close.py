@@ -186,6 +186,21 @@ class Crash(host.HostTest):
         self.both(self.assertBare, "other")
         self.assertEqual(self.ns.qdiscs(), qdiscs)
 
+    def test_detach_that_may_not_ask_for_programs_says_so(self):
+        crashed = self.cover()
+        crashed.kill()
+        for refusal, sentence in (("EPERM", "Operation not permitted"), ("EMFILE", "Too many open files"),
+                                  ("ENOENT", "Resource temporarily unavailable")):
+            done = host.run(f"{host.BUILD}/deny", f"bpf={refusal}", "--", f"{host.BUILD}/netnsync", "--socket",
+                            crashed.socket, "--json", "detach", "--all", check=False)
+            self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+            told = json.loads(done.stdout)["detached"]
+            self.assertEqual((told["filters"], told["failed"]), (0, 2))
+            self.assertEqual(done.stderr.count(f"could not be swept: {sentence}"), 2, done.stderr)
+            self.both(self.assertCovered)
+        crashed.command("detach", "--all")
+        self.both(self.assertBare)
+
     def test_detach_finds_a_namespace_that_only_a_mount_holds(self):
         crashed = self.cover()
         crashed.kill()

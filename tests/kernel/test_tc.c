@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host.h"
 
+#include <criterion/parameterized.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
@@ -16,7 +18,18 @@ static struct {
     int netns, socket;
     struct nns_tc_set set;
     struct nns_tc_stats stats;
+    unsigned sends_left; /* until one fails, 0: none will */
 } here;
+
+/* In libc's place: the kernel alone would have to run out of memory. */
+ssize_t send(int socket, const void *bytes, size_t length, int flags)
+{
+    if (here.sends_left && --here.sends_left == 0) {
+        errno = ENOBUFS;
+        return -1;
+    }
+    return sendto(socket, bytes, length, flags, NULL, 0);
+}
 
 static struct nns_tc_program load(const char *name, int value)
 {
@@ -97,6 +110,11 @@ static char *filters(const char *device, enum nns_hook hook)
     return host_ask("tc -j filter show dev %s %s", device, hook_names[hook]);
 }
 
+static char *all_filters(const char *device)
+{
+    return host_ask("tc -j filter show dev %s ingress; tc -j filter show dev %s egress", device, device);
+}
+
 /* tc shows exactly one filter of the instance on the hook: this program at this priority. */
 static void expect_attached(const char *device, enum nns_hook hook, unsigned priority)
 {
@@ -114,6 +132,15 @@ static void expect_bare(const char *device, enum nns_hook hook)
 {
     char *text = filters(device, hook);
     cr_assert_eq(host_count(text, "netnsync:"), 0, "%s %s: %s", device, hook_names[hook], text);
+}
+
+/* Both hooks' filters write into this slot, 0 for none. */
+static void expect_slot(const char *device, unsigned slot)
+{
+    char *text = all_filters(device), want[32];
+    snprintf(want, sizeof(want), "\"flowid\":\":%x\"", slot);
+    cr_assert_eq(host_count(text, "\"flowid\""), slot ? 2 : 0, "%s", text);
+    cr_assert_eq(host_count(text, want), slot ? 2 : 0, "%s", text);
 }
 
 static void expect_hook(const struct nns_tc_job *job, enum nns_hook hook, unsigned priority)
@@ -293,6 +320,78 @@ Test(tc, a_lost_error_is_no_success)
     cr_assert_lt(heard, count);
 }
 
+/* So that a batch takes several sends. */
+static void keep_sends_small(void)
+{
+    int small = 4096;
+    cr_assert_eq(setsockopt(here.socket, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+}
+
+static size_t count_reason(const struct nns_tc_job *jobs, size_t count, enum nns_reason reason)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < count * NNS_HOOKS; i++)
+        found += jobs[i / NNS_HOOKS].hooks[i % NNS_HOOKS].reason == reason;
+    return found;
+}
+
+/* The devices that were answered before it have their answers. */
+Test(tc, a_failed_send_takes_back_no_answer)
+{
+    host_run("mount -t sysfs sysfs /sys");
+    make_many();
+    static struct nns_tc_job jobs[2 * MANY + 3];
+    size_t count = list_jobs(jobs, sizeof(jobs) / sizeof(jobs[0]));
+    keep_sends_small();
+    here.stats = (struct nns_tc_stats){0};
+    here.sends_left = 8; /* the first few only find out how much fits */
+    cr_assert_eq(nns_tc_attach(here.socket, &here.set, jobs, count, &here.stats), -ENOBUFS);
+    size_t there = count_everywhere("netnsync:default:");
+    cr_assert_gt(there, 0);
+    cr_assert_lt(there, 2 * count);
+    cr_assert_eq(count_reason(jobs, count, NNS_REASON_NONE), there);
+    cr_assert_eq(count_reason(jobs, count, NNS_REASON_UNKNOWN), 2 * count - there);
+    for (size_t i = 0; i < there; i++)
+        expect_hook(&jobs[i / NNS_HOOKS], i % NNS_HOOKS, 10);
+
+    attach(jobs, count);
+    here.stats = (struct nns_tc_stats){0};
+    here.sends_left = 2 * count / 64 + 6; /* ten that ask, and some deletions */
+    cr_assert_eq(nns_tc_detach(here.socket, &here.set, jobs, count, &here.stats), -ENOBUFS);
+    there = count_everywhere("netnsync:default:");
+    cr_assert_gt(there, 0);
+    cr_assert_lt(there, 2 * count);
+    cr_assert_eq(count_reason(jobs, count, NNS_REASON_UNKNOWN), there);
+    cr_assert_eq(here.stats.removed, 2 * count - there);
+}
+
+/* What we may have put there without knowing, at whatever priority; another daemon's place is its own. */
+Test(tc, detach_looks_for_what_was_left_unknown)
+{
+    struct nns_tc_job jobs[] = {job_of("v0"), job_of("v1"), job_of("lo")};
+    struct nns_tc_set twin = here.set;
+    twin.programs[NNS_INGRESS] = load("test_in", -1);
+    twin.programs[NNS_EGRESS] = load("test_out", -1);
+    cr_assert_eq(nns_tc_attach(here.socket, &twin, &jobs[2], 1, &here.stats), 0);
+    char *twins = all_filters("lo");
+    here.set.priority = 12;
+    attach(&jobs[0], 1);
+    host_run("tc qdisc add dev v1 clsact && "
+             "tc filter add dev v1 egress prio 10 handle 0x2e bpf da pinned /sys/fs/bpf/foreign");
+    char *before = all_filters("v1");
+    for (int i = 0; i < 3; i++) {
+        for (int hook = 0; hook < NNS_HOOKS; hook++)
+            jobs[i].hooks[hook] = (struct nns_attachment){.reason = NNS_REASON_UNKNOWN};
+    }
+    detach(jobs, 3);
+    cr_assert_eq(here.stats.removed, 2);
+    expect_bare("v0", NNS_INGRESS);
+    expect_bare("v0", NNS_EGRESS);
+    cr_assert_str_eq(all_filters("v1"), before);
+    cr_assert_str_eq(all_filters("lo"), twins);
+    cr_assert_eq(count_reason(jobs, 3, NNS_REASON_NONE), 3 * NNS_HOOKS);
+}
+
 Test(tc, second_attach_adopts)
 {
     struct nns_tc_job job = job_of("v0");
@@ -326,6 +425,26 @@ Test(tc, another_program_of_ours_is_replaced_in_place)
     attach(&job, 1);
     expect_both(&job, "v0", 10);
     cr_assert_eq(here.stats.adopted, 2);
+}
+
+/* A filter left from when the device had another slot would count for that one. */
+Test(tc, ours_that_counts_in_another_slot_is_replaced_in_place)
+{
+    static const uint16_t slots[] = {7, 9, 0, 7};
+    for (int i = 0; i < 4; i++) {
+        struct nns_tc_job job = job_of("v0");
+        job.slot = slots[i];
+        attach(&job, 1);
+        expect_both(&job, "v0", 10);
+        expect_slot("v0", slots[i]);
+        cr_assert_eq(here.stats.adopted, i ? 2 : 0);
+        cr_assert_eq(job.found, i ? 1 << NNS_INGRESS | 1 << NNS_EGRESS : 0);
+        char *before = all_filters("v0");
+        job.qdisc = NNS_QDISC_CLSACT;
+        attach(&job, 1);
+        cr_assert_eq(here.stats.sends, 3, "a look, and nothing to send");
+        cr_assert_str_eq(all_filters("v0"), before);
+    }
 }
 
 Test(tc, ours_at_another_priority_moves_into_the_range)
@@ -627,6 +746,22 @@ Test(tc, sweep_takes_one_instance_alone)
     cr_assert_eq(host_count(filters("v1", NNS_INGRESS), "\"netnsync:"), 3);
 }
 
+Test(tc, what_a_sweep_may_not_delete_is_no_success)
+{
+    struct nns_tc_job job = job_of("v0");
+    attach(&job, 1);
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    cr_assert_eq(syscall(SYS_capget, &head, data), 0);
+    data[0].effective &= ~(1u << CAP_NET_ADMIN);
+    cr_assert_eq(syscall(SYS_capset, &head, data), 0);
+    cr_assert_eq(nns_tc_sweep(here.socket, "default", &job.ifindex, 1, NULL, &here.stats), -EPERM);
+    cr_assert_eq(here.stats.removed, 0);
+    data[0].effective |= 1u << CAP_NET_ADMIN;
+    cr_assert_eq(syscall(SYS_capset, &head, data), 0);
+    expect_both(&job, "v0", 10);
+}
+
 /* What nns_tc_delete_clsact says of a device, and its witness in one text. */
 static char told[4096];
 
@@ -720,13 +855,13 @@ Test(tc, filters_of_a_shared_block_are_told_as_such)
     cr_assert_str_eq(host_ask("tc -j filter show block 6"), before);
 }
 
-/* bpf(2) answers EPERM from now on, in this process and its children. */
-static void forbid_bpf(void)
+/* bpf(2) answers this from now on, in this process and its children: tc shows no program names any more. */
+static void forbid_bpf(int error)
 {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_bpf, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)error),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
@@ -739,7 +874,7 @@ Test(tc, the_sets_own_programs_are_not_asked_for)
 {
     struct nns_tc_job job = job_of("v0"), again;
     attach(&job, 1);
-    forbid_bpf();
+    forbid_bpf(EPERM);
     again = job_of("v0");
     attach(&again, 1);
     cr_assert_eq(here.stats.adopted, 2);
@@ -748,6 +883,105 @@ Test(tc, the_sets_own_programs_are_not_asked_for)
     cr_assert_eq(here.stats.removed, 2);
     expect_bare("v0", NNS_INGRESS);
     expect_bare("v0", NNS_EGRESS);
+}
+
+/* A dead daemon's filters are on the device: with our name, and of programs that the kernel has to be asked
+ * about. */
+static struct nns_tc_job leave_by_a_dead_daemon(const char *device)
+{
+    struct nns_tc_job job = job_of(device);
+    attach(&job, 1);
+    here.set.programs[NNS_INGRESS] = load("test_in", 1);
+    here.set.programs[NNS_EGRESS] = load("test_out", 1);
+    return job;
+}
+
+static int refusals[] = {EPERM, EMFILE, ENOENT};
+#define REFUSALS() cr_make_param_array(int, refusals, sizeof(refusals) / sizeof(refusals[0]))
+
+/* ENOENT: the program has gone, and its filter with it; whoever looks again knows. */
+static int told_as(int error)
+{
+    return error == ENOENT ? -EAGAIN : -error;
+}
+
+ParameterizedTestParameters(tc, attach_among_programs_untold)
+{
+    return REFUSALS();
+}
+
+ParameterizedTest(int *error, tc, attach_among_programs_untold)
+{
+    leave_by_a_dead_daemon("v0");
+    struct nns_tc_job jobs[] = {job_of("v0"), job_of("v1")};
+    forbid_bpf(*error);
+    char *before = all_filters("v0");
+    attach(jobs, 2);
+    expect_reason(&jobs[0], NNS_INGRESS, NNS_REASON_UNKNOWN);
+    expect_reason(&jobs[0], NNS_EGRESS, NNS_REASON_UNKNOWN);
+    cr_assert_eq(here.stats.foreign, 0);
+    expect_hook(&jobs[1], NNS_INGRESS, 10);
+    expect_hook(&jobs[1], NNS_EGRESS, 10);
+    cr_assert_eq(host_count(all_filters("v1"), "netnsync:default:"), 2);
+    cr_assert_str_eq(all_filters("v0"), before);
+}
+
+ParameterizedTestParameters(tc, detach_among_programs_untold)
+{
+    return REFUSALS();
+}
+
+ParameterizedTest(int *error, tc, detach_among_programs_untold)
+{
+    struct nns_tc_job job = leave_by_a_dead_daemon("v0");
+    uint32_t program_id = job.hooks[NNS_INGRESS].program_id;
+    forbid_bpf(*error);
+    char *before = all_filters("v0");
+    detach(&job, 1);
+    cr_assert_eq(here.stats.removed, 0);
+    cr_assert_eq(here.stats.foreign, 0);
+    cr_assert_eq(job.hooks[NNS_INGRESS].reason, NNS_REASON_UNKNOWN);
+    cr_assert_eq(job.hooks[NNS_INGRESS].program_id, program_id);
+    cr_assert_str_eq(all_filters("v0"), before);
+}
+
+ParameterizedTestParameters(tc, sweep_among_programs_untold)
+{
+    return REFUSALS();
+}
+
+ParameterizedTest(int *error, tc, sweep_among_programs_untold)
+{
+    leave_by_a_dead_daemon("v0");
+    uint32_t ifindexes[] = {if_nametoindex("v0"), if_nametoindex("v1")};
+    host_run("tc qdisc add dev v1 clsact && "
+             "tc filter add dev v1 egress prio 1 handle 0x2e bpf da pinned /sys/fs/bpf/foreign");
+    forbid_bpf(*error);
+    char *before = all_filters("v0");
+    cr_assert_eq(nns_tc_sweep(here.socket, "default", ifindexes, 2, NULL, &here.stats), told_as(*error));
+    cr_assert_eq(nns_tc_sweep(here.socket, "default", ifindexes + 1, 1, NULL, &here.stats), 0,
+                 "a foreign name needs no asking");
+    cr_assert_eq(here.stats.removed, 0);
+    cr_assert_str_eq(all_filters("v0"), before);
+}
+
+ParameterizedTestParameters(tc, delete_clsact_among_programs_untold)
+{
+    return REFUSALS();
+}
+
+ParameterizedTest(int *error, tc, delete_clsact_among_programs_untold)
+{
+    leave_by_a_dead_daemon("v0");
+    struct nns_tc_witness witness = {.take = tell};
+    enum nns_tc_clsact result = 99;
+    forbid_bpf(*error);
+    char *before = all_filters("v0");
+    cr_assert_eq(nns_tc_delete_clsact(here.socket, "default", if_nametoindex("v0"), &witness, &result),
+                 told_as(*error));
+    cr_assert_eq((int)result, 99);
+    cr_assert_str_empty(told);
+    cr_assert_str_eq(all_filters("v0"), before);
 }
 
 Test(tc, nothing_to_do_sends_nothing)

@@ -18,7 +18,7 @@ static struct {
     struct nns_sync_context context;
     struct nns_pool *pool;
     _Atomic int sweeps, sweeping, most_sweeping, batches;
-    _Atomic bool hold_sweeps, hold_batches;
+    _Atomic bool hold_sweeps, hold_batches, keep_full;
 } h;
 
 static uint64_t now_ms(void)
@@ -44,6 +44,14 @@ int uv_thread_join(uv_thread_t *thread)
     return pthread_join(*thread, NULL);
 }
 
+static void submit(void)
+{
+    struct nns_batch *batch = nns_batch_new(1);
+
+    cr_assert_not_null(batch);
+    cr_assert(nns_pool_submit(h.pool, batch));
+}
+
 /* In place of sync.c's. */
 
 void nns_sync_batch(const struct nns_sync_context *context, struct nns_epoch_reader *reader,
@@ -53,6 +61,8 @@ void nns_sync_batch(const struct nns_sync_context *context, struct nns_epoch_rea
     while (h.hold_batches)
         sched_yield();
     free(batch);
+    if (h.keep_full)
+        submit();
 }
 
 void nns_sync_sweep(const struct nns_sync_context *context)
@@ -92,14 +102,6 @@ static void finish(void)
     nns_cache_free(h.cache);
 }
 
-static void submit(void)
-{
-    struct nns_batch *batch = nns_batch_new(1);
-
-    cr_assert_not_null(batch);
-    cr_assert(nns_pool_submit(h.pool, batch));
-}
-
 TestSuite(pool, .timeout = 60);
 
 Test(pool, one_sweep_at_a_time)
@@ -120,6 +122,26 @@ Test(pool, one_sweep_at_a_time)
     WAIT_UNTIL((nns_pool_sweep(h.pool), h.sweeps > 1));
     nns_pool_stop(h.pool);
     cr_expect_eq(h.most_sweeping, 1);
+    finish();
+}
+
+/* Whoever is dead stays pinned until a sweep says so, however busy the workers are. */
+Test(pool, a_sweep_comes_in_between_batches_that_never_end)
+{
+    start(1);
+    nns_pool_sweep(h.pool);
+    WAIT_UNTIL(h.sweeps == 1);
+    h.hold_batches = true;
+    submit();
+    WAIT_UNTIL(h.batches == 1);
+    nns_pool_sweep(h.pool);
+    h.keep_full = true;
+    submit();
+    h.hold_batches = false;
+    WAIT_UNTIL(h.sweeps == 2);
+    cr_expect_gt(h.batches, 64, "batches go first while they are few");
+    h.keep_full = false;
+    nns_pool_stop(h.pool);
     finish();
 }
 

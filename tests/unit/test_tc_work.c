@@ -257,6 +257,42 @@ Test(tc_work, a_qdisc_that_went_is_made_anew)
     expect(NNS_EGRESS, 6, 10, NNS_REASON_NONE, 0);
 }
 
+/* The same program, counting in a slot that is not the device's any more. */
+Test(tc_work, a_filter_with_another_slot_is_replaced)
+{
+    begin(NNS_QDISC_CLSACT);
+    here.job.slot = 7;
+    see(NNS_QDISC_CLSACT);
+    see_filter(NNS_INGRESS, 10, 5, true);
+    see_filter(NNS_EGRESS, 10, 6, true);
+    seen();
+    plan(2);
+    cr_assert(flags_of(0) & NLM_F_REPLACE);
+    cr_assert_not(flags_of(0) & NLM_F_EXCL);
+    cr_assert_not(SETTLE(-ENOMEM, 0));
+    expect(NNS_INGRESS, 5, 10, NNS_REASON_KERNEL, ENOMEM);
+    expect(NNS_EGRESS, 6, 10, NNS_REASON_NONE, 0);
+    cr_assert_eq(here.stats.adopted, 2);
+    cr_assert_eq(here.job.found, 1 << NNS_INGRESS | 1 << NNS_EGRESS);
+}
+
+/* The batch ran out of memory or its socket failed: what was heard in the round before is no answer. */
+Test(tc_work, a_request_that_was_never_sent_is_unheard)
+{
+    begin(NNS_QDISC_NONE);
+    plan(3);
+    cr_assert(SETTLE(0, 0, -EINVAL));
+    see(NNS_QDISC_CLSACT);
+    see_filter(NNS_INGRESS, 10, 5, true);
+    seen();
+    plan(1);
+    nns_netlink_batch_clear(&here.batch);
+    here.job.hooks[NNS_EGRESS] = (struct nns_attachment){0};
+    cr_assert(nns_tc_work_settle(&here.work, &here.batch));
+    expect(NNS_INGRESS, 5, 10, NNS_REASON_NONE, 0);
+    expect(NNS_EGRESS, 0, 0, NNS_REASON_UNKNOWN, 0);
+}
+
 /* Jobs come in any order; what the kernel shows finds its own. */
 Test(tc_work, jobs_in_any_order)
 {
