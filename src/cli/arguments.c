@@ -56,24 +56,6 @@ void nns_cli_parse_init(struct argp_state *state)
     state->child_inputs[0] = *input;
 }
 
-void nns_pids_init(struct nns_pids *pids, const struct argp_state *state)
-{
-    pids->items = calloc((size_t)state->argc, sizeof(*pids->items));
-    if (!pids->items)
-        exit(nns_cli_no_memory());
-}
-
-void nns_pids_add(struct nns_pids *pids, const char *text, const struct argp_state *state)
-{
-    unsigned long long value;
-
-    errno = 0;
-    value = strtoull(text, NULL, 10);
-    if (!*text || text[strspn(text, "0123456789")] || errno || value > UINT32_MAX)
-        argp_error(state, "\"%s\" is not a pid", text);
-    pids->items[pids->count++] = (uint32_t)value;
-}
-
 error_t nns_cli_parse_nothing(int key, char *argument, struct argp_state *state)
 {
     switch (key) {
@@ -105,6 +87,40 @@ error_t nns_cli_parse_namespace(int key, char *argument, struct argp_state *stat
         return EINVAL;
     default:
         return nns_cli_parse_nothing(key, argument, state);
+    }
+}
+
+static uint32_t read_pid(const char *text, const struct argp_state *state)
+{
+    unsigned long long value;
+
+    errno = 0;
+    value = strtoull(text, NULL, 10);
+    if (!*text || text[strspn(text, "0123456789")] || errno || value > UINT32_MAX)
+        argp_error(state, "\"%s\" is not a pid", text);
+    return (uint32_t)value;
+}
+
+error_t nns_cli_parse_pids(int key, char *argument, struct argp_state *state)
+{
+    struct nns_cli_pids *pids = state->input;
+
+    switch (key) {
+    case ARGP_KEY_INIT:
+        nns_cli_parse_init(state);
+        /* There can be no more of them than arguments. */
+        pids->items = calloc((size_t)state->argc, sizeof(*pids->items));
+        if (!pids->items)
+            exit(nns_cli_no_memory());
+        return 0;
+    case ARGP_KEY_ARG:
+        pids->items[pids->count++] = read_pid(argument, state);
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_error(state, "no pid given");
+        return EINVAL;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
 }
 

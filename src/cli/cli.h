@@ -46,26 +46,30 @@ void nns_cli_parse(const struct argp *argp, int argc, char **argv, void *input);
 /* The ARGP_KEY_INIT of a parser whose input begins as above. */
 void nns_cli_parse_init(struct argp_state *state);
 
-/* Pids as they come in, one argument each. */
-struct nns_pids {
-    uint32_t *items;
-    size_t count;
-};
+/*
+ * Parsers, by the arguments that a command takes; others are a usage error. A command with options of its own
+ * has a parser that leaves every other key to one of these.
+ */
 
-/* Make room for as many pids as there can be arguments. */
-void nns_pids_init(struct nns_pids *pids, const struct argp_state *state);
+/* No argument. The input begins as above. */
+error_t nns_cli_parse_nothing(int key, char *argument, struct argp_state *state);
 
-/* Add a decimal number that fits 32 bits; anything else is a usage error that names it. */
-void nns_pids_add(struct nns_pids *pids, const char *text, const struct argp_state *state);
-
-/* Parsers for a command that takes no argument, input struct nns_cli_target; or one NS, which it then has. */
+/* One NS. The input begins with this. */
 struct nns_cli_target {
     struct nns_cli *cli;
     const char *namespace;
 };
 
-error_t nns_cli_parse_nothing(int key, char *argument, struct argp_state *state);
 error_t nns_cli_parse_namespace(int key, char *argument, struct argp_state *state);
+
+/* PID..., decimal numbers that fit 32 bits. The input begins with this; items are the caller's to free. */
+struct nns_cli_pids {
+    struct nns_cli *cli;
+    uint32_t *items;
+    size_t count;
+};
+
+error_t nns_cli_parse_pids(int key, char *argument, struct argp_state *state);
 
 /*
  * The namespace as the daemon understands it: a number as it is; for a path, opened here, the cookie of the

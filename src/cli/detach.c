@@ -27,9 +27,6 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     struct arguments *arguments = state->input;
 
     switch (key) {
-    case ARGP_KEY_INIT:
-        nns_cli_parse_init(state);
-        return 0;
     case KEY_ALL:
         arguments->all = true;
         return 0;
@@ -41,15 +38,12 @@ static error_t parse(int key, char *argument, struct argp_state *state)
             argp_error(state, "\"%s\" is no instance: it must be " NNS_INSTANCE_RULE, argument);
         arguments->instance = argument;
         return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "\"%s\" is one argument too many", argument);
-        return ARGP_ERR_UNKNOWN;
     case ARGP_KEY_END:
         if (!arguments->all)
             argp_error(state, "say --all: filters are detached in all namespaces");
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return nns_cli_parse_nothing(key, argument, state);
     }
 }
 

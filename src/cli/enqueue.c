@@ -12,8 +12,7 @@
 enum { KEY_QUEUE = 'q' };
 
 struct arguments {
-    struct nns_cli *cli;
-    struct nns_pids pids;
+    struct nns_cli_pids pids;
     const char *queue;
 };
 
@@ -27,23 +26,13 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     struct arguments *arguments = state->input;
 
     switch (key) {
-    case ARGP_KEY_INIT:
-        nns_cli_parse_init(state);
-        nns_pids_init(&arguments->pids, state);
-        return 0;
     case KEY_QUEUE:
         if (!nns_queue_name_valid(argument))
             argp_error(state, "\"%s\" is no name of a queue: it must be " NNS_QUEUE_NAME_RULE, argument);
         arguments->queue = argument;
         return 0;
-    case ARGP_KEY_ARG:
-        nns_pids_add(&arguments->pids, argument, state);
-        return 0;
-    case ARGP_KEY_NO_ARGS:
-        argp_error(state, "no pid given");
-        return ARGP_ERR_UNKNOWN;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return nns_cli_parse_pids(key, argument, state);
     }
 }
 
@@ -59,7 +48,7 @@ static const struct argp argp = {
 };
 
 /* Send all. The pids sent are counted in *sent also when it fails. 0 or -errno. */
-static int send_all(const struct nns_queue *queue, const struct nns_pids *pids, void *message,
+static int send_all(const struct nns_queue *queue, const struct nns_cli_pids *pids, void *message,
                     size_t capacity, size_t *sent, size_t *messages)
 {
     int result = 0;
@@ -99,7 +88,7 @@ static int enqueue(const struct arguments *arguments, const struct nns_queue *qu
         return NNS_EXIT_FAILED;
     }
     nns_writer_report(
-        arguments->cli->json,
+        arguments->pids.cli->json,
         json_pack("{s:{s:I, s:I}}", "enqueued", "pids", (json_int_t)sent, "messages", (json_int_t)messages),
         "enqueued %zu pid%s in %zu message%s", sent, sent == 1 ? "" : "s", messages,
         messages == 1 ? "" : "s");
@@ -122,7 +111,7 @@ static int run(const struct arguments *arguments)
 
 int nns_cli_enqueue(struct nns_cli *cli, int argc, char **argv)
 {
-    struct arguments arguments = {.cli = cli, .queue = NNS_QUEUE_NAME_DEFAULT};
+    struct arguments arguments = {.pids.cli = cli, .queue = NNS_QUEUE_NAME_DEFAULT};
     int status;
 
     nns_cli_parse(&argp, argc, argv, &arguments);

@@ -7,8 +7,7 @@
 enum { KEY_WAIT = 'w' };
 
 struct arguments {
-    struct nns_cli *cli;
-    struct nns_pids pids;
+    struct nns_cli_pids pids;
     bool wait;
 };
 
@@ -23,21 +22,11 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     struct arguments *arguments = state->input;
 
     switch (key) {
-    case ARGP_KEY_INIT:
-        nns_cli_parse_init(state);
-        nns_pids_init(&arguments->pids, state);
-        return 0;
     case KEY_WAIT:
         arguments->wait = true;
         return 0;
-    case ARGP_KEY_ARG:
-        nns_pids_add(&arguments->pids, argument, state);
-        return 0;
-    case ARGP_KEY_NO_ARGS:
-        argp_error(state, "no pid given");
-        return ARGP_ERR_UNKNOWN;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return nns_cli_parse_pids(key, argument, state);
     }
 }
 
@@ -99,7 +88,7 @@ static enum nns_ask ask_all(struct nns_client *client, const struct arguments *a
 
 static int run(struct arguments *arguments)
 {
-    const struct nns_cli *cli = arguments->cli;
+    const struct nns_cli *cli = arguments->pids.cli;
     struct outcomes outcomes = {.writer = nns_writer_make(cli->json, NNS_SHAPE_RESULTS)};
     struct nns_client client;
     char error[512];
@@ -117,7 +106,7 @@ static int run(struct arguments *arguments)
 
 int nns_cli_sync(struct nns_cli *cli, int argc, char **argv)
 {
-    struct arguments arguments = {.cli = cli};
+    struct arguments arguments = {.pids.cli = cli};
     int status;
 
     nns_cli_parse(&argp, argc, argv, &arguments);

@@ -608,6 +608,19 @@ class HostTest(unittest.TestCase):
         middle = next(child for child in children(outer.pid))
         return Namespace(f"/proc/{middle}/ns/net", middle), inner
 
+    def of_a_thread(self, home=None):
+        """A namespace that only one thread is in; its process's leader stays at home."""
+        script = ("import ctypes, threading, time\n"
+                  "def run():\n"
+                  f"    ctypes.CDLL(None).unshare({_CLONE_NEWNET})\n"
+                  "    print(threading.get_native_id(), flush=True)\n"
+                  "    time.sleep(1e6)\n"
+                  "threading.Thread(target=run).start()\n")
+        process = start("/usr/bin/python3", "-c", script, ns=home, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(end, process)
+        thread = int(process.stdout.readline())
+        return Namespace(f"/proc/{process.pid}/task/{thread}/ns/net", thread)
+
     def _keep(self, ns):
         self.addCleanup(ns.kill)
         return ns

@@ -108,19 +108,10 @@ class BadPids(host.HostTest):
         self.assertEqual((self.count("sync.gone"), self.count("sync.error")), (1, 0))
 
     def test_thread_id(self):
-        script = ("import ctypes, threading, time\n"
-                  "def run():\n"
-                  "    ctypes.CDLL(None).unshare(0x40000000)\n"
-                  "    print(threading.get_native_id(), flush=True)\n"
-                  "    time.sleep(1e6)\n"
-                  "threading.Thread(target=run).start()\n")
         home = self.unnamed()
-        process = host.start("/usr/bin/python3", "-c", script, ns=home, stdout=subprocess.PIPE, text=True)
-        self.addCleanup(host.end, process)
-        thread = int(process.stdout.readline())
-        ns = host.Namespace(f"/proc/{process.pid}/task/{thread}/ns/net", thread)
+        ns = self.of_a_thread(home)
         self.assertNotEqual(ns.inum, home.inum)
-        self.running.queue.send(str(thread).encode())
+        self.running.queue.send(str(ns.pid).encode())
         self.assertCovered(ns)
         self.assertTrue(home.bare(), "a thread's namespace is its own, not its leader's")
         self.running.stop()

@@ -153,6 +153,21 @@ class Requests(ClientTest):
                 self.assertEqual((done.returncode, done.stdout), (2, b""), word)
                 self.assertIn(f'"{word}"', done.stderr.decode())
 
+    def test_a_wrong_number_of_arguments_is_named(self):
+        for words, says in ((["sync"], "no pid"), (["enqueue"], "no pid"), (["get"], "no namespace"),
+                            (["get", "1", "odd"], '"odd"'), (["list", "odd"], '"odd"'),
+                            (["detach", "--all", "odd"], '"odd"')):
+            done = self.run_client(*words)
+            self.assertEqual((done.returncode, done.stdout), (2, b""), words)
+            self.assertIn(says, done.stderr.decode(), words)
+
+    def test_common_options_may_follow_the_command(self):
+        daemon = self.play(lambda request: [DONE])
+        for words in (["list"], ["get", "1"], ["sync", "1"], ["detach", "--all"]):
+            subprocess.run([NETNSYNC, *words, "--socket", self.path], capture_output=True, timeout=PATIENCE)
+            self.assertEqual([request["command"] for request in daemon.requests], words[:1])
+            daemon.requests.clear()
+
 
 class Answers(ClientTest):
     def test_long_list_is_one_document_and_is_not_held(self):

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import threading
 
 import host
@@ -363,19 +362,10 @@ class Lonely(host.HostTest):
         self.assertBare(mounted)
 
     def test_a_thread_is_reason_enough_to_stay(self):
-        script = ("import ctypes, threading, time\n"
-                  "def run():\n"
-                  "    ctypes.CDLL(None).unshare(0x40000000)\n"
-                  "    print(threading.get_native_id(), flush=True)\n"
-                  "    time.sleep(1e6)\n"
-                  "threading.Thread(target=run).start()\n")
-        process = host.start("/usr/bin/python3", "-c", script, stdout=subprocess.PIPE, text=True)
-        self.addCleanup(host.end, process)
-        thread = int(process.stdout.readline())
-        ns = host.Namespace(f"/proc/{process.pid}/task/{thread}/ns/net", thread)
+        ns = self.of_a_thread()
         canary = self.unnamed()
         daemon = self.daemon({"lonely.timeout": "200ms"})
-        daemon.queue.send_pids([thread, canary.pid])
+        daemon.queue.send_pids([ns.pid, canary.pid])
         self.assertCovered(ns)
         self.assertCovered(canary)
         canary.kill()

@@ -60,25 +60,25 @@ class Foreign(host.HostTest):
         ours = self.ns.ours()
         return tuple([row["pref"] for row in ours[device, hook]] for hook in host.HOOKS)
 
+    def assertAttachesAt(self, ingress, egress, **settings):
+        """The daemon finds these priorities free on a, and nobody else notices."""
+        daemon = self.attach(**settings)
+        self.assertCovered(self.ns)
+        self.assertEqual(self.priorities(), ([ingress], [egress]))
+        self.assertForeignUntouched()
+        self.assertLeftAsFound(daemon)
+
     def test_priority_held_by_u32_on_ingress(self):
         self.clsact()
         self.u32("ingress", 10)
-        daemon = self.attach()
-        self.assertCovered(self.ns)
-        self.assertEqual(self.priorities(), ([11], [10]))
-        self.assertForeignUntouched()
-        self.assertLeftAsFound(daemon)
+        self.assertAttachesAt(11, 10)
 
     def test_priority_held_by_another_bpf_program(self):
         self.clsact()
         self.bpf("ingress", 10)
         self.bpf("egress", 10)
         self.bpf("egress", 11, handle=host.OUR_HANDLE)
-        daemon = self.attach()
-        self.assertCovered(self.ns)
-        self.assertEqual(self.priorities(), ([11], [12]))
-        self.assertForeignUntouched()
-        self.assertLeftAsFound(daemon)
+        self.assertAttachesAt(11, 12)
 
     def test_our_handle_in_foreign_hands(self):
         self.clsact()
@@ -91,30 +91,18 @@ class Foreign(host.HostTest):
     def test_another_protocol_at_our_priority(self):
         self.clsact()
         self.ns.tc("filter", "add", "dev", "a", "egress", "protocol", "ip", "prio", 10, *EVERYTHING)
-        daemon = self.attach()
-        self.assertCovered(self.ns)
-        self.assertEqual(self.priorities(), ([10], [11]))
-        self.assertForeignUntouched()
-        self.assertLeftAsFound(daemon)
+        self.assertAttachesAt(10, 11)
 
     def test_filter_at_priority_1(self):
         self.clsact()
         self.bpf("ingress", 1)
         self.u32("egress", 1)
-        daemon = self.attach()
-        self.assertCovered(self.ns)
-        self.assertEqual(self.priorities(), ([10], [10]))
-        self.assertForeignUntouched()
-        self.assertLeftAsFound(daemon)
+        self.assertAttachesAt(10, 10)
 
     def test_a_configured_priority_is_the_first_tried(self):
         self.clsact()
         self.u32("ingress", 500)
-        daemon = self.attach(**{"attach.priority": "500"})
-        self.assertCovered(self.ns)
-        self.assertEqual(self.priorities(), ([501], [500]))
-        self.assertForeignUntouched()
-        self.assertLeftAsFound(daemon)
+        self.assertAttachesAt(501, 500, **{"attach.priority": "500"})
 
     def test_all_our_priorities_held(self):
         self.clsact()

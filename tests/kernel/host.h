@@ -83,22 +83,28 @@ static inline long host_bpf(int command, union bpf_attr *attr)
     return syscall(SYS_bpf, command, attr, sizeof(*attr));
 }
 
-/* Load "return value" as a classifier. Programs with equal values have equal tags. */
-static inline int host_program(const char *name, int value)
+/* Load a classifier. */
+static inline int host_load(const char *name, const struct bpf_insn *code, size_t count)
 {
-    struct bpf_insn code[] = {
-        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = value},
-        {.code = BPF_JMP | BPF_EXIT},
-    };
     union bpf_attr attr = {0};
     attr.prog_type = BPF_PROG_TYPE_SCHED_CLS;
     attr.insns = (uintptr_t)code;
-    attr.insn_cnt = sizeof(code) / sizeof(code[0]);
+    attr.insn_cnt = (uint32_t)count;
     attr.license = (uintptr_t) "GPL";
     snprintf(attr.prog_name, sizeof(attr.prog_name), "%s", name);
     int fd = (int)host_bpf(BPF_PROG_LOAD, &attr);
     cr_assert_geq(fd, 0, "BPF_PROG_LOAD: %s", strerror(errno));
     return fd;
+}
+
+/* Load "return value". Programs with equal values have equal tags. */
+static inline int host_program(const char *name, int value)
+{
+    const struct bpf_insn code[] = {
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = value},
+        {.code = BPF_JMP | BPF_EXIT},
+    };
+    return host_load(name, code, sizeof(code) / sizeof(code[0]));
 }
 
 static inline struct bpf_prog_info host_program_info(int fd)

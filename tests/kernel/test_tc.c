@@ -185,7 +185,7 @@ Test(tc, attaches_both_hooks_of_every_device)
 /* return skb->tc_classid == 7 ? TC_ACT_SHOT : TC_ACT_UNSPEC, on the wire of a ping. */
 Test(tc, slot_arrives_as_classid)
 {
-    struct bpf_insn code[] = {
+    const struct bpf_insn code[] = {
         {.code = BPF_LDX | BPF_MEM | BPF_W,
          .dst_reg = 1,
          .src_reg = 1,
@@ -195,13 +195,7 @@ Test(tc, slot_arrives_as_classid)
         {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 2},
         {.code = BPF_JMP | BPF_EXIT},
     };
-    union bpf_attr attr = {0};
-    attr.prog_type = BPF_PROG_TYPE_SCHED_CLS;
-    attr.insns = (uintptr_t)code;
-    attr.insn_cnt = sizeof(code) / sizeof(code[0]);
-    attr.license = (uintptr_t) "GPL";
-    here.set.programs[NNS_INGRESS].fd = (int)host_bpf(BPF_PROG_LOAD, &attr);
-    cr_assert_geq(here.set.programs[NNS_INGRESS].fd, 0);
+    here.set.programs[NNS_INGRESS].fd = host_load("slot", code, sizeof(code) / sizeof(code[0]));
     host_run("ip link set lo up && ping -q -c1 -W1 127.0.0.1 >/dev/null");
     struct nns_tc_job job = job_of("lo");
     job.slot = 0xfedb;

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/control.h"
 
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,18 +10,18 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/counters.h"
 #include "core/protocol.h"
+#include "loop_host.h"
 
 /*
- * The control server with real sockets: server and clients live in this one thread, which turns the loop
- * until what is waited for has come.
+ * The control server with real sockets: server and clients live in this one thread. Every test has a process
+ * of its own, in which all counters begin at 0.
  */
-#define DEADLINE_MS 10000
-#define CHUNK       (64 * 1024)
+#define CHUNK       ((size_t)64 * 1024)
+#define CLIENTS_MAX 4
 
 enum manner {
     MIRROR, /* the line comes back */
@@ -34,53 +32,39 @@ enum manner {
     LEAVE,  /* the server is closed from within the handler */
 };
 
-struct harness {
-    uv_loop_t loop;
-    uv_timer_t ticker;
-    struct nns_params params;
-    struct nns_control *control;
-    struct nns_control_client *held;
+/* What a test wants of its server; what it leaves out stands in no client's way. */
+struct setting {
     enum manner manner;
-    char directory[64], path[96];
-    unsigned chunks_left;
-    unsigned requests, drained, closed;
-    size_t last_length;
+    unsigned chunks; /* of a BIG answer */
+    uint32_t clients, timeout_ms;
 };
 
 struct client {
-    int fd;
+    int fd; /* -1: nobody */
     char *text;
     size_t length;
     bool ended;
 };
 
-static struct harness h;
-
-/* The sanitizer's look at exit comes too late to fail a test. */
-__attribute__((weak)) int __lsan_do_recoverable_leak_check(void);
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static void tick(uv_timer_t *timer)
-{
-}
-
-#define TURN_UNTIL(condition)                                                                                \
-    do {                                                                                                     \
-        uint64_t deadline = now_ms() + DEADLINE_MS;                                                          \
-        while (!(condition)) {                                                                               \
-            cr_assert_lt(now_ms(), deadline, "waited in vain for %s", #condition);                           \
-            uv_run(&h.loop, UV_RUN_ONCE);                                                                    \
-        }                                                                                                    \
-    } while (0)
+static struct {
+    struct nns_params params;
+    struct nns_control *control;
+    struct nns_control_client *held;
+    struct client clients[CLIENTS_MAX];
+    enum manner manner;
+    char directory[64], run[80], path[96];
+    unsigned chunks_left;
+    unsigned requests, drained, closed;
+    size_t last_length;
+} h;
 
 /* What the server's user does. */
+
+static void close_server(void)
+{
+    nns_control_close(h.control);
+    h.control = NULL;
+}
 
 static void send_chunk(struct nns_control_client *client)
 {
@@ -123,8 +107,7 @@ static void on_request(void *context, struct nns_control_client *client, const c
         nns_control_send(client, NULL);
         break;
     case LEAVE:
-        nns_control_close(h.control);
-        h.control = NULL;
+        close_server();
         nns_control_send(client, strdup("too late\n"));
         break;
     }
@@ -143,6 +126,13 @@ static void on_closed(void *context, struct nns_control_client *client)
     h.held = NULL;
 }
 
+/* What a HOLD test says in the end. */
+static void answer_held(const char *text)
+{
+    nns_control_send(h.held, strdup(text));
+    nns_control_finish(h.held);
+}
+
 static const struct nns_control_ops ops = {
     .request = on_request,
     .drained = on_drained,
@@ -151,20 +141,25 @@ static const struct nns_control_ops ops = {
 
 /* The test's clients. */
 
-static struct client connect_client(void)
+static struct client *connect_client(void)
 {
-    struct client client = {.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct client *client = h.clients;
 
+    while (client->fd >= 0)
+        cr_assert_lt(++client, h.clients + CLIENTS_MAX, "more clients than a test can have");
+    client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     strcpy(address.sun_path, h.path);
-    cr_assert_eq(connect(client.fd, (struct sockaddr *)&address, sizeof(address)), 0, "%s", strerror(errno));
-    fcntl(client.fd, F_SETFL, O_NONBLOCK);
+    cr_assert_eq(connect(client->fd, (struct sockaddr *)&address, sizeof(address)), 0, "%s", strerror(errno));
+    fcntl(client->fd, F_SETFL, O_NONBLOCK);
     return client;
 }
 
+/* Those that are still there go at the test's end. */
 static void drop_client(struct client *client)
 {
-    close(client->fd);
+    if (client->fd >= 0)
+        close(client->fd);
     free(client->text);
     *client = (struct client){.fd = -1};
 }
@@ -203,7 +198,7 @@ static bool got(struct client *client, const char *text)
 /* All of it, the loop turning whenever the socket is full; stops when the server has hung up. */
 static void send_all(struct client *client, const char *bytes, size_t length)
 {
-    uint64_t deadline = now_ms() + DEADLINE_MS;
+    uint64_t deadline = now_ms() + LOOP_HOST_DEADLINE_MS;
 
     while (length > 0) {
         ssize_t count = send(client->fd, bytes, length, MSG_NOSIGNAL);
@@ -215,7 +210,7 @@ static void send_all(struct client *client, const char *bytes, size_t length)
             bytes += count;
             length -= (size_t)count;
         }
-        uv_run(&h.loop, UV_RUN_NOWAIT);
+        uv_run(&loop, UV_RUN_NOWAIT);
     }
 }
 
@@ -224,536 +219,423 @@ static void say(struct client *client, const char *text)
     send_all(client, text, strlen(text));
 }
 
+/* As many bytes as a request may have at the most. */
+static void say_longest(struct client *client, char last)
+{
+    char *line = malloc(NNS_REQUEST_BYTES_MAX);
+
+    memset(line, 'a', NNS_REQUEST_BYTES_MAX);
+    line[NNS_REQUEST_BYTES_MAX - 1] = last;
+    send_all(client, line, NNS_REQUEST_BYTES_MAX);
+    free(line);
+}
+
+/* Until the handler has it, and nothing behind it. */
+static void request(struct client *client, const char *text)
+{
+    unsigned before = h.requests;
+
+    say(client, text);
+    TURN_UNTIL(h.requests == before + 1);
+}
+
+/* With MIRROR. */
+static void expect_served(struct client *client, const char *line)
+{
+    say(client, line);
+    TURN_UNTIL(got(client, line));
+}
+
+/* As what cannot be a request: the handler does not hear of it. */
+static void expect_refused(struct client *client, const char *why)
+{
+    TURN_UNTIL(ended(client));
+    cr_expect(got(client, why));
+    cr_expect_eq(h.requests, 0);
+    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_REFUSED), 1);
+}
+
+/* For what must not happen. */
+static void turn(unsigned times)
+{
+    for (unsigned i = 0; i < times; i++)
+        uv_run(&loop, UV_RUN_ONCE);
+}
+
 /* Set-up. */
 
-static void open_harness(void)
+static int try_listening(struct nns_control **control)
 {
-    h = (struct harness){.manner = MIRROR};
+    return nns_control_listen(&loop, &h.params, &ops, &h, control);
+}
+
+static void listen_now(void)
+{
+    int result = try_listening(&h.control);
+
+    cr_assert_eq(result, 0, "%s", strerror(-result));
+}
+
+/* Returns the first client. */
+static struct client *serve(struct setting setting)
+{
+    h.manner = setting.manner;
+    h.chunks_left = setting.chunks;
+    if (setting.clients)
+        h.params.control_clients = setting.clients;
+    if (setting.timeout_ms)
+        h.params.control_timeout_ms = setting.timeout_ms;
+    listen_now();
+    return connect_client();
+}
+
+#define SERVE(...) serve((struct setting){__VA_ARGS__})
+
+static void set_up(void)
+{
     signal(SIGPIPE, SIG_IGN);
     strcpy(h.directory, "/tmp/nns-control-XXXXXX");
     cr_assert_not_null(mkdtemp(h.directory));
-    snprintf(h.path, sizeof(h.path), "%s/run/control.sock", h.directory);
+    snprintf(h.run, sizeof(h.run), "%s/run", h.directory);
+    snprintf(h.path, sizeof(h.path), "%s/control.sock", h.run);
     h.params = (struct nns_params){
         .control_path = h.path,
         .control_clients = 8,
         .control_timeout_ms = 60000,
     };
-    uv_loop_init(&h.loop);
-    uv_timer_init(&h.loop, &h.ticker);
-    uv_timer_start(&h.ticker, tick, 1, 1);
+    for (int i = 0; i < CLIENTS_MAX; i++)
+        h.clients[i].fd = -1;
+    loop_host_open();
 }
 
-static void listen_now(void)
+static void finish(void)
 {
-    int result = nns_control_listen(&h.loop, &h.params, &ops, &h, &h.control);
-
-    cr_assert_eq(result, 0, "%s", strerror(-result));
-}
-
-/* Part of the test: what fails in a fixture does not fail a test. */
-static void finish_harness(void)
-{
+    for (int i = 0; i < CLIENTS_MAX; i++)
+        drop_client(&h.clients[i]);
     nns_control_close(h.control);
-    uv_close((uv_handle_t *)&h.ticker, NULL);
-    uv_run(&h.loop, UV_RUN_DEFAULT);
-    cr_expect_eq(uv_loop_close(&h.loop), 0, "a handle was left open");
-    if (__lsan_do_recoverable_leak_check)
-        cr_expect_eq(__lsan_do_recoverable_leak_check(), 0, "memory leaked");
+    loop_host_close();
+    loop_host_expect_no_leak();
 }
 
-static const char *lock_of(const char *path)
+static const char *lock_file(void)
 {
     static char name[128];
 
-    snprintf(name, sizeof(name), "%s.lock", path);
+    snprintf(name, sizeof(name), "%s.lock", h.path);
     return name;
 }
 
 static void remove_files(void)
 {
-    unlink(lock_of(h.path));
+    unlink(lock_file());
     unlink(h.path);
-    *strrchr(h.path, '/') = '\0';
-    rmdir(h.path);
+    rmdir(h.run);
     rmdir(h.directory);
 }
 
-TestSuite(control, .init = open_harness, .fini = remove_files, .timeout = 60);
+TestSuite(control, .init = set_up, .fini = remove_files, .timeout = 60);
 
-#define CONTROL_TEST(name)                                                                                   \
-    static void name(void);                                                                                  \
-    Test(control, name)                                                                                      \
-    {                                                                                                        \
-        name();                                                                                              \
-        finish_harness();                                                                                    \
-    }                                                                                                        \
-    static void name(void)
+#define CONTROL_TEST(name) LOOP_TEST(control, name, finish)
 
 /* Requests and answers. */
 
 CONTROL_TEST(answers_request)
 {
-    struct client client;
-    uint64_t before = nns_counter_read(NNS_COUNT_CONTROL_REQUESTS);
+    struct client *client = SERVE();
 
-    listen_now();
-    client = connect_client();
-    say(&client, "hello\n");
-    TURN_UNTIL(got(&client, "hello\n"));
-    say(&client, "again\n");
-    TURN_UNTIL(got(&client, "again\n"));
-    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_REQUESTS) - before, 2);
-    drop_client(&client);
+    expect_served(client, "hello\n");
+    expect_served(client, "again\n");
+    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_REQUESTS), 2);
 }
 
 CONTROL_TEST(answers_request_that_comes_byte_by_byte)
 {
-    struct client client;
+    struct client *client = SERVE();
 
-    listen_now();
-    client = connect_client();
     for (const char *byte = "slowly\n"; *byte; byte++) {
-        send_all(&client, byte, 1);
-        uv_run(&h.loop, UV_RUN_NOWAIT);
+        send_all(client, byte, 1);
+        uv_run(&loop, UV_RUN_NOWAIT);
     }
-    TURN_UNTIL(got(&client, "slowly\n"));
-    drop_client(&client);
+    TURN_UNTIL(got(client, "slowly\n"));
 }
 
 CONTROL_TEST(answers_many_requests_of_one_write_in_order)
 {
-    struct client client;
+    struct client *client = SERVE();
     char text[64 * 1024], *end = text;
 
-    listen_now();
-    client = connect_client();
     for (int i = 0; i < 1000; i++)
         end += sprintf(end, "request %d\n", i);
-    say(&client, text);
-    TURN_UNTIL(got(&client, "request 999\n"));
-    cr_expect_str_eq(client.text, text);
-    drop_client(&client);
+    say(client, text);
+    TURN_UNTIL(got(client, "request 999\n"));
+    cr_expect_str_eq(client->text, text);
 }
 
 CONTROL_TEST(many_requests_without_output_do_not_stop_others)
 {
-    struct client busy, other;
+    struct client *busy = SERVE(.manner = SILENT), *other = connect_client();
 
-    h.manner = SILENT;
-    listen_now();
-    busy = connect_client();
-    other = connect_client();
     for (int i = 0; i < 1000; i++)
-        say(&busy, "nothing\n");
-    say(&other, "nothing\n");
+        say(busy, "nothing\n");
+    say(other, "nothing\n");
     TURN_UNTIL(h.requests == 1001);
-    drop_client(&busy);
-    drop_client(&other);
 }
 
 CONTROL_TEST(garbage_is_a_line_like_any_other)
 {
-    struct client client;
+    struct client *client = SERVE();
     static const char garbage[] = "\xff\xfe\0\x01{{{\"\n";
 
-    listen_now();
-    client = connect_client();
-    send_all(&client, garbage, sizeof(garbage) - 1);
+    send_all(client, garbage, sizeof(garbage) - 1);
     TURN_UNTIL(h.requests == 1);
     cr_expect_eq(h.last_length, sizeof(garbage) - 2, "bytes behind a NUL belong to the line");
-    say(&client, "\nafter\n");
-    TURN_UNTIL(got(&client, "after\n"));
+    say(client, "\nafter\n");
+    TURN_UNTIL(got(client, "after\n"));
     cr_expect_eq(h.requests, 3);
-    drop_client(&client);
 }
 
 CONTROL_TEST(next_request_waits_for_the_answer)
 {
-    struct client client;
+    struct client *client = SERVE(.manner = HOLD);
 
-    h.manner = HOLD;
-    listen_now();
-    client = connect_client();
-    say(&client, "one\ntwo\n");
-    TURN_UNTIL(h.requests == 1);
-    for (int i = 0; i < 20; i++)
-        uv_run(&h.loop, UV_RUN_ONCE);
+    request(client, "one\ntwo\n");
+    turn(20);
     cr_expect_eq(h.requests, 1);
     cr_expect_eq(nns_control_data(h.held), &h);
-    nns_control_send(h.held, strdup("first\n"));
+    answer_held("first\n");
+    TURN_UNTIL(got(client, "first\n") && h.requests == 2);
     nns_control_finish(h.held);
-    TURN_UNTIL(got(&client, "first\n") && h.requests == 2);
-    nns_control_finish(h.held);
-    drop_client(&client);
 }
 
 CONTROL_TEST(half_closed_client_gets_its_answer)
 {
-    struct client client;
+    struct client *client = SERVE(.manner = HOLD);
 
-    h.manner = HOLD;
-    listen_now();
-    client = connect_client();
-    say(&client, "last one\n");
-    shutdown(client.fd, SHUT_WR);
+    say(client, "last one\n");
+    shutdown(client->fd, SHUT_WR);
     TURN_UNTIL(h.requests == 1);
-    for (int i = 0; i < 20; i++)
-        uv_run(&h.loop, UV_RUN_ONCE);
+    turn(20);
     cr_assert_eq(h.closed, 0);
-    nns_control_send(h.held, strdup("answer\n"));
-    nns_control_finish(h.held);
-    TURN_UNTIL(ended(&client));
-    cr_expect_str_eq(client.text, "answer\n");
+    answer_held("answer\n");
+    TURN_UNTIL(ended(client));
+    cr_expect_str_eq(client->text, "answer\n");
     cr_expect_eq(h.closed, 0);
-    drop_client(&client);
 }
 
 /* Bounds. */
 
 CONTROL_TEST(longest_line_is_taken)
 {
-    struct client client;
-    char *line = malloc(NNS_REQUEST_BYTES_MAX);
+    struct client *client = SERVE(.manner = HOLD);
 
-    h.manner = HOLD;
-    listen_now();
-    client = connect_client();
-    memset(line, 'a', NNS_REQUEST_BYTES_MAX);
-    line[NNS_REQUEST_BYTES_MAX - 1] = '\n';
-    send_all(&client, line, NNS_REQUEST_BYTES_MAX);
+    say_longest(client, '\n');
     TURN_UNTIL(h.requests == 1);
     cr_expect_eq(h.last_length, NNS_REQUEST_BYTES_MAX - 1);
     nns_control_finish(h.held);
-    drop_client(&client);
-    free(line);
 }
 
 CONTROL_TEST(longer_line_is_refused)
 {
-    struct client client;
-    char *line = malloc(NNS_REQUEST_BYTES_MAX);
-    uint64_t before = nns_counter_read(NNS_COUNT_CONTROL_REFUSED);
+    struct client *client = SERVE();
 
-    listen_now();
-    client = connect_client();
-    memset(line, 'a', NNS_REQUEST_BYTES_MAX);
-    send_all(&client, line, NNS_REQUEST_BYTES_MAX);
-    TURN_UNTIL(ended(&client));
-    cr_expect(got(&client, "longer than 1048576 bytes"));
-    cr_expect_eq(h.requests, 0);
-    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_REFUSED) - before, 1);
-    drop_client(&client);
-    free(line);
+    say_longest(client, 'a');
+    expect_refused(client, "longer than 1048576 bytes");
 }
 
 CONTROL_TEST(request_cut_short_is_refused)
 {
-    struct client client;
-    uint64_t before = nns_counter_read(NNS_COUNT_CONTROL_REFUSED);
+    struct client *client = SERVE();
 
-    listen_now();
-    client = connect_client();
-    say(&client, "half a requ");
-    shutdown(client.fd, SHUT_WR);
-    TURN_UNTIL(ended(&client));
-    cr_expect(got(&client, "without a newline"));
-    cr_expect_eq(h.requests, 0);
-    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_REFUSED) - before, 1);
-    drop_client(&client);
+    say(client, "half a requ");
+    shutdown(client->fd, SHUT_WR);
+    expect_refused(client, "without a newline");
 }
 
 CONTROL_TEST(client_above_the_limit_is_told)
 {
-    struct client first, second, third;
-    uint64_t before = nns_counter_read(NNS_COUNT_CONTROL_BUSY);
+    struct client *first = SERVE(.clients = 2), *second = connect_client(), *third = connect_client();
 
-    h.params.control_clients = 2;
-    listen_now();
-    first = connect_client();
-    second = connect_client();
-    third = connect_client();
-    TURN_UNTIL(ended(&third));
-    cr_expect(got(&third, "too many clients"));
-    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_BUSY) - before, 1);
-    drop_client(&third);
+    TURN_UNTIL(ended(third));
+    cr_expect(got(third, "too many clients"));
+    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_BUSY), 1);
 
-    say(&first, "first\n");
-    TURN_UNTIL(got(&first, "first\n"));
-    say(&second, "second\n");
-    TURN_UNTIL(got(&second, "second\n"));
-    drop_client(&first);
-    for (;;) {
+    expect_served(first, "first\n");
+    expect_served(second, "second\n");
+    drop_client(first);
+    do {
+        drop_client(third);
         third = connect_client();
-        say(&third, "third\n");
-        TURN_UNTIL(got(&third, "\n"));
-        if (got(&third, "third\n"))
-            break;
-        drop_client(&third);
-    }
-    drop_client(&second);
-    drop_client(&third);
+        say(third, "third\n");
+        TURN_UNTIL(got(third, "\n"));
+    } while (!got(third, "third\n"));
 }
 
 CONTROL_TEST(stalled_request_is_closed_and_others_are_served)
 {
-    struct client stalled, other;
-    uint64_t before = nns_counter_read(NNS_COUNT_CONTROL_TIMEOUTS);
+    struct client *stalled = SERVE(.timeout_ms = 100), *other = connect_client();
 
-    h.params.control_timeout_ms = 100;
-    listen_now();
-    stalled = connect_client();
-    other = connect_client();
-    say(&stalled, "{\"version\":1,");
-    say(&other, "served\n");
-    TURN_UNTIL(got(&other, "served\n"));
-    TURN_UNTIL(ended(&stalled));
-    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_TIMEOUTS) - before, 1);
+    say(stalled, "{\"version\":1,");
+    expect_served(other, "served\n");
+    TURN_UNTIL(ended(stalled));
+    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_TIMEOUTS), 1);
     cr_expect_eq(h.closed, 0, "no request was in progress");
-    say(&other, "still\n");
-    TURN_UNTIL(got(&other, "still\n"));
-    drop_client(&stalled);
-    drop_client(&other);
+    expect_served(other, "still\n");
 }
 
 CONTROL_TEST(dripping_request_is_closed)
 {
-    struct client client;
-    uint64_t before = nns_counter_read(NNS_COUNT_CONTROL_TIMEOUTS);
+    struct client *client = SERVE(.timeout_ms = 100);
 
-    h.params.control_timeout_ms = 100;
-    listen_now();
-    client = connect_client();
-    TURN_UNTIL((send_all(&client, "x", 1), ended(&client)));
+    TURN_UNTIL((send_all(client, "x", 1), ended(client)));
     cr_expect_eq(h.requests, 0);
-    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_TIMEOUTS) - before, 1, "closed, but not for its time");
-    drop_client(&client);
+    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_TIMEOUTS), 1, "closed, but not for its time");
 }
 
 CONTROL_TEST(idle_client_is_closed_in_the_end)
 {
-    struct client client;
-    uint64_t before = nns_counter_read(NNS_COUNT_CONTROL_TIMEOUTS);
+    struct client *client = SERVE(.timeout_ms = 10);
 
-    h.params.control_timeout_ms = 10;
-    listen_now();
-    client = connect_client();
-    say(&client, "one\n");
-    TURN_UNTIL(got(&client, "one\n"));
-    TURN_UNTIL(ended(&client));
-    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_TIMEOUTS) - before, 1);
-    drop_client(&client);
+    expect_served(client, "one\n");
+    TURN_UNTIL(ended(client));
+    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_TIMEOUTS), 1);
 }
 
 CONTROL_TEST(request_in_progress_is_not_timed)
 {
-    struct client client;
+    struct client *client = SERVE(.manner = HOLD, .timeout_ms = 1);
     uint64_t until;
 
-    h.manner = HOLD;
-    h.params.control_timeout_ms = 1;
-    listen_now();
-    client = connect_client();
-    say(&client, "slow work\n");
-    TURN_UNTIL(h.requests == 1);
+    request(client, "slow work\n");
     until = now_ms() + 60;
     TURN_UNTIL(now_ms() > until);
     cr_assert_eq(h.closed, 0);
-    nns_control_send(h.held, strdup("done\n"));
-    nns_control_finish(h.held);
-    TURN_UNTIL(got(&client, "done\n"));
-    drop_client(&client);
+    answer_held("done\n");
+    TURN_UNTIL(got(client, "done\n"));
 }
 
 /* Output. */
 
 CONTROL_TEST(client_that_never_reads_is_closed)
 {
-    struct client client;
-    uint64_t before = nns_counter_read(NNS_COUNT_CONTROL_TIMEOUTS);
+    struct client *client = SERVE(.manner = BIG, .chunks = 100000, .timeout_ms = 100);
     unsigned taken;
 
-    h.manner = BIG;
-    h.chunks_left = 100000;
-    h.params.control_timeout_ms = 100;
-    listen_now();
-    client = connect_client();
-    say(&client, "everything\n");
+    say(client, "everything\n");
     TURN_UNTIL(h.closed > 0);
     taken = h.drained;
     cr_expect_lt(taken, 100, "drained %u times although nobody reads", taken);
-    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_TIMEOUTS) - before, 1);
-    for (int i = 0; i < 20; i++)
-        uv_run(&h.loop, UV_RUN_ONCE);
+    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_TIMEOUTS), 1);
+    turn(20);
     cr_expect_eq(h.closed, 1);
     cr_expect_eq(h.drained, taken);
-    drop_client(&client);
 }
 
 /* Slower than control.timeout as a whole, faster than that at every step. */
 CONTROL_TEST(slow_reader_gets_everything)
 {
-    struct client client;
+    struct client *client = SERVE(.manner = BIG, .chunks = 64, .timeout_ms = 800);
     uint64_t started = now_ms();
 
-    h.manner = BIG;
-    h.chunks_left = 64;
-    h.params.control_timeout_ms = 800;
-    listen_now();
-    client = connect_client();
-    say(&client, "everything\n");
+    say(client, "everything\n");
     for (int step = 0; step < 8; step++) {
         unsigned drained = h.drained;
         uint64_t pause = now_ms() + h.params.control_timeout_ms / 4;
 
-        TURN_UNTIL((take_some(&client, 4096), h.drained > drained));
+        TURN_UNTIL((take_some(client, 4096), h.drained > drained));
         TURN_UNTIL(now_ms() > pause);
     }
     cr_expect_gt(now_ms() - started, h.params.control_timeout_ms, "too fast to prove anything");
-    TURN_UNTIL((take_some(&client, CHUNK), client.length == (size_t)64 * CHUNK || client.ended));
-    cr_expect_eq(client.length, (size_t)64 * CHUNK);
+    TURN_UNTIL((take_some(client, CHUNK), client->length == 64 * CHUNK || client->ended));
+    cr_expect_eq(client->length, 64 * CHUNK);
     cr_expect_eq(h.closed, 0);
-    drop_client(&client);
 }
 
 /* Ends. */
 
 CONTROL_TEST(client_that_vanished_is_noticed_when_written_to)
 {
-    struct client client;
+    struct client *client = SERVE(.manner = HOLD);
 
-    h.manner = HOLD;
-    listen_now();
-    client = connect_client();
-    say(&client, "bye\n");
-    TURN_UNTIL(h.requests == 1);
-    drop_client(&client);
+    request(client, "bye\n");
+    drop_client(client);
     nns_control_send(h.held, strdup("anybody?\n"));
     TURN_UNTIL(h.closed > 0);
-    for (int i = 0; i < 20; i++)
-        uv_run(&h.loop, UV_RUN_ONCE);
+    turn(20);
     cr_expect_eq(h.closed, 1);
 }
 
 CONTROL_TEST(vanished_client_of_a_finished_request_is_not_reported)
 {
-    struct client client;
-    struct client other;
+    struct client *client = SERVE(.manner = HOLD), *other;
 
-    h.manner = HOLD;
-    listen_now();
-    client = connect_client();
-    say(&client, "bye\n");
-    TURN_UNTIL(h.requests == 1);
-    drop_client(&client);
-    nns_control_send(h.held, strdup("anybody?\n"));
-    nns_control_finish(h.held);
+    request(client, "bye\n");
+    drop_client(client);
+    answer_held("anybody?\n");
     h.manner = MIRROR;
     other = connect_client();
-    say(&other, "other\n");
-    TURN_UNTIL(got(&other, "other\n"));
+    expect_served(other, "other\n");
     cr_expect_eq(h.closed, 0);
-    drop_client(&other);
 }
 
 CONTROL_TEST(no_memory_for_the_answer_closes_the_client)
 {
-    struct client client;
+    struct client *client = SERVE(.manner = BROKEN);
 
-    h.manner = BROKEN;
-    listen_now();
-    client = connect_client();
-    say(&client, "please\n");
-    TURN_UNTIL(h.closed == 1 && ended(&client));
-    drop_client(&client);
+    say(client, "please\n");
+    TURN_UNTIL(h.closed == 1 && ended(client));
 }
 
 CONTROL_TEST(close_in_the_middle_of_requests)
 {
-    struct client held, partial, idle;
+    struct client *held = SERVE(.manner = HOLD), *partial = connect_client(), *idle = connect_client();
 
-    h.manner = HOLD;
-    listen_now();
-    held = connect_client();
-    partial = connect_client();
-    idle = connect_client();
-    say(&held, "held\n");
-    say(&partial, "part");
-    TURN_UNTIL(h.requests == 1);
-    nns_control_close(h.control);
-    h.control = NULL;
+    say(partial, "part");
+    request(held, "held\n");
+    close_server();
     cr_expect_eq(h.closed, 0, "not from within the call");
     cr_expect_eq(access(h.path, F_OK), -1);
     nns_control_send(h.held, strdup("too late\n"));
-    TURN_UNTIL(h.closed == 1 && ended(&held) && ended(&partial) && ended(&idle));
-    cr_expect_eq(held.length, 0);
-    drop_client(&held);
-    drop_client(&partial);
-    drop_client(&idle);
+    TURN_UNTIL(h.closed == 1 && ended(held) && ended(partial) && ended(idle));
+    cr_expect_eq(held->length, 0);
 }
 
 CONTROL_TEST(close_from_within_a_request)
 {
-    struct client client;
+    struct client *client = SERVE(.manner = LEAVE);
 
-    h.manner = LEAVE;
-    listen_now();
-    client = connect_client();
-    say(&client, "leave\n");
-    TURN_UNTIL(h.closed == 1 && ended(&client));
-    drop_client(&client);
+    say(client, "leave\n");
+    TURN_UNTIL(h.closed == 1 && ended(client));
 }
 
 CONTROL_TEST(close_while_an_answer_waits)
 {
-    struct client client;
+    struct client *client = SERVE(.manner = BIG, .chunks = 100000);
 
-    h.manner = BIG;
-    h.chunks_left = 100000;
-    listen_now();
-    client = connect_client();
-    say(&client, "everything\n");
-    TURN_UNTIL(h.requests == 1);
-    for (int i = 0; i < 100; i++)
-        uv_run(&h.loop, UV_RUN_ONCE);
-    nns_control_close(h.control);
-    h.control = NULL;
+    request(client, "everything\n");
+    turn(100);
+    close_server();
     TURN_UNTIL(h.closed == 1);
-    drop_client(&client);
 }
 
 CONTROL_TEST(close_lets_an_answer_be_taken)
 {
-    struct client client;
+    struct client *client = SERVE(.manner = BIG, .chunks = 64);
 
-    h.manner = BIG;
-    h.chunks_left = 64;
-    listen_now();
-    client = connect_client();
-    say(&client, "everything\n");
-    TURN_UNTIL(h.requests == 1);
-    nns_control_close(h.control);
-    h.control = NULL;
-    TURN_UNTIL(ended(&client));
-    cr_expect_eq(client.length, (size_t)64 * CHUNK);
+    request(client, "everything\n");
+    close_server();
+    TURN_UNTIL(ended(client));
+    cr_expect_eq(client->length, 64 * CHUNK);
     cr_expect_eq(h.closed, 0);
-    drop_client(&client);
 }
 
 CONTROL_TEST(close_lets_whole_requests_be_answered)
 {
-    struct client client, idle;
+    struct client *client = SERVE(), *idle = connect_client();
 
-    listen_now();
-    client = connect_client();
-    idle = connect_client();
-    say(&client, "one\ntwo\nthree\nand a ha");
-    TURN_UNTIL(h.requests == 1);
-    nns_control_close(h.control);
-    h.control = NULL;
-    TURN_UNTIL(ended(&client) && ended(&idle));
-    cr_expect_str_eq(client.text, "one\ntwo\nthree\n");
-    drop_client(&client);
-    drop_client(&idle);
+    request(client, "one\ntwo\nthree\nand a ha");
+    close_server();
+    TURN_UNTIL(ended(client) && ended(idle));
+    cr_expect_str_eq(client->text, "one\ntwo\nthree\n");
 }
 
 /* The socket file. */
@@ -766,29 +648,28 @@ static mode_t mode_of(const char *path)
     return status.st_mode & 07777;
 }
 
-CONTROL_TEST(modes_do_not_depend_on_the_umask)
+static void listen_under(mode_t mask)
 {
-    char directory[sizeof(h.path)];
-    mode_t before = umask(077);
+    mode_t before = umask(mask);
 
     listen_now();
     umask(before);
+}
+
+CONTROL_TEST(modes_do_not_depend_on_the_umask)
+{
+    listen_under(077);
     cr_expect_eq(mode_of(h.path), 0660, "%o", mode_of(h.path));
-    cr_expect_eq(mode_of(lock_of(h.path)), 0600, "others could lock it");
-    strcpy(directory, h.path);
-    *strrchr(directory, '/') = '\0';
-    cr_expect_eq(mode_of(directory), 0755, "%o", mode_of(directory));
+    cr_expect_eq(mode_of(lock_file()), 0600, "others could lock it");
+    cr_expect_eq(mode_of(h.run), 0755, "%o", mode_of(h.run));
     cr_expect_eq(mode_of(h.directory), 0700, "a directory that was there keeps its mode");
 }
 
 CONTROL_TEST(open_umask_opens_nothing)
 {
-    mode_t before = umask(0);
-
-    listen_now();
-    umask(before);
+    listen_under(0);
     cr_expect_eq(mode_of(h.path), 0660, "%o", mode_of(h.path));
-    cr_expect_eq(mode_of(lock_of(h.path)), 0600, "others could lock it");
+    cr_expect_eq(mode_of(lock_file()), 0600, "others could lock it");
 }
 
 static void make_stale_socket(void)
@@ -796,9 +677,7 @@ static void make_stale_socket(void)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
-    *strrchr(h.path, '/') = '\0';
-    mkdir(h.path, 0755);
-    h.path[strlen(h.path)] = '/';
+    mkdir(h.run, 0755);
     strcpy(address.sun_path, h.path);
     cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     listen(fd, 1);
@@ -808,32 +687,22 @@ static void make_stale_socket(void)
 
 CONTROL_TEST(stale_socket_is_replaced)
 {
-    struct client client;
-
     make_stale_socket();
-    close(open(lock_of(h.path), O_CREAT | O_WRONLY | O_CLOEXEC, 0600)); /* the dead daemon's, too */
-    listen_now();
-    client = connect_client();
-    say(&client, "alive\n");
-    TURN_UNTIL(got(&client, "alive\n"));
-    drop_client(&client);
+    close(open(lock_file(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600)); /* the dead daemon's, too */
+    expect_served(SERVE(), "alive\n");
 }
 
 CONTROL_TEST(live_socket_is_left_alone)
 {
+    struct client *client = SERVE();
     struct nns_control *second = NULL;
-    struct client client;
 
-    listen_now();
     for (int attempt = 0; attempt < 2; attempt++) {
-        cr_expect_eq(nns_control_listen(&h.loop, &h.params, &ops, &h, &second), -EADDRINUSE);
+        cr_expect_eq(try_listening(&second), -EADDRINUSE);
         cr_expect_null(second);
-        unlink(lock_of(h.path)); /* somebody tidies up: still it answers */
+        unlink(lock_file()); /* somebody tidies up: still it answers */
     }
-    client = connect_client();
-    say(&client, "alive\n");
-    TURN_UNTIL(got(&client, "alive\n"));
-    drop_client(&client);
+    expect_served(client, "alive\n");
 }
 
 /* Between bind and listen a socket answers like one whose daemon is dead. */
@@ -849,7 +718,7 @@ int __wrap_uv_listen(uv_stream_t *stream, int backlog, uv_connection_cb connecte
 
     if (rival_comes) {
         rival_comes = false;
-        rival_result = nns_control_listen(&h.loop, &h.params, &ops, &h, &rival);
+        rival_result = try_listening(&rival);
         nns_control_close(rival);
     }
     return __real_uv_listen(stream, backlog, connected);
@@ -857,15 +726,12 @@ int __wrap_uv_listen(uv_stream_t *stream, int backlog, uv_connection_cb connecte
 
 CONTROL_TEST(second_server_that_comes_before_the_first_listens_is_refused)
 {
-    struct client client;
+    struct client *client;
 
     rival_comes = true;
-    listen_now();
+    client = SERVE();
     cr_expect_eq(rival_result, -EADDRINUSE, "%s", strerror(-rival_result));
-    client = connect_client();
-    say(&client, "alive\n");
-    TURN_UNTIL(got(&client, "alive\n"));
-    drop_client(&client);
+    expect_served(client, "alive\n");
 }
 
 CONTROL_TEST(place_is_free_as_soon_as_the_server_is_closed)
@@ -889,7 +755,7 @@ CONTROL_TEST(file_that_is_no_socket_is_left_alone)
     file = fopen(h.path, "w");
     fputs("mine", file);
     fclose(file);
-    cr_expect_eq(nns_control_listen(&h.loop, &h.params, &ops, &h, &control), -EEXIST);
+    cr_expect_eq(try_listening(&control), -EEXIST);
     cr_expect_eq(access(h.path, F_OK), 0);
 }
 
@@ -902,11 +768,11 @@ CONTROL_TEST(impossible_paths)
     path[0] = '/';
     path[sizeof(path) - 1] = '\0';
     h.params.control_path = path;
-    cr_expect_eq(nns_control_listen(&h.loop, &h.params, &ops, &h, &control), -ENAMETOOLONG);
+    cr_expect_eq(try_listening(&control), -ENAMETOOLONG);
     strcpy(path, "/dev/null/control.sock");
-    cr_expect_eq(nns_control_listen(&h.loop, &h.params, &ops, &h, &control), -ENOTDIR);
+    cr_expect_eq(try_listening(&control), -ENOTDIR);
     path[0] = '\0';
-    cr_expect_eq(nns_control_listen(&h.loop, &h.params, &ops, &h, &control), -EINVAL);
+    cr_expect_eq(try_listening(&control), -EINVAL);
     cr_expect_null(control);
 }
 
@@ -915,7 +781,6 @@ CONTROL_TEST(successors_socket_file_is_not_removed)
     listen_now();
     unlink(h.path);
     make_stale_socket();
-    nns_control_close(h.control);
-    h.control = NULL;
+    close_server();
     cr_expect_eq(access(h.path, F_OK), 0);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "workers/requests.h"
 
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -10,18 +9,17 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "loop_host.h"
 #include "workers/letters.h"
 
 /*
  * Requests with a real control socket. The test plays the workers (a pool that only collects) and the owner
  * (it empties the mailbox), so that it decides what comes back and when.
  */
-#define DEADLINE_MS 10000
-#define STOPPING    "{\"done\":false,\"error\":\"the daemon is stopping\"}\n"
-#define DONE        "{\"done\":true}\n"
+#define STOPPING "{\"done\":false,\"error\":\"the daemon is stopping\"}\n"
+#define DONE     "{\"done\":true}\n"
 
 struct client {
     int fd;
@@ -31,8 +29,6 @@ struct client {
 };
 
 static struct {
-    uv_loop_t loop;
-    uv_timer_t ticker;
     char directory[64], path[96];
     struct nns_params params;
     struct nns_dispatch dispatch;
@@ -42,36 +38,12 @@ static struct {
     struct client client;
 } h;
 
-/* The sanitizer's look at exit comes too late to fail a test. */
-__attribute__((weak)) int __lsan_do_recoverable_leak_check(void);
-
 /* In place of the pool's. */
 bool nns_pool_submit(struct nns_pool *pool, struct nns_batch *batch)
 {
     batch->next = h.submitted;
     h.submitted = batch;
     return true;
-}
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-#define TURN_UNTIL(condition)                                                                                \
-    do {                                                                                                     \
-        uint64_t deadline = now_ms() + DEADLINE_MS;                                                          \
-        while (!(condition)) {                                                                               \
-            cr_assert_lt(now_ms(), deadline, "waited in vain for %s", #condition);                           \
-            uv_run(&h.loop, UV_RUN_ONCE);                                                                    \
-        }                                                                                                    \
-    } while (0)
-
-static void tick(uv_timer_t *timer)
-{
 }
 
 /* ---- the client ---- */
@@ -160,29 +132,24 @@ static void set_up(void)
         .control_timeout_ms = 60000,
     };
     h.client.fd = -1;
-    uv_loop_init(&h.loop);
-    uv_timer_init(&h.loop, &h.ticker);
-    uv_timer_start(&h.ticker, tick, 1, 1);
+    loop_host_open();
     nns_dispatch_init(&h.dispatch, NULL);
     cr_assert_eq(nns_mailbox_init(&h.owner, 4), 0);
-    cr_assert_eq(nns_requests_open(&h.loop, &h.params, &h.dispatch, &h.owner, &h.requests), 0);
+    cr_assert_eq(nns_requests_open(&loop, &h.params, &h.dispatch, &h.owner, &h.requests), 0);
 }
 
 /* As the daemon does it, and all that a client asks meanwhile must come to an end with it. */
 static void finish(void)
 {
     nns_requests_close(h.requests);
-    uv_close((uv_handle_t *)&h.ticker, NULL);
-    uv_run(&h.loop, UV_RUN_DEFAULT);
-    cr_expect_eq(uv_loop_close(&h.loop), 0, "a handle was left open");
+    loop_host_close();
     expect_nothing_posted();
     nns_mailbox_deinit(&h.owner);
     nns_requests_free(h.requests);
     h.requests = NULL;
     if (h.client.fd >= 0)
         close(h.client.fd);
-    if (__lsan_do_recoverable_leak_check)
-        cr_expect_eq(__lsan_do_recoverable_leak_check(), 0, "memory leaked");
+    loop_host_expect_no_leak();
 }
 
 static void remove_files(void)
@@ -195,14 +162,7 @@ static void remove_files(void)
 
 TestSuite(requests, .init = set_up, .fini = remove_files, .timeout = 60);
 
-#define REQUESTS_TEST(name)                                                                                  \
-    static void name(void);                                                                                  \
-    Test(requests, name)                                                                                     \
-    {                                                                                                        \
-        name();                                                                                              \
-        finish();                                                                                            \
-    }                                                                                                        \
-    static void name(void)
+#define REQUESTS_TEST(name) LOOP_TEST(requests, name, finish)
 
 REQUESTS_TEST(status_is_ordered_and_answered)
 {
