@@ -29,8 +29,8 @@
 #define STUCK_SECONDS 60u
 
 /* Microseconds between two looks at a counter. */
-#define NAP_LEAST 200u
-#define NAP_MOST  50000u
+#define NAP_LEAST 100u
+#define NAP_MOST  500u
 
 static void nap(long microseconds)
 {
@@ -274,34 +274,32 @@ int bench_daemon_counter(struct bench_daemon *daemon, const char *name, uint64_t
     return result;
 }
 
-/* Answering takes time from the work that is waited for: sleep most of what the rest of it will take, at the
- * pace so far. */
-static void nap_for(uint64_t left, uint64_t done, uint64_t nanoseconds)
+/* Answering takes time from the work that is waited for: sleep half of what the rest of it will take, at the
+ * pace since it was sent. */
+static void nap_for(const struct bench_daemon *daemon, uint64_t left, uint64_t done)
 {
-    uint64_t microseconds = done ? nanoseconds / 1000 * left / done * 3 / 4 : NAP_LEAST;
+    uint64_t elapsed = (bench_now() - daemon->fed_at) / 1000;
+    uint64_t microseconds = done ? elapsed * left / done / 2 : NAP_LEAST;
 
     if (microseconds < NAP_LEAST)
         microseconds = NAP_LEAST;
     nap((long)(microseconds < NAP_MOST ? microseconds : NAP_MOST));
 }
 
-int bench_daemon_await(struct bench_daemon *daemon, const char *name, uint64_t value)
+int bench_daemon_await(struct bench_daemon *daemon, const char *name, uint64_t from, uint64_t value)
 {
-    uint64_t since = bench_now(), first, now_at;
-    int result = bench_daemon_counter(daemon, name, &first);
+    uint64_t deadline = bench_now() + WAIT_SECONDS * UINT64_C(1000000000);
+    uint64_t now_at = from;
+    int result;
 
-    now_at = first;
-    while (result == 0 && now_at < value) {
-        uint64_t waited = bench_now() - since;
-
-        if (waited > WAIT_SECONDS * UINT64_C(1000000000)) {
+    while ((result = bench_daemon_counter(daemon, name, &now_at)) == 0 && now_at < value) {
+        if (bench_now() > deadline) {
             show_log();
             show_counters(daemon);
             return bench_error(-ETIMEDOUT, "%s stays at %" PRIu64 " and should reach %" PRIu64, name, now_at,
                                value);
         }
-        nap_for(value - now_at, now_at - first, waited);
-        result = bench_daemon_counter(daemon, name, &now_at);
+        nap_for(daemon, value - now_at, now_at - from);
     }
     return result;
 }
@@ -323,6 +321,7 @@ int bench_daemon_feed(struct bench_daemon *daemon, const uint32_t *pids, size_t 
     int result = 0;
 
     watch_for_stuck();
+    daemon->fed_at = bench_now();
     for (size_t sent = 0; sent < count && result == 0; sent += a_message) {
         size_t now = count - sent < a_message ? count - sent : a_message;
         size_t length = nns_pid_message_encode(message, pids + sent, (uint16_t)now);

@@ -19,6 +19,7 @@ struct bench_daemon {
     pid_t pid; /* 0: not running */
     FILE *control;
     struct nns_queue queue;
+    uint64_t fed_at; /* when it was last sent pids */
 };
 
 #define BENCH_DAEMON_NULL ((struct bench_daemon){.pid = 0, .control = NULL, .queue = NNS_QUEUE_NULL})
@@ -36,9 +37,11 @@ int bench_daemon_feed(struct bench_daemon *daemon, const uint32_t *pids, size_t 
 /* One of its counters, as `status` shows it now. */
 int bench_daemon_counter(struct bench_daemon *daemon, const char *name, uint64_t *value);
 
-/* Wait until a counter has reached a value. The daemon answers `status` in the order things reach its owner
- * thread, so that a busy one answers late and is not asked often. */
-int bench_daemon_await(struct bench_daemon *daemon, const char *name, uint64_t value);
+/* Wait until a counter, which was at `from` when pids were last sent, has reached a value. The daemon answers
+ * `status` in the order things reach its owner thread, so that a busy one answers late and is not asked
+ * often.
+ */
+int bench_daemon_await(struct bench_daemon *daemon, const char *name, uint64_t from, uint64_t value);
 
 /* Make it forget a namespace. */
 int bench_daemon_flush(struct bench_daemon *daemon, uint32_t inum);

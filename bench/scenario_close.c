@@ -34,7 +34,7 @@ static int attach_ours(struct closing *closing)
     if (result == 0)
         result = bench_daemon_feed(&closing->daemon, closing->pids, NAMESPACES, A_MESSAGE);
     if (result == 0)
-        result = bench_daemon_await(&closing->daemon, "attach.done", NAMESPACES * BENCH_POD_DEVICES);
+        result = bench_daemon_await(&closing->daemon, "attach.done", 0, NAMESPACES * BENCH_POD_DEVICES);
     return result;
 }
 

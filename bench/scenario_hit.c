@@ -13,7 +13,7 @@
 #define NAMESPACES 200u
 #define EACH       5u /* processes in each namespace */
 #define PIDS       (NAMESPACES * EACH)
-#define ROUNDS     20u /* the pids are sent so many times, so that asking for the end weighs little */
+#define ROUNDS     60u /* the pids are sent so many times, so that asking for the end weighs little */
 #define SENT       (PIDS * ROUNDS)
 #define A_MESSAGE  256u
 
@@ -81,7 +81,7 @@ static int run_ours(void *context, double *values)
     wall = bench_now();
     result = bench_daemon_feed(&hit->daemon, hit->pids, SENT, A_MESSAGE);
     if (result == 0)
-        result = bench_daemon_await(&hit->daemon, "sync.known", before + SENT);
+        result = bench_daemon_await(&hit->daemon, "sync.known", before, before + SENT);
     wall = bench_now() - wall;
     if (result == 0)
         result = bench_daemon_cpu(&hit->daemon, &cpu);
@@ -102,9 +102,9 @@ static int start_daemon(struct hit *hit, unsigned workers)
         hit->pids[i] = (uint32_t)hit->crowd.pids[i];
     result = bench_daemon_feed(&hit->daemon, hit->pids, PIDS, A_MESSAGE);
     if (result == 0)
-        result = bench_daemon_await(&hit->daemon, "feed.pids", PIDS);
+        result = bench_daemon_await(&hit->daemon, "feed.pids", 0, PIDS);
     if (result == 0)
-        result = bench_daemon_await(&hit->daemon, "attach.done", NAMESPACES * BENCH_POD_DEVICES);
+        result = bench_daemon_await(&hit->daemon, "attach.done", 0, NAMESPACES * BENCH_POD_DEVICES);
     return result;
 }
 

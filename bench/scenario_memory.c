@@ -31,7 +31,8 @@ static int cover(struct memory *memory, size_t from, size_t until, uint64_t *rss
     int result = bench_daemon_feed(&memory->daemon, memory->pids + from, until - from, A_MESSAGE);
 
     if (result == 0)
-        result = bench_daemon_await(&memory->daemon, "attach.done", until * BENCH_POD_DEVICES);
+        result = bench_daemon_await(&memory->daemon, "attach.done", from * BENCH_POD_DEVICES,
+                                    until * BENCH_POD_DEVICES);
     return result ? result : bench_daemon_rss(&memory->daemon, rss);
 }
 

@@ -85,7 +85,8 @@ static int run_ours(void *context, double *value)
     since = bench_now();
     result = bench_daemon_feed(&miss->daemon, miss->pids, NAMESPACES, miss->a_message);
     if (result == 0)
-        result = bench_daemon_await(&miss->daemon, "attach.done", before + NAMESPACES * BENCH_POD_DEVICES);
+        result =
+            bench_daemon_await(&miss->daemon, "attach.done", before, before + NAMESPACES * BENCH_POD_DEVICES);
     *value = per_namespace(since);
     return result;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "workers/completions.h"
 
-#include <stdlib.h>
+/* Settled batches of the feed that may lie there untold: some 100 KiB. */
+enum { QUIET_MAX = 16 };
 
 int nns_completions_init(struct nns_completions *completions, uv_loop_t *loop, uv_async_cb wake, void *data)
 {
@@ -12,8 +13,8 @@ int nns_completions_init(struct nns_completions *completions, uv_loop_t *loop, u
     completions->batches = NULL;
     completions->orders = NULL;
     completions->room = completions->woken = false;
-    atomic_init(&completions->freed, 0);
-    atomic_init(&completions->tell_freed, false);
+    completions->eager = false;
+    completions->quiet = 0;
     rc = uv_async_init(loop, &completions->async, wake);
     if (rc)
         uv_mutex_destroy(&completions->lock);
@@ -43,32 +44,21 @@ static void unlock_and_wake(struct nns_completions *completions)
         uv_async_send(&completions->async);
 }
 
-/* Either we see that the loop wants to know, or it sees this one counted. */
-static void free_batch(struct nns_completions *completions, struct nns_batch *batch)
-{
-    free(batch);
-    atomic_fetch_add(&completions->freed, 1);
-    if (!atomic_load(&completions->tell_freed))
-        return;
-    uv_mutex_lock(&completions->lock);
-    unlock_and_wake(completions);
-}
-
-uint32_t nns_completions_freed(struct nns_completions *completions)
-{
-    atomic_store(&completions->tell_freed, true);
-    return atomic_load(&completions->freed);
-}
-
 void nns_completions_add_batch(struct nns_completions *completions, struct nns_batch *batch)
 {
-    if (!batch->job) {
-        free_batch(completions, batch);
-        return;
-    }
     uv_mutex_lock(&completions->lock);
     batch->next = completions->batches;
     completions->batches = batch;
+    if (batch->job || completions->eager || ++completions->quiet == QUIET_MAX)
+        unlock_and_wake(completions);
+    else
+        uv_mutex_unlock(&completions->lock);
+}
+
+void nns_completions_hurry(struct nns_completions *completions)
+{
+    uv_mutex_lock(&completions->lock);
+    completions->eager = true;
     unlock_and_wake(completions);
 }
 
@@ -96,6 +86,7 @@ struct nns_completed nns_completions_take(struct nns_completions *completions)
     completions->batches = NULL;
     completions->orders = NULL;
     completions->room = completions->woken = false;
+    completions->quiet = 0;
     uv_mutex_unlock(&completions->lock);
     return taken;
 }

@@ -12,19 +12,19 @@
  * room again.
  *
  * Any thread adds; the loop is woken by uv_async only when there was nothing before, takes everything and
- * works unlocked. A batch that nobody waits for (no job) is freed where it was settled, and counted: a loop
- * woken for every message of the queue would take the processor from the owner.
+ * works unlocked. Batches that nobody waits for (no job) come back a few
+ * at a time: a loop woken for every message of the queue would take the processor from the owner. They do
+ * come back: freed where they were settled, they would cost the allocator more than a wake-up.
  */
 struct nns_completions {
     uv_mutex_t lock; /* guards all below but the handle */
     struct nns_batch *batches;
     struct nns_order *orders;
-    bool room;  /* the pool took a batch from a full queue */
-    bool woken; /* the loop has been told and has not taken yet */
+    bool room;      /* the pool took a batch from a full queue */
+    bool woken;     /* the loop has been told and has not taken yet */
+    bool eager;     /* the loop wants to know of every batch */
+    unsigned quiet; /* batches without a job that the loop has not been told of */
     uv_async_t async;
-
-    _Atomic uint32_t freed;  /* batches without a job, settled so far */
-    _Atomic bool tell_freed; /* the loop wants to know */
 };
 
 /* What the loop takes: lists in no particular order. */
@@ -45,9 +45,8 @@ void nns_completions_add_batch(struct nns_completions *completions, struct nns_b
 void nns_completions_add_order(struct nns_completions *completions, struct nns_order *order);
 void nns_completions_add_room(struct nns_completions *completions);
 
-/* Loop thread. How many batches without a job have been settled so far, wrapping. From the first call on the
- * loop is woken for each. */
-uint32_t nns_completions_freed(struct nns_completions *completions);
+/* From now on the loop is woken for every batch, and once now. */
+void nns_completions_hurry(struct nns_completions *completions);
 
 /* Loop thread. */
 struct nns_completed nns_completions_take(struct nns_completions *completions);

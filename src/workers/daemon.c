@@ -64,8 +64,7 @@ static void stop_threads(struct daemon *daemon)
 {
     struct nns_order *order;
 
-    if (!daemon->stopping || daemon->stop_ordered ||
-        daemon->dispatch.outstanding != nns_completions_freed(&daemon->completions))
+    if (!daemon->stopping || daemon->stop_ordered || daemon->dispatch.outstanding)
         return;
     order = nns_order_new(NNS_ORDER_STOP, NULL);
     if (!order) {
@@ -83,6 +82,7 @@ static void stop_threads(struct daemon *daemon)
 static void stop(struct daemon *daemon)
 {
     daemon->stopping = true;
+    nns_completions_hurry(&daemon->completions);
     nns_feed_close(daemon->feed);
     daemon->feed = NULL;
     /* From here on what is outstanding only shrinks, whatever clients go on asking. */
@@ -109,7 +109,10 @@ static void take_batches(struct daemon *daemon, struct nns_batch *batch)
         struct nns_batch *next = batch->next;
 
         nns_dispatch_settled(&daemon->dispatch);
-        nns_requests_batch(daemon->requests, batch);
+        if (batch->job)
+            nns_requests_batch(daemon->requests, batch);
+        else
+            free(batch);
         batch = next;
     }
 }

@@ -15,7 +15,7 @@
 struct nns_dispatch {
     struct nns_pool *pool;
     struct nns_batch *first, **last;
-    uint32_t outstanding; /* batches taken over, less those that came back settled */
+    uint32_t outstanding; /* batches taken over and not back yet */
 };
 
 void nns_dispatch_init(struct nns_dispatch *dispatch, struct nns_pool *pool);
@@ -29,7 +29,7 @@ void nns_dispatch_room(struct nns_dispatch *dispatch);
 /* Nothing waits: a feed may be read. */
 bool nns_dispatch_clear(const struct nns_dispatch *dispatch);
 
-/* A batch came back settled. Those without a job do not come back: see nns_completions_freed. */
+/* A batch came back settled. */
 void nns_dispatch_settled(struct nns_dispatch *dispatch);
 
 #endif
