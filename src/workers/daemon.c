@@ -22,12 +22,14 @@
  */
 enum { WORKER_FDS = 4, OTHER_FDS = 192 };
 
-enum { WORKERS_AUTO_MAX = 4, SIGNALS = 2 };
+enum { WORKERS_AUTO_MAX = 4, SIGNALS = 2, LAST_ROUNDS = 2 };
 
 struct daemon {
     const struct nns_params *params;
     uv_loop_t loop;
     uv_signal_t signals[SIGNALS];
+    uv_idle_t last_rounds;
+    int rounds_left;
     struct nns_netns_abilities abilities;
     struct nns_meter *meter;
     struct nns_cache *cache;
@@ -50,8 +52,19 @@ static void close_handles(struct daemon *daemon)
     if (daemon->requests)
         nns_requests_close(daemon->requests);
     nns_completions_close(&daemon->completions);
+    uv_close((uv_handle_t *)&daemon->last_rounds, NULL);
     while (daemon->signals_watched)
         uv_close((uv_handle_t *)&daemon->signals[--daemon->signals_watched], NULL);
+}
+
+/* Who asked before the end is told that it is the end: the loop polls without waiting, once for those who
+ * have connected and once for what they sent. */
+static void on_last_round(uv_idle_t *idle)
+{
+    struct daemon *daemon = idle->data;
+
+    if (daemon->rounds_left-- == 0)
+        close_handles(daemon);
 }
 
 static void end_at_once(int number)
@@ -135,7 +148,7 @@ static void take_orders(struct daemon *daemon, struct nns_order *order)
         order = next;
     }
     if (stopped)
-        close_handles(daemon);
+        uv_idle_start(&daemon->last_rounds, on_last_round);
 }
 
 static void on_completions(uv_async_t *async)
@@ -312,6 +325,9 @@ static void run(struct daemon *daemon)
 {
     int rc = watch_signals(daemon);
 
+    uv_idle_init(&daemon->loop, &daemon->last_rounds);
+    daemon->last_rounds.data = daemon;
+    daemon->rounds_left = LAST_ROUNDS;
     if (!rc)
         rc = open_feeds(daemon);
     if (rc)
