@@ -188,7 +188,6 @@ static int open_socket(void)
     /* Each only makes answers smaller or clearer: kernels without one still serve us. */
     setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
     setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
-    setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
     return fd;
 }
 
@@ -211,6 +210,11 @@ int nns_netns_enter(int fd, unsigned answers)
     else
         nns_netns_expect(socket_or_error, answers);
     return socket_or_error;
+}
+
+void nns_netns_move_on(int socket)
+{
+    close(socket);
 }
 
 void nns_netns_leave(int socket)

@@ -47,9 +47,9 @@ int nns_netns_open_path(const char *path);
 int nns_netns_identify(int fd, struct nns_netns_id *id);
 
 /*
- * Enter a namespace and open a NETLINK_ROUTE socket in it, ready for requests (strict checking, capped acks,
- * extended acks; receive buffer large enough for `answers` error messages). Returns the socket, or -errno
- * with the thread back in its own namespace. The thread stays inside until nns_netns_leave.
+ * Enter a namespace and open a NETLINK_ROUTE socket in it, ready for requests: strict checking, capped acks,
+ * a receive buffer large enough for `answers` error messages. Returns the socket, or -errno with the thread
+ * back in its own namespace. The thread stays inside until nns_netns_leave.
  */
 int nns_netns_enter(int fd, unsigned answers);
 
@@ -59,6 +59,10 @@ void nns_netns_expect(int socket, unsigned answers);
 /* Close the socket (-1 is fine) and return to the daemon's own namespace; aborts the process when that fails.
  */
 void nns_netns_leave(int socket);
+
+/* Close the socket and stay, to enter another namespace at once: saves one of two moves. The last one is left
+ * with nns_netns_leave, or with nns_netns_leave(-1) after this. */
+void nns_netns_move_on(int socket);
 
 /* Cookie of the namespace a socket was opened in (SO_NETNS_COOKIE, Linux 5.14). 0 or -errno. */
 int nns_netns_socket_cookie(int socket, uint64_t *cookie);

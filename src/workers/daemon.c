@@ -88,8 +88,10 @@ static void stop_threads(struct daemon *daemon)
     /* This thread may have to wait for a worker now, and a second signal still ends at once. */
     for (int i = 0; i < daemon->signals_watched; i++)
         signal(daemon->signals[i].signum, end_at_once);
-    nns_pool_stop(daemon->pool);
+    nns_pool_end(daemon->pool);
     nns_mailbox_post_now(nns_owner_mailbox(daemon->owner), &order->letter);
+    /* The owner detaches meanwhile: all that a worker can still have to say is who is inhabited. */
+    nns_pool_stop(daemon->pool);
 }
 
 static void stop(struct daemon *daemon)

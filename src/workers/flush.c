@@ -127,7 +127,10 @@ NNS_OWNER_ONLY static bool detach(struct nns_owner *owner, struct nns_namespace 
         return false;
     }
     detach_over(owner, ns, socket, any);
-    nns_netns_leave(socket);
+    if (owner->moving_on)
+        nns_netns_move_on(socket);
+    else
+        nns_netns_leave(socket);
     return !count_carrying(ns, any);
 }
 
@@ -214,8 +217,11 @@ int nns_flush_all(struct nns_owner *owner, enum nns_flush_reason reason)
     struct nns_namespace *ns;
     int rc = 0;
 
+    owner->moving_on = true;
     while ((ns = nns_cache_next(owner->context.cache, &cursor)))
         rc = nns_flush(owner, ns, reason) ? -EBUSY : rc;
+    owner->moving_on = false;
+    nns_netns_leave(-1);
     owner->evicted = (struct nns_evicted_set){0};
     nns_cache_reclaim(owner->context.cache);
     return rc;
