@@ -15,8 +15,7 @@
  * A pid whose namespace is known costs one readlink and one look-up. The inum it yields is believed because
  * the cache's index of inums holds only namespaces kept alive by a pinned handle, and drops them before the
  * pin goes (I5). For an unknown namespace one worker wins the claim, opens it through a pidfd, reads its
- * identity from that fd (I4), and posts it to the owner; whoever comes meanwhile
- * gets the same outcome.
+ * identity from that fd (I4), and posts it to the owner; whoever comes meanwhile gets the same outcome.
  */
 struct nns_sync_context {
     const struct nns_params *params;
