@@ -27,6 +27,7 @@ enum { NR_STATMOUNT = 457, NR_LISTMOUNT = 458, MNT_ID_UNIQUE = 0x4000 };
 static int no_fanotify, no_mark, no_statmount, no_listmount; /* an errno */
 static unsigned interruptions;                               /* of the next reads */
 static bool no_unique_ids;
+static unsigned added_age; /* nanoseconds */
 
 int __real_fanotify_init(unsigned flags, unsigned event_flags);
 int __wrap_fanotify_init(unsigned flags, unsigned event_flags);
@@ -78,7 +79,9 @@ int __wrap_statx(int directory, const char *path, int flags, unsigned mask, stru
 {
     if (no_unique_ids)
         mask &= ~(unsigned)MNT_ID_UNIQUE;
-    return __real_statx(directory, path, flags, mask, status);
+    int result = __real_statx(directory, path, flags, mask, status);
+    status->stx_ctime.tv_nsec += added_age;
+    return result;
 }
 
 /* ---- set up ---- */
@@ -98,19 +101,19 @@ static void tear_down(void)
     host_free();
 }
 
-static bool kernel_has_mount_events(void)
+static bool kernel_is_at_least(unsigned major, unsigned minor)
 {
     struct utsname name;
-    unsigned major = 0, minor = 0;
+    unsigned has_major = 0, has_minor = 0;
 
     cr_assert_eq(uname(&name), 0);
-    cr_assert_eq(sscanf(name.release, "%u.%u", &major, &minor), 2);
-    return major > 6 || (major == 6 && minor >= 14);
+    cr_assert_eq(sscanf(name.release, "%u.%u", &has_major, &has_minor), 2);
+    return has_major > major || (has_major == major && has_minor >= minor);
 }
 
 static void watch_by(enum nns_mounts_way wanted)
 {
-    if (wanted == NNS_MOUNTS_FANOTIFY && !kernel_has_mount_events())
+    if (wanted == NNS_MOUNTS_FANOTIFY && !kernel_is_at_least(6, 14))
         cr_skip_test("this kernel has no mount events");
     no_fanotify = wanted == NNS_MOUNTS_MOUNTINFO ? EINVAL : 0;
     cr_assert_eq(nns_mounts_open(&mounts, &way), 0);
@@ -237,8 +240,21 @@ TEST_BY_BOTH(other_mounts_are_no_change)
     cr_expect_eq(count_each(), 1);
 }
 
+/* A mount namespace is mounted only in one that is older, and the kernel may tell their age by numbers that
+ * rise on each processor by itself. */
+static void have_later_namespaces_count_as_newer(void)
+{
+    cpu_set_t one;
+
+    CPU_ZERO(&one);
+    CPU_SET((unsigned)sched_getcpu(), &one);
+    cr_assert_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+    cr_assert_eq(unshare(CLONE_NEWNS), 0);
+}
+
 TEST_BY_BOTH(other_namespaces_are_no_change)
 {
+    have_later_namespaces_count_as_newer();
     watch_by(wanted);
     host_run("touch /run/uts /run/mnt /run/pid && mount --bind /proc/self/ns/uts /run/uts");
     cr_expect_eq(news(), 0);
@@ -324,27 +340,27 @@ TEST_BY_BOTH(mounts_that_reach_us_from_elsewhere_are_seen)
 
 TEST_BY_BOTH(many_at_once_are_all_seen)
 {
-    enum { MANY = 500 };
+    enum { MANY = 1000 }; /* more than one read of mountinfo, and one buffer of ours, can hold */
     const unsigned size = 64;
 
     /* A tree that one call mounts again and again. */
-    host_run(
-        "ip netns add a && ip netns add b && mkdir /run/tree /run/copies && mount -t tmpfs none /run/tree && "
-        "cd /run/tree && for i in $(seq %u); do touch a$i b$i; mount --bind /run/netns/a a$i; "
-        "mount --bind /run/netns/b b$i; done",
-        size / 2);
+    host_run("ip netns add a && ip netns add b && mkdir /run/tree /run/copies-of-the-tree && mount -t tmpfs "
+             "none /run/tree && "
+             "cd /run/tree && for i in $(seq %u); do touch a$i b$i; mount --bind /run/netns/a a$i; "
+             "mount --bind /run/netns/b b$i; done",
+             size / 2);
     watch_by(wanted);
     unsigned before = count_each(), copies = MANY / size + 1;
     for (unsigned i = 0; i < copies; i++) {
-        char path[32];
-        snprintf(path, sizeof(path), "/run/copies/%u", i);
+        char path[64];
+        snprintf(path, sizeof(path), "/run/copies-of-the-tree/%u", i);
         cr_assert_eq(mkdir(path, 0700), 0);
         cr_assert_eq(mount("/run/tree", path, NULL, MS_BIND | MS_REC, NULL), 0);
     }
     cr_expect_eq(news(), 1);
     cr_expect_eq(count_each(), before + copies * size);
-    cr_expect(is_listed("/run/copies/0/a1") && is_listed("/run/copies/7/b32"));
-    host_run("umount -l /run/copies/*");
+    cr_expect(is_listed("/run/copies-of-the-tree/0/a1") && is_listed("/run/copies-of-the-tree/15/b32"));
+    host_run("umount -l /run/copies-of-the-tree/*");
     cr_expect_eq(news(), 1);
     cr_expect_eq(count_each(), before);
     cr_expect_eq(news(), QUIET);
@@ -459,55 +475,88 @@ Test(fanotify, whatever_is_missing_leads_to_the_second_way)
 
 /* ---- by mountinfo ---- */
 
-static uint32_t mount_id_of_a(void)
+#define PLACE "/run/place"
+
+static void mount_own_namespace(void)
+{
+    cr_assert_eq(mount("/proc/self/ns/net", PLACE, NULL, MS_BIND, NULL), 0);
+}
+
+static uint32_t mount_id(void)
 {
     uint32_t id;
 
-    cr_assert_eq(sscanf(host_ask("grep ' /run/netns/a ' /proc/self/mountinfo"), "%u", &id), 1);
+    cr_assert_eq(sscanf(host_ask("grep ' " PLACE " ' /proc/self/mountinfo"), "%u", &id), 1);
     return id;
 }
 
-static long coarse_now(void)
+/* Mount our namespace anew, where it was known, so that mountinfo's line stays as it was. Somebody else on
+ * the host may get the mount's id; the suite's time limit is the deadline. */
+static void mount_anew_with_the_same_line(void)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    return now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-/* Replace a by another namespace with the same inum, on a mount with the same id. The suite's time limit is
- * the deadline. */
-static void replace_a(void)
-{
-    uint32_t inum = inum_at("/run/netns/a"), id = mount_id_of_a();
+    uint32_t id;
 
     do {
-        host_run("ip netns del a");
-        for (long gone = coarse_now(); coarse_now() == gone;)
-            sched_yield();
-        host_run("ip netns add a");
-    } while (inum_at("/run/netns/a") != inum || mount_id_of_a() != id);
+        cr_assert_geq(nns_mounts_changed(mounts), 0);
+        id = mount_id();
+        cr_assert_eq(umount2(PLACE, MNT_DETACH), 0);
+        mount_own_namespace();
+    } while (mount_id() != id);
 }
 
-Test(mountinfo, ids_given_out_again_are_not_taken_for_the_same)
+Test(mountinfo, a_mount_id_given_out_again_is_not_taken_for_the_same)
 {
-    host_run("ip netns add a");
+    host_run("touch " PLACE);
+    mount_own_namespace();
     watch_by(NNS_MOUNTS_MOUNTINFO);
-    replace_a();
-    cr_expect_eq(news(), 1);
-    host_run("mkdir /run/t && mount -t tmpfs none /run/t");
-    cr_expect_eq(news(), 0);
+    mount_anew_with_the_same_line();
+    cr_expect_eq(news(), kernel_is_at_least(6, 8));
 }
 
-Test(mountinfo, nor_where_mounts_have_no_unique_id)
+Test(mountinfo, without_unique_ids_the_age_of_the_namespace_counts)
 {
+    int holds_the_inode = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+
     no_unique_ids = true;
-    host_run("ip netns add a");
+    host_run("touch " PLACE);
+    mount_own_namespace();
     watch_by(NNS_MOUNTS_MOUNTINFO);
-    replace_a();
+    mount_anew_with_the_same_line();
+    cr_expect_eq(news(), 0, "it is the same namespace");
+    mount_anew_with_the_same_line();
+    added_age = 1;
     cr_expect_eq(news(), 1);
-    host_run("mkdir /run/t && mount -t tmpfs none /run/t");
-    cr_expect_eq(news(), 0);
+    close(holds_the_inode);
+}
+
+static long age_at(const char *path)
+{
+    struct stat status;
+
+    cr_assert_eq(stat(path, &status), 0);
+    return status.st_ctim.tv_sec * 1000000000 + status.st_ctim.tv_nsec;
+}
+
+static void wait_for_the_next_tick(void)
+{
+    struct timespec then, now;
+
+    clock_gettime(CLOCK_REALTIME_COARSE, &then);
+    do
+        clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    while (now.tv_sec == then.tv_sec && now.tv_nsec == then.tv_nsec);
+}
+
+/* What the test before takes for given. */
+Test(mounts, a_namespace_keeps_the_date_it_was_mounted_first)
+{
+    host_run("ip netns add a && touch /run/second");
+    long age = age_at("/run/netns/a");
+    wait_for_the_next_tick();
+    host_run("mount --bind /run/netns/a /run/second && ip netns exec a true && ip netns add b");
+    cr_expect_eq(age_at("/run/second"), age);
+    cr_expect_eq(age_at("/run/netns/a"), age);
+    cr_expect_gt(age_at("/run/netns/b"), age);
 }
 
 /* Why nns_mounts_fd asks for a look after the descriptor was added. */
