@@ -413,7 +413,6 @@ static int open_mountinfo(struct nns_mounts *mounts)
 {
     int result;
 
-    set_deinit(&mounts->known);
     mounts->way = NNS_MOUNTS_MOUNTINFO;
     mounts->fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
     if (mounts->fd < 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/mounts.h"
 
+#include <malloc.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <sys/epoll.h>
@@ -439,6 +440,25 @@ Test(fanotify, what_cannot_be_asked_counts_as_a_change)
     cr_expect_eq(news(), 0);
     host_run("ip netns del a");
     cr_expect_eq(news(), 1, "it was not learned later");
+}
+
+/* Ids are never given out again: whoever kept those of the gone would grow for ever. */
+Test(fanotify, what_is_gone_takes_no_memory)
+{
+    host_run(
+        "ip netns add a && mkdir /run/tree /run/copy && mount -t tmpfs none /run/tree && cd /run/tree && "
+        "for i in $(seq 100); do touch $i; mount --bind /run/netns/a $i; done");
+    watch_by(NNS_MOUNTS_FANOTIFY);
+    size_t before = 0;
+    for (int i = 0; i < 50; i++) {
+        cr_assert_eq(mount("/run/tree", "/run/copy", NULL, MS_BIND | MS_REC, NULL), 0);
+        cr_expect_eq(news(), 1);
+        cr_assert_eq(umount2("/run/copy", MNT_DETACH), 0);
+        cr_expect_eq(news(), 1);
+        if (i == 0)
+            before = mallinfo2().uordblks;
+    }
+    cr_expect_leq(mallinfo2().uordblks, before + 16384);
 }
 
 static void expect_second_way(const char *what)
