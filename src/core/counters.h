@@ -46,8 +46,11 @@
     X(EVICTED_UNLISTED, "namespaces.evicted_unlisted", "evicted namespaces not shown any more: too many")    \
     X(NAMESPACES_GIVEN_UP, "namespaces.given_up",                                                            \
       "namespaces that could not be visited, after the last retry")                                          \
+    X(NAMESPACES_AUDITED, "namespaces.audited", "namespaces whose devices were checked against the kernel")  \
     X(NAMESPACES_RELISTED, "namespaces.relisted",                                                            \
       "known namespaces listed again because they were asked for")                                           \
+    X(NAMESPACES_DEAD, "namespaces.dead",                                                                    \
+      "namespaces flushed because the kernel says that they are no more")                                    \
     X(NAMESPACES_LONELY, "namespaces.lonely", "namespaces flushed because no process and no mount was left") \
     X(NAMESPACES_FLUSHED, "namespaces.flushed", "namespaces flushed for any reason")                         \
     X(DEVICES_QUEUED, "devices.queued", "devices queued for attachment")                                     \

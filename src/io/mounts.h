@@ -19,8 +19,8 @@ void nns_mounts_close(struct nns_mounts *mounts); /* NULL is fine */
 /* To poll: for POLLIN with fanotify, for POLLPRI (UV_PRIORITIZED) with mountinfo. */
 int nns_mounts_fd(const struct nns_mounts *mounts);
 
-/* Take note of what changed, so that the descriptor is quiet until the next change. 1 when a namespace may have
- * come or gone, 0 when nothing of ours changed, or -errno (take it for a 1). One thread. */
+/* Take note of what changed, so that the descriptor is quiet until the next change. 1 when a namespace may
+ * have come or gone, 0 when nothing of ours changed, or -errno (take it for a 1). One thread. */
 int nns_mounts_changed(struct nns_mounts *mounts);
 
 /* Every mount of a network namespace that can be seen from here, with its path and the inum that mountinfo

@@ -9,13 +9,13 @@
  * What the kernel tells of namespaces and their devices by BPF tracepoints (src/bpf/trace.bpf.c), and its own
  * walk over all tasks. The only user of libbpf for them.
  *
- * Tracepoints are the whole host's. What is reported of devices may therefore be of namespaces that are none of ours;
- * tasks are reported only when they are visible in the daemon's own pid namespace, with their pid there. Events
- * say where to look, never what is true: they may be late, doubled, or lost (nns_trace_lost).
+ * Tracepoints are the whole host's. What is reported of devices may therefore be of namespaces that are none
+ * of ours; tasks are reported only when they are visible in the daemon's own pid namespace, with their pid
+ * there. Events say where to look, never what is true: they may be late, doubled, or lost (nns_trace_lost).
  *
  * The kernel side holds two tables, so that what is no news costs nobody a wake-up: namespaces that are known
- * (their tasks are not reported), and devices that are covered (reported when they lose their clsact, not when
- * they come up).
+ * (their tasks are not reported), and devices that are covered (reported when they lose their clsact, not
+ * when they come up).
  */
 struct nns_trace;
 
@@ -28,8 +28,9 @@ enum nns_trace_kind {
 struct nns_trace_event {
     uint64_t cookie;
     uint32_t inum;
-    uint32_t number; /* the device's ifindex; the task's pid (its thread group's) in the daemon's pid namespace */
-    uint8_t kind;    /* enum nns_trace_kind */
+    uint32_t
+        number; /* the device's ifindex; the task's pid (its thread group's) in the daemon's pid namespace */
+    uint8_t kind; /* enum nns_trace_kind */
 };
 
 /* Which of its parts this kernel lets us have. */
@@ -42,9 +43,9 @@ struct nns_trace_abilities {
 typedef void nns_trace_taker(void *context, const struct nns_trace_event *event);
 
 /*
- * Load and attach what can be had: 0 also when that is nothing, as *abilities tells. -ENOMEM. `namespaces` and
- * `devices` bound the two tables; what finds no room there is reported more often than needed. discover: false leaves
- * tasks and walk out.
+ * Load and attach what can be had: 0 also when that is nothing, as *abilities tells. -ENOMEM. `namespaces`
+ * and `devices` bound the two tables; what finds no room there is reported more often than needed. discover:
+ * false leaves tasks and walk out.
  */
 int nns_trace_open(uint32_t namespaces, uint32_t devices, bool discover, struct nns_trace **out,
                    struct nns_trace_abilities *abilities);
@@ -67,8 +68,8 @@ int nns_trace_uncover(struct nns_trace *trace, uint64_t cookie, uint32_t ifindex
 
 /*
  * Walk over all tasks that are visible in the daemon's pid namespace, threads included, and report each
- * namespace they are in once, with one task in it (kind NNS_TRACE_TASK); with `all` also those that are known.
- * Any thread, one at a time; milliseconds. 0, or -errno when not all was seen.
+ * namespace they are in once, with one task in it (kind NNS_TRACE_TASK); with `all` also those that are
+ * known. Any thread, one at a time; milliseconds. 0, or -errno when not all was seen.
  */
 int nns_trace_walk(struct nns_trace *trace, bool all, nns_trace_taker *take, void *context);
 

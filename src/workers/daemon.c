@@ -192,6 +192,7 @@ static int start_threads(struct daemon *daemon)
     const struct nns_owner_context context = {
         .params = daemon->params,
         .abilities = &daemon->abilities,
+        .weak = daemon->abilities.open_by_id,
         .cache = daemon->cache,
         .claims = daemon->claims,
         .completions = &daemon->completions,
@@ -207,6 +208,7 @@ static int start_threads(struct daemon *daemon)
         .claims = daemon->claims,
         .owner = nns_owner_mailbox(daemon->owner),
         .completions = &daemon->completions,
+        .weak = daemon->abilities.open_by_id,
     };
     rc = nns_pool_start(&daemon->sync, worker_count(daemon->params), daemon->params->workers_queue,
                         &daemon->pool);

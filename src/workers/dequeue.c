@@ -11,6 +11,7 @@
 #include "io/links.h"
 #include "workers/exclude.h"
 #include "workers/flush.h"
+#include "workers/handle.h"
 #include "workers/save.h"
 #include "workers/waiters.h"
 
@@ -152,21 +153,28 @@ NNS_OWNER_ONLY static int take_listing(struct nns_owner *owner, struct nns_names
     return rc;
 }
 
+static void look_again_at(struct nns_device *device, enum nns_look look, uint64_t now)
+{
+    bool failed = device->state == NNS_DEVICE_FAILED;
+
+    if (look == NNS_LOOK_AUDIT)
+        device->retry_ms = failed && !device->retry_ms ? now : device->retry_ms; /* one try */
+    if (look != NNS_LOOK_AUDIT && failed && (look == NNS_LOOK_EVERYWHERE || !device->retry_ms)) {
+        device->tries = 0;
+        device->retry_ms = now;
+    }
+    device->doubted = device->doubted || look != NNS_LOOK_NEWS;
+}
+
 void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_look look)
 {
     uint64_t now = nns_now_ms();
 
     ns->relist = true;
-    ns->tries = 0;
-    for (uint32_t i = 0; i < ns->devices.count; i++) {
-        struct nns_device *device = &ns->devices.items[i];
-
-        if (device->state == NNS_DEVICE_FAILED && (look == NNS_LOOK_EVERYWHERE || !device->retry_ms)) {
-            device->tries = 0;
-            device->retry_ms = now;
-        }
-        device->doubted = device->doubted || look == NNS_LOOK_EVERYWHERE;
-    }
+    if (look != NNS_LOOK_AUDIT)
+        ns->tries = 0;
+    for (uint32_t i = 0; i < ns->devices.count; i++)
+        look_again_at(&ns->devices.items[i], look, now);
     nns_due_add(&owner->due, ns, now);
 }
 
@@ -372,22 +380,15 @@ NNS_OWNER_ONLY static int list(struct nns_owner *owner, struct nns_namespace *ns
     return rc;
 }
 
-NNS_OWNER_ONLY static int visit(struct nns_owner *owner, struct nns_namespace *ns)
+NNS_OWNER_ONLY static int visit(struct nns_owner *owner, struct nns_namespace *ns, int socket)
 {
-    int socket = nns_netns_enter(ns->handle.fd, 1);
-    int rc = 0;
+    int rc = ns->relist ? list(owner, ns, socket) : 0;
 
-    if (socket < 0)
-        return socket;
-    if (ns->relist)
-        rc = list(owner, ns, socket);
-    if (!rc) {
-        nns_netns_expect(socket, ANSWERS_EACH * ns->devices.count);
-        rc = nns_detach_excluded(owner, ns, socket);
-        rc = rc ? rc : attach_due(owner, ns, socket);
-    }
-    nns_netns_leave(socket);
-    return rc;
+    if (rc)
+        return rc;
+    nns_netns_expect(socket, ANSWERS_EACH * ns->devices.count);
+    rc = nns_detach_excluded(owner, ns, socket);
+    return rc ? rc : attach_due(owner, ns, socket);
 }
 
 /* The namespace could not be entered or listed, or memory was short: a whole visit later, within bounds. */
@@ -425,8 +426,15 @@ NNS_OWNER_ONLY static void schedule(struct nns_owner *owner, struct nns_namespac
 
 void nns_dequeue(struct nns_owner *owner, struct nns_namespace *ns)
 {
-    int rc = visit(owner, ns);
+    int socket = nns_handle_enter(ns, 1);
+    int rc = socket < 0 ? socket : visit(owner, ns, socket);
 
+    if (socket == -ESTALE) {
+        nns_flush(owner, ns, NNS_FLUSH_DEAD);
+        return;
+    }
+    if (socket >= 0)
+        nns_handle_leave(ns, socket);
     if (rc) {
         visit_failed(owner, ns, rc);
     } else {

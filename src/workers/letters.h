@@ -21,6 +21,7 @@ enum nns_letter_kind { NNS_LETTER_OPENED, NNS_LETTER_SWEPT, NNS_LETTER_ORDER };
 struct nns_opened {
     struct nns_letter letter;
     struct nns_request request; /* the winner's own */
+    uint64_t claim;             /* its key */
     struct nns_netns_id id;     /* read from the fd */
     int fd;                     /* owned by the letter */
 };

@@ -9,6 +9,7 @@
 
 #include "core/counters.h"
 #include "workers/answer.h"
+#include "workers/audit.h"
 #include "workers/dequeue.h"
 #include "workers/flush.h"
 #include "workers/lonely.h"
@@ -103,7 +104,7 @@ NNS_OWNER_ONLY static void receive_opened(struct nns_owner *owner, struct nns_op
     else
         answer.outcome = ours ? NNS_OUTCOME_NEW : NNS_OUTCOME_KNOWN;
     nns_settle(owner->context.completions, opened->request, &answer);
-    nns_claims_end(owner->context.claims, opened->id.inum, &waiting);
+    nns_claims_end(owner->context.claims, opened->claim, &waiting);
     nns_settle_all(owner->context.completions, &waiting, &answer);
     if (ours) {
         ns->relist = true;
@@ -162,12 +163,14 @@ NNS_OWNER_ONLY static void work_off_due(struct nns_owner *owner)
 NNS_OWNER_ONLY static uint64_t next_wait_ms(struct nns_owner *owner)
 {
     uint64_t now = nns_now_ms();
-    uint64_t sweep = nns_lonely_tick(owner, now);
+    uint64_t sweep = nns_lonely_tick(owner, now), audit = nns_audit_tick(owner, now);
     uint64_t due = nns_due_next(&owner->due);
 
     if (due != UINT64_MAX)
         due = due > now ? due - now : 0;
-    return due < sweep ? due : sweep;
+    if (sweep < due)
+        due = sweep;
+    return audit < due ? audit : due;
 }
 
 /* What came after the order to stop: nobody is to wait for an answer. The workers have ended, so none opened

@@ -12,11 +12,11 @@
  * SyncCache: from a pid to its namespace's place in the cache. Runs on worker threads, reads the cache
  * without a lock and never writes it.
  *
- * A pid whose namespace is known costs one readlink and one look-up. The inum it yields is believed because
- * the cache's index of inums holds only namespaces kept alive by a pinned handle, and drops them before the
- * pin goes (I5). For an unknown namespace one worker wins the claim, opens it through a pidfd, reads its
- * identity from that fd (I4), lists its devices and posts all of it to the owner; whoever comes meanwhile
- * gets the same outcome.
+ * Where handles are weak a namespace is told by its cookie alone. Where they are pinned a pid whose namespace
+ * is known costs one readlink and one look-up: the inum it yields is believed because the cache's index of
+ * inums holds only namespaces kept alive by a pinned handle, and drops them before the pin goes (I5). For an
+ * unknown namespace one worker wins the claim, opens it through a pidfd, reads its identity from that fd
+ * (I4), and posts it to the owner; whoever comes meanwhile gets the same outcome.
  */
 struct nns_sync_context {
     const struct nns_params *params;
@@ -24,6 +24,7 @@ struct nns_sync_context {
     struct nns_claims *claims;
     struct nns_mailbox *owner; /* where opened namespaces go */
     struct nns_completions *completions;
+    bool weak; /* as in struct nns_owner_context */
 };
 
 /* Work off every request of a batch. Each is settled here, by the owner, or by whoever holds the claim it

@@ -565,7 +565,10 @@ class HostTest(unittest.TestCase):
     maxDiff = None
     _named = 0
 
-    def daemon(self, settings=None, wait=True, **options):
+    def daemon(self, settings=None, wait=True, pinned=False, **options):
+        """pinned: without what lets it reopen a namespace, so that it has to hold each open."""
+        if pinned:
+            options["under"] = (*options.get("under", ()), f"{BUILD}/deny", "open_by_handle_at=EPERM", "--")
         daemon = Daemon(dict(settings or {}), **options)
         self.addCleanup(daemon.close)
         if wait:

@@ -339,7 +339,7 @@ class Lonely(host.HostTest):
         doomed.add_veth("d0", own, "hostside")
         mounted.add_veth("m0", lively, "l0")
         visitor = self.visitor(mounted)
-        daemon = self.daemon({"lonely.timeout": "200ms"})
+        daemon = self.daemon({"lonely.timeout": "200ms"}, pinned=True)
         daemon.queue.send_pids([doomed.pid, visitor, lively.pid])
         for ns in (doomed, mounted, lively):
             self.assertCovered(ns)
@@ -364,7 +364,7 @@ class Lonely(host.HostTest):
     def test_a_thread_is_reason_enough_to_stay(self):
         ns = self.of_a_thread()
         canary = self.unnamed()
-        daemon = self.daemon({"lonely.timeout": "200ms"})
+        daemon = self.daemon({"lonely.timeout": "200ms"}, pinned=True)
         daemon.queue.send_pids([ns.pid, canary.pid])
         self.assertCovered(ns)
         self.assertCovered(canary)
@@ -411,7 +411,7 @@ class Full(host.HostTest):
             self.assertBare(ns)
 
     def test_descriptors_do_not_pile_up(self):
-        daemon = self.daemon({"lonely.timeout": "100ms"})
+        daemon = self.daemon({"lonely.timeout": "100ms"}, pinned=True)
         before = daemon.fds()
         for _ in range(5):
             made = [self.unnamed() for _ in range(20)]
