@@ -53,6 +53,12 @@
       "namespaces flushed because the kernel says that they are no more")                                    \
     X(NAMESPACES_LONELY, "namespaces.lonely", "namespaces flushed because no process and no mount was left") \
     X(NAMESPACES_FLUSHED, "namespaces.flushed", "namespaces flushed for any reason")                         \
+    X(DISCOVER_SCANS, "discover.scans", "looks at the namespaces of all tasks and mounts")                   \
+    X(DISCOVER_FAILED, "discover.failed", "such looks that did not see all")                                 \
+    X(DISCOVER_PIDS, "discover.pids", "pids found in namespaces that were not known")                        \
+    X(EVENTS_READ, "events.read", "events of namespaces and devices read from the kernel")                   \
+    X(EVENTS_UNKNOWN, "events.unknown", "events of devices in namespaces that are not known")                \
+    X(EVENTS_LOST, "events.lost", "events that the kernel had no room for, each followed by a look at all")  \
     X(DEVICES_QUEUED, "devices.queued", "devices queued for attachment")                                     \
     X(DEVICES_DUPLICATE, "devices.duplicate", "devices that stood in the queue already")                     \
     X(DEVICES_OVERFLOWED, "devices.overflowed", "device queues that filled up and ended in a new listing")   \

@@ -108,7 +108,8 @@ static void take_batches(struct daemon *daemon, struct nns_batch *batch)
     while (batch) {
         struct nns_batch *next = batch->next;
 
-        nns_dispatch_settled(&daemon->dispatch);
+        if (!batch->own)
+            nns_dispatch_settled(&daemon->dispatch);
         if (batch->job)
             nns_requests_batch(daemon->requests, batch);
         else

@@ -28,7 +28,7 @@ uint64_t nns_lonely_tick(struct nns_owner *owner, uint64_t now_ms)
     if (!owner->next_sweep_ms) {
         owner->next_sweep_ms = now_ms + interval(owner);
     } else if (owner->next_sweep_ms <= now_ms) {
-        nns_pool_sweep(owner->pool);
+        nns_pool_want(owner->pool, NNS_CHORE_SWEEP);
         owner->next_sweep_ms = now_ms + interval(owner);
     }
     return owner->next_sweep_ms - now_ms;

@@ -36,6 +36,23 @@ static uint64_t key_of(const struct sync *sync, struct nns_netns_id id)
     return sync->context->weak ? id.cookie : id.inum;
 }
 
+static struct nns_namespace *find(const struct sync *sync, struct nns_netns_id id)
+{
+    struct nns_cache *cache = sync->context->cache;
+
+    return sync->context->weak ? nns_cache_find(cache, id.cookie) : nns_cache_find_inum(cache, id.inum);
+}
+
+static bool knows(const struct sync *sync, struct nns_netns_id id)
+{
+    bool known;
+
+    nns_epoch_enter(nns_cache_epoch(sync->context->cache), sync->reader);
+    known = find(sync, id) != NULL;
+    nns_epoch_leave(sync->reader);
+    return known;
+}
+
 /* The hit: an answer without asking anybody. */
 static bool look_up(const struct sync *sync, struct nns_netns_id id, struct nns_answer *answer)
 {
@@ -43,7 +60,7 @@ static bool look_up(const struct sync *sync, struct nns_netns_id id, struct nns_
     struct nns_namespace *ns;
 
     nns_epoch_enter(nns_cache_epoch(cache), sync->reader);
-    ns = sync->context->weak ? nns_cache_find(cache, id.cookie) : nns_cache_find_inum(cache, id.inum);
+    ns = find(sync, id);
     if (ns) {
         nns_namespace_ask(ns);
         *answer = (struct nns_answer){
@@ -271,15 +288,46 @@ void nns_sync_batch(const struct nns_sync_context *context, struct nns_epoch_rea
         sync_request(&sync, (struct nns_request){.batch = batch, .at = i});
 }
 
-void nns_sync_sweep(const struct nns_sync_context *context)
+/* For what nobody asked for by a pid: a batch of one, whose answer nobody waits for. */
+static int make_request(struct nns_request *request)
 {
-    struct nns_swept *swept = calloc(1, sizeof(*swept));
+    struct nns_batch *batch = nns_batch_new(1);
 
-    if (!swept) {
-        nns_count(NNS_COUNT_LONELY_UNKNOWN, 1);
-        return;
+    if (!batch)
+        return -ENOMEM;
+    batch->own = true;
+    nns_batch_add(batch, 0);
+    *request = (struct nns_request){.batch = batch, .at = 0};
+    return 0;
+}
+
+static int serve_unasked(const struct sync *sync, int fd, struct nns_netns_id id)
+{
+    struct nns_request request;
+    int rc;
+
+    if (knows(sync, id)) {
+        close(fd);
+        return 0;
     }
-    swept->letter.kind = NNS_LETTER_SWEPT;
-    swept->error = nns_proc_inhabited(&swept->inhabited);
-    nns_mailbox_post(context->owner, &swept->letter);
+    rc = make_request(&request);
+    if (rc)
+        close(fd);
+    else
+        serve_opened(sync, request, fd, id);
+    return rc;
+}
+
+int nns_sync_path(const struct nns_sync_context *context, struct nns_epoch_reader *reader, const char *path)
+{
+    const struct sync sync = {.context = context, .reader = reader};
+    struct nns_netns_id id;
+    int fd = nns_netns_open_path(path);
+    int rc = fd < 0 ? fd : nns_netns_identify(fd, &id);
+
+    if (fd >= 0 && !rc)
+        return serve_unasked(&sync, fd, id);
+    if (fd >= 0)
+        close(fd);
+    return rc;
 }

@@ -5,6 +5,7 @@
 #include "core/cache.h"
 #include "core/claims.h"
 #include "core/params.h"
+#include "io/trace.h"
 #include "workers/completions.h"
 #include "workers/mailbox.h"
 
@@ -24,7 +25,9 @@ struct nns_sync_context {
     struct nns_claims *claims;
     struct nns_mailbox *owner; /* where opened namespaces go */
     struct nns_completions *completions;
-    bool weak; /* as in struct nns_owner_context */
+    bool weak;               /* as in struct nns_owner_context */
+    struct nns_trace *trace; /* NULL: without discovery */
+    bool walk;               /* it can walk over all tasks */
 };
 
 /* Work off every request of a batch. Each is settled here, by the owner, or by whoever holds the claim it
@@ -32,7 +35,8 @@ struct nns_sync_context {
 void nns_sync_batch(const struct nns_sync_context *context, struct nns_epoch_reader *reader,
                     struct nns_batch *batch);
 
-/* Collect the inhabited namespaces and post them to the owner. */
-void nns_sync_sweep(const struct nns_sync_context *context);
+/* A namespace found by a path that leads to it: unless it is known it is opened and posted to the owner, as
+ * for a pid. 0, or -errno when it could not be opened. */
+int nns_sync_path(const struct nns_sync_context *context, struct nns_epoch_reader *reader, const char *path);
 
 #endif

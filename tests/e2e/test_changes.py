@@ -53,9 +53,9 @@ class Coming(host.HostTest):
         daemon.queue.send(str(ns.pid).encode())
         self.assertCovered(ns)
         # Not more than once a request: rounds go on, listings do not.
-        dumps, sweeps = (daemon.counter(name) for name in ("list.dumps", "lonely.sweeps"))
-        host.until(lambda: daemon.counter("lonely.sweeps") >= sweeps + 3, "some more rounds")
-        self.assertEqual(daemon.counter("list.dumps"), dumps)
+        relisted, audited = (daemon.counter(f"namespaces.{name}") for name in ("relisted", "audited"))
+        host.until(lambda: daemon.counter("namespaces.audited") >= audited + 2, "some more rounds")
+        self.assertEqual(daemon.counter("namespaces.relisted"), relisted)
         daemon.stop()
         self.assertBare(ns)
 
