@@ -60,7 +60,8 @@ int nns_trace_read(struct nns_trace *trace, nns_trace_taker *take, void *context
 /* Events that found no room in the buffer so far. Any thread. */
 uint64_t nns_trace_lost(const struct nns_trace *trace);
 
-/* The tables. One thread (the owner). Forgetting what is not there is fine. 0 or -errno (-ENOSPC: full). */
+/* The tables. One thread (the owner). A NULL trace knows nothing and reports nothing. Forgetting what is not
+ * there is fine. 0 or -errno (-ENOSPC: full). */
 int nns_trace_know(struct nns_trace *trace, uint64_t cookie);
 int nns_trace_forget(struct nns_trace *trace, uint64_t cookie);
 int nns_trace_cover(struct nns_trace *trace, uint64_t cookie, uint32_t ifindex);

@@ -68,6 +68,8 @@ uint64_t nns_audit_tick(struct nns_owner *owner, uint64_t now_ms)
     if (!owner->next_audit_ms) {
         owner->next_audit_ms = now_ms + interval(owner);
     } else if (owner->next_audit_ms <= now_ms) {
+        if (owner->audit_part == 0 && owner->context.params->discover_enabled)
+            nns_pool_want(owner->pool, NNS_CHORE_SCAN);
         revisit_asked(owner);
         audit_part(owner);
         if (owner->context.weak)

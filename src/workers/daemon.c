@@ -13,6 +13,7 @@
 #include "io/meter.h"
 #include "io/netns.h"
 #include "io/proc.h"
+#include "workers/discover.h"
 #include "workers/feed.h"
 #include "workers/owner.h"
 #include "workers/requests.h"
@@ -21,6 +22,9 @@
  * as a whole (loop, maps, programs, the queue, connections that are being refused, /proc while it is walked).
  */
 enum { WORKER_FDS = 4, OTHER_FDS = 192 };
+
+/* Devices a namespace, on average, that the tracepoints can be told are covered. */
+enum { DEVICES_TOLD = 4 };
 
 enum { WORKERS_AUTO_MAX = 4, SIGNALS = 2 };
 
@@ -33,6 +37,11 @@ struct daemon {
     struct nns_cache *cache;
     struct nns_claims *claims;
     struct nns_completions completions;
+    struct nns_trace *trace; /* NULL without networking */
+    struct nns_trace_abilities trace_abilities;
+    struct nns_mounts *mounts; /* NULL without discovery */
+    enum nns_mounts_way mounts_way;
+    struct nns_discover *discover;
     struct nns_owner *owner;
     struct nns_sync_context sync;
     struct nns_pool *pool;
@@ -85,6 +94,8 @@ static void stop(struct daemon *daemon)
     nns_completions_hurry(&daemon->completions);
     nns_feed_close(daemon->feed);
     daemon->feed = NULL;
+    nns_discover_close(daemon->discover);
+    daemon->discover = NULL;
     /* From here on what is outstanding only shrinks, whatever clients go on asking. */
     if (daemon->requests)
         nns_requests_stop(daemon->requests);
@@ -150,6 +161,8 @@ static void on_completions(uv_async_t *async)
         nns_dispatch_room(&daemon->dispatch);
     if (daemon->feed && nns_dispatch_clear(&daemon->dispatch))
         nns_feed_resume(daemon->feed);
+    if (daemon->discover && nns_dispatch_clear(&daemon->dispatch))
+        nns_discover_resume(daemon->discover);
     stop_threads(daemon);
 }
 
@@ -198,6 +211,7 @@ static int start_threads(struct daemon *daemon)
         .claims = daemon->claims,
         .completions = &daemon->completions,
         .meter = daemon->meter,
+        .trace = daemon->trace,
     };
     int rc = nns_owner_new(&context, &daemon->owner);
 
@@ -210,6 +224,8 @@ static int start_threads(struct daemon *daemon)
         .owner = nns_owner_mailbox(daemon->owner),
         .completions = &daemon->completions,
         .weak = daemon->abilities.open_by_id,
+        .trace = daemon->trace,
+        .walk = daemon->trace_abilities.walk,
     };
     rc = nns_pool_start(&daemon->sync, worker_count(daemon->params), daemon->params->workers_queue,
                         &daemon->pool);
@@ -217,6 +233,29 @@ static int start_threads(struct daemon *daemon)
         return rc;
     nns_dispatch_init(&daemon->dispatch, daemon->pool);
     return nns_owner_start(daemon->owner, daemon->pool);
+}
+
+/* What tells of namespaces and devices; without it there are the queue, and audits. */
+static int open_watches(struct daemon *daemon)
+{
+    const struct nns_params *params = daemon->params;
+    bool discover = params->discover_enabled;
+    int rc = 0;
+
+    if (params->network_enabled)
+        rc = nns_trace_open(params->cache_capacity, DEVICES_TOLD * params->cache_capacity, discover,
+                            &daemon->trace, &daemon->trace_abilities);
+    if (rc) {
+        nns_error("cannot watch devices: %s", strerror(-rc));
+        return rc;
+    }
+    if (!params->network_enabled || !discover)
+        return 0;
+    rc = nns_mounts_open(&daemon->mounts, &daemon->mounts_way);
+    if (rc)
+        nns_warning("cannot watch mounts: %s: namespaces that no process is in are found by audits",
+                    strerror(-rc));
+    return 0;
 }
 
 /* The parts that can fail for a reason of the operator's say so in a sentence. */
@@ -239,6 +278,9 @@ static int open_parts(struct daemon *daemon)
         nns_error("%s", error);
         return rc;
     }
+    rc = open_watches(daemon);
+    if (rc)
+        return rc;
     daemon->cache = nns_cache_new(cache_capacity(daemon->params));
     daemon->claims = nns_claims_new();
     if (daemon->cache && daemon->claims)
@@ -260,8 +302,16 @@ static int open_feeds(struct daemon *daemon)
         return rc;
     }
     rc = nns_feed_open(&daemon->loop, params, &daemon->dispatch, &daemon->feed, error, sizeof(error));
-    if (rc)
+    if (rc) {
         nns_error("%s", error);
+        return rc;
+    }
+    rc = nns_discover_open(&daemon->loop, daemon->trace, daemon->mounts, &daemon->dispatch,
+                           nns_owner_mailbox(daemon->owner), &daemon->discover);
+    if (rc)
+        nns_error("cannot watch: %s", strerror(-rc));
+    else if (params->network_enabled && params->discover_enabled)
+        nns_pool_want(daemon->pool, NNS_CHORE_SCAN);
     return rc;
 }
 
@@ -294,6 +344,8 @@ NNS_OWNER_ONLY static void free_parts(struct daemon *daemon)
     nns_claims_free(daemon->claims);
     nns_cache_free(daemon->cache);
     nns_meter_close(daemon->meter);
+    nns_trace_close(daemon->trace);
+    nns_mounts_close(daemon->mounts);
 }
 
 /* The threads and what they work with; these end in an orderly way once they run. */
@@ -320,9 +372,10 @@ static void run(struct daemon *daemon)
     if (rc)
         stop(daemon);
     else
-        nns_info(
-            "instance %s: reading %s, answering on %s; namespaces come from the queue and from clients only",
-            daemon->params->instance, daemon->params->queue_name, daemon->params->control_path);
+        nns_info("instance %s: reading %s, answering on %s; %s", daemon->params->instance,
+                 daemon->params->queue_name, daemon->params->control_path,
+                 daemon->params->discover_enabled ? "looking for namespaces"
+                                                  : "namespaces come from the queue and from clients only");
     uv_run(&daemon->loop, UV_RUN_DEFAULT);
     uv_loop_close(&daemon->loop);
     daemon->failed = daemon->failed || rc;

@@ -28,6 +28,7 @@ NNS_OWNER_ONLY static void forget_device(struct nns_owner *owner, struct nns_nam
 
     if (!device)
         return;
+    nns_trace_uncover(owner->context.trace, nns_namespace_cookie(ns), ifindex);
     nns_device_queue_drop(&ns->queue, ifindex);
     nns_slots_give(&owner->slots, device->slot);
     nns_devices_remove(&ns->devices, ifindex);
@@ -268,6 +269,9 @@ NNS_OWNER_ONLY static int attach_set(struct nns_owner *owner, struct nns_namespa
     struct nns_tc_stats stats = {0};
     int rc;
 
+    /* Before it is: what takes the filters away again may not go unseen. */
+    for (size_t i = 0; i < count; i++)
+        nns_trace_cover(owner->context.trace, nns_namespace_cookie(ns), owner->visited[i]);
     for (size_t i = 0; i < count; i++)
         make_job(owner, nns_devices_find(&ns->devices, owner->visited[i]), set, &owner->jobs[i]);
     rc = nns_tc_attach(socket, &owner->sets[set], owner->jobs, count, &stats);
@@ -333,6 +337,7 @@ NNS_OWNER_ONLY static void record(struct nns_owner *owner, struct nns_namespace 
         nns_count(NNS_COUNT_DEVICES_GONE, 1);
         break;
     case MISSING:
+        nns_trace_uncover(owner->context.trace, nns_namespace_cookie(ns), ifindex);
         keep_trying(ns, device);
     }
 }

@@ -184,8 +184,11 @@ NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace 
         nns_count(NNS_COUNT_NAMESPACES_LONELY, 1);
     else if (reason == NNS_FLUSH_DEAD)
         nns_count(NNS_COUNT_NAMESPACES_DEAD, 1);
-    for (uint32_t i = 0; i < ns->devices.count; i++)
+    for (uint32_t i = 0; i < ns->devices.count; i++) {
+        nns_trace_uncover(owner->context.trace, nns_namespace_cookie(ns), ns->devices.items[i].link.ifindex);
         give_slot_back(owner, &ns->devices.items[i]);
+    }
+    nns_trace_forget(owner->context.trace, nns_namespace_cookie(ns));
     nns_waiters_tell(owner, ns, reason == NNS_FLUSH_CLOSED ? -ECANCELED : -ESTALE);
     nns_due_drop(&owner->due, ns);
     nns_handle_drop(owner, ns);

@@ -11,6 +11,7 @@
 #include "workers/answer.h"
 #include "workers/audit.h"
 #include "workers/dequeue.h"
+#include "workers/events.h"
 #include "workers/flush.h"
 #include "workers/lonely.h"
 #include "workers/owner_state.h"
@@ -132,6 +133,10 @@ NNS_OWNER_ONLY static void receive(struct nns_owner *owner, struct nns_letter *l
         break;
     case NNS_LETTER_SWEPT:
         receive_swept(owner, (struct nns_swept *)letter);
+        break;
+    case NNS_LETTER_EVENTS:
+        nns_take_events(owner, (struct nns_events *)letter);
+        free(letter);
         break;
     case NNS_LETTER_ORDER:
         nns_answer_order(owner, (struct nns_order *)letter);

@@ -7,6 +7,7 @@
 #include "core/params.h"
 #include "io/meter.h"
 #include "io/netns.h"
+#include "io/trace.h"
 #include "workers/completions.h"
 #include "workers/mailbox.h"
 #include "workers/pool.h"
@@ -32,6 +33,7 @@ struct nns_owner_context {
     struct nns_claims *claims;
     struct nns_completions *completions;
     struct nns_meter *meter;
+    struct nns_trace *trace; /* NULL: none */
 };
 
 /* 0 or -errno. */

@@ -38,6 +38,7 @@ NNS_OWNER_ONLY static int add_entry(struct nns_owner *owner, struct nns_netns_id
         rc = nns_cache_insert(owner->context.cache, id.cookie, id.inum, &ns);
     if (rc)
         return rc;
+    nns_trace_know(owner->context.trace, id.cookie);
     ns->host = id.inum == nns_netns_own().inum;
     nns_evicted_forget(&owner->evicted, id.cookie, id.inum);
     nns_count(NNS_COUNT_NAMESPACES_ADDED, 1);
