@@ -34,6 +34,8 @@
     X(SYNC_ERROR, "sync.error", "requests that failed otherwise")                                            \
     X(CLAIMS_JOINED, "claims.joined", "requests that waited for another's opening of the same namespace")    \
     X(CLAIMS_PASSED, "claims.passed", "claims passed on because the first process had died")                 \
+    X(RESOLVE_BATCHES, "resolve.batches", "batches of pids resolved by one call")                            \
+    X(RESOLVE_REFUSED, "resolve.refused", "such calls that failed: their pids were resolved one by one")     \
     X(RESOLVE_PIDFD, "resolve.pidfd", "namespaces opened through a pidfd")                                   \
     X(RESOLVE_PROC, "resolve.proc", "namespaces opened through /proc")                                       \
     X(RESOLVE_MOVED, "resolve.moved", "processes that changed namespace while we looked")                    \

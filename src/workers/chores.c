@@ -31,8 +31,7 @@ static void sweep(const struct nns_sync_context *context)
 /* ---- what is there ---- */
 
 struct scan {
-    const struct nns_sync_context *context;
-    struct nns_epoch_reader *reader;
+    const struct nns_sync_worker *worker;
     struct nns_batch *batch; /* pids found, being filled */
     int error;               /* why not all was seen */
 };
@@ -41,7 +40,7 @@ static void hand_on(struct scan *scan)
 {
     if (!scan->batch)
         return;
-    nns_sync_batch(scan->context, scan->reader, scan->batch);
+    nns_sync_batch(scan->worker, scan->batch);
     scan->batch = NULL;
 }
 
@@ -65,7 +64,7 @@ static void take_task(void *context, const struct nns_trace_event *event)
 /* A path that leads nowhere any more is no news, and not a failure. */
 static int take_path(struct scan *scan, const char *path)
 {
-    int rc = nns_sync_path(scan->context, scan->reader, path);
+    int rc = nns_sync_path(scan->worker, path);
 
     if (rc && rc != -ENOENT && rc != -EINVAL)
         scan->error = rc;
@@ -95,12 +94,12 @@ static void scan_all(struct scan *scan)
     int rc;
 
     nns_count(NNS_COUNT_DISCOVER_SCANS, 1);
-    if (!scan->context->walk) {
+    if (!scan->worker->context->walk) {
         rc = nns_proc_each_namespace(take_any, scan);
         scan->error = rc ? rc : scan->error;
         return;
     }
-    rc = nns_trace_walk(scan->context->trace, false, take_task, scan);
+    rc = nns_trace_walk(scan->worker->context->trace, false, take_task, scan);
     hand_on(scan);
     scan->error = rc ? rc : scan->error;
     scan_mounts(scan);
@@ -115,14 +114,13 @@ static void report(const struct scan *scan)
                     strerrordesc_np(-scan->error));
 }
 
-void nns_do_chore(const struct nns_sync_context *context, struct nns_epoch_reader *reader,
-                  enum nns_chore chore)
+void nns_do_chore(const struct nns_sync_worker *worker, enum nns_chore chore)
 {
-    struct scan scan = {.context = context, .reader = reader};
+    struct scan scan = {.worker = worker};
 
     switch (chore) {
     case NNS_CHORE_SWEEP:
-        sweep(context);
+        sweep(worker->context);
         break;
     case NNS_CHORE_SCAN:
         scan_all(&scan);

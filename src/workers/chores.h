@@ -12,7 +12,6 @@ enum nns_chore {
     NNS_CHORES
 };
 
-void nns_do_chore(const struct nns_sync_context *context, struct nns_epoch_reader *reader,
-                  enum nns_chore chore);
+void nns_do_chore(const struct nns_sync_worker *worker, enum nns_chore chore);
 
 #endif

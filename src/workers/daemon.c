@@ -26,18 +26,21 @@ enum { WORKER_FDS = 4, OTHER_FDS = 192 };
 /* Devices a namespace, on average, that the tracepoints can be told are covered. */
 enum { DEVICES_TOLD = 4 };
 
-enum { WORKERS_AUTO_MAX = 4, SIGNALS = 2 };
+enum { WORKERS_AUTO_MAX = 4, SIGNALS = 2, LAST_ROUNDS = 2 };
 
 struct daemon {
     const struct nns_params *params;
     uv_loop_t loop;
     uv_signal_t signals[SIGNALS];
+    uv_idle_t last_rounds;
+    int rounds_left;
     struct nns_netns_abilities abilities;
     struct nns_meter *meter;
     struct nns_cache *cache;
     struct nns_claims *claims;
     struct nns_completions completions;
-    struct nns_trace *trace; /* NULL without networking */
+    struct nns_resolver *resolver; /* NULL: none */
+    struct nns_trace *trace;       /* NULL without networking */
     struct nns_trace_abilities trace_abilities;
     struct nns_mounts *mounts; /* NULL without discovery */
     enum nns_mounts_way mounts_way;
@@ -59,8 +62,19 @@ static void close_handles(struct daemon *daemon)
     if (daemon->requests)
         nns_requests_close(daemon->requests);
     nns_completions_close(&daemon->completions);
+    uv_close((uv_handle_t *)&daemon->last_rounds, NULL);
     while (daemon->signals_watched)
         uv_close((uv_handle_t *)&daemon->signals[--daemon->signals_watched], NULL);
+}
+
+/* Who asked before the end is told that it is the end: the loop polls without waiting, once for those who
+ * have connected and once for what they sent. */
+static void on_last_round(uv_idle_t *idle)
+{
+    struct daemon *daemon = idle->data;
+
+    if (daemon->rounds_left-- == 0)
+        close_handles(daemon);
 }
 
 static void end_at_once(int number)
@@ -147,7 +161,7 @@ static void take_orders(struct daemon *daemon, struct nns_order *order)
         order = next;
     }
     if (stopped)
-        close_handles(daemon);
+        uv_idle_start(&daemon->last_rounds, on_last_round);
 }
 
 static void on_completions(uv_async_t *async)
@@ -224,6 +238,7 @@ static int start_threads(struct daemon *daemon)
         .owner = nns_owner_mailbox(daemon->owner),
         .completions = &daemon->completions,
         .weak = daemon->abilities.open_by_id,
+        .resolver = daemon->resolver,
         .trace = daemon->trace,
         .walk = daemon->trace_abilities.walk,
     };
@@ -281,6 +296,8 @@ static int open_parts(struct daemon *daemon)
     rc = open_watches(daemon);
     if (rc)
         return rc;
+    if (daemon->abilities.open_by_id && nns_resolver_open(worker_count(daemon->params), &daemon->resolver))
+        nns_info("pids are resolved one by one: this kernel has no BPF program for that");
     daemon->cache = nns_cache_new(cache_capacity(daemon->params));
     daemon->claims = nns_claims_new();
     if (daemon->cache && daemon->claims)
@@ -344,6 +361,7 @@ NNS_OWNER_ONLY static void free_parts(struct daemon *daemon)
     nns_claims_free(daemon->claims);
     nns_cache_free(daemon->cache);
     nns_meter_close(daemon->meter);
+    nns_resolver_close(daemon->resolver);
     nns_trace_close(daemon->trace);
     nns_mounts_close(daemon->mounts);
 }
@@ -367,6 +385,9 @@ static void run(struct daemon *daemon)
 {
     int rc = watch_signals(daemon);
 
+    uv_idle_init(&daemon->loop, &daemon->last_rounds);
+    daemon->last_rounds.data = daemon;
+    daemon->rounds_left = LAST_ROUNDS;
     if (!rc)
         rc = open_feeds(daemon);
     if (rc)

@@ -19,8 +19,9 @@ struct nns_pool {
     uint32_t passed;          /* batches that went before a chore that is wanted */
     bool stopping;
 
-    uint32_t depth;   /* constant */
-    unsigned started; /* the starter's */
+    _Atomic unsigned numbered; /* workers that have their number */
+    uint32_t depth;            /* constant */
+    unsigned started;          /* the starter's */
     uv_thread_t threads[];
 };
 
@@ -92,9 +93,9 @@ static struct task take(struct nns_pool *pool)
     return task;
 }
 
-static void do_chore(struct nns_pool *pool, struct nns_epoch_reader *reader, unsigned bit)
+static void do_chore(struct nns_pool *pool, const struct nns_sync_worker *worker, unsigned bit)
 {
-    nns_do_chore(pool->context, reader, (enum nns_chore)__builtin_ctz(bit));
+    nns_do_chore(worker, (enum nns_chore)__builtin_ctz(bit));
     uv_mutex_lock(&pool->lock);
     pool->running &= ~bit;
     /* Wanted again meanwhile, when nobody could begin it: this worker may, unless it finds a batch. */
@@ -106,14 +107,17 @@ static void do_chore(struct nns_pool *pool, struct nns_epoch_reader *reader, uns
 static void run_worker(void *argument)
 {
     struct nns_pool *pool = argument;
-    struct nns_epoch_reader *reader = nns_epoch_register(nns_cache_epoch(pool->context->cache));
+    const struct nns_sync_worker worker = {.context = pool->context,
+                                           .reader =
+                                               nns_epoch_register(nns_cache_epoch(pool->context->cache)),
+                                           .number = atomic_fetch_add(&pool->numbered, 1)};
     struct task task;
 
     for (task = take(pool); task.batch || task.chore; task = take(pool)) {
         if (task.chore)
-            do_chore(pool, reader, task.chore);
+            do_chore(pool, &worker, task.chore);
         else
-            nns_sync_batch(pool->context, reader, task.batch);
+            nns_sync_batch(&worker, task.batch);
     }
 }
 

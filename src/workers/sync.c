@@ -16,7 +16,8 @@
 struct sync {
     const struct nns_sync_context *context;
     struct nns_epoch_reader *reader;
-    uint32_t pid_max; /* as the host has it now: operators raise it */
+    uint32_t pid_max;                    /* as the host has it now: operators raise it */
+    const struct nns_resolved *resolved; /* the batch's, in its order; NULL: not yet */
 };
 
 static void settle(const struct sync *sync, struct nns_request request, struct nns_answer answer)
@@ -263,6 +264,18 @@ static void sync_by_opening(const struct sync *sync, struct nns_request request)
         serve_opened(sync, request, fd, id);
 }
 
+/* A task without namespaces is a zombie. */
+static void sync_resolved(const struct sync *sync, struct nns_request request)
+{
+    const struct nns_resolved *resolved = &sync->resolved[request.at];
+
+    if (resolved->cookie)
+        sync_located(sync, request,
+                     (struct nns_netns_id){.cookie = resolved->cookie, .inum = resolved->inum});
+    else
+        settle(sync, request, nns_answer_for_error(-ESRCH));
+}
+
 static void sync_request(const struct sync *sync, struct nns_request request)
 {
     uint32_t pid = pid_of(request);
@@ -271,16 +284,34 @@ static void sync_request(const struct sync *sync, struct nns_request request)
         settle(sync, request, (struct nns_answer){.outcome = NNS_OUTCOME_DISABLED});
     else if (pid == 0 || pid > sync->pid_max)
         settle(sync, request, (struct nns_answer){.outcome = NNS_OUTCOME_REFUSED});
+    else if (sync->resolved)
+        sync_resolved(sync, request);
     else if (sync->context->weak)
         sync_by_opening(sync, request);
     else
         sync_by_link(sync, request);
 }
 
-void nns_sync_batch(const struct nns_sync_context *context, struct nns_epoch_reader *reader,
-                    struct nns_batch *batch)
+static const struct nns_resolved *resolve(const struct nns_sync_worker *worker, const struct nns_batch *batch)
 {
-    const struct sync sync = {.context = context, .reader = reader, .pid_max = nns_proc_pid_max()};
+    const struct nns_resolved *resolved;
+    uint32_t pids[NNS_BATCH_MAX];
+
+    if (!worker->context->resolver)
+        return NULL;
+    for (uint32_t i = 0; i < batch->count; i++)
+        pids[i] = batch->results[i].pid;
+    resolved = nns_resolve(worker->context->resolver, worker->number, pids, batch->count);
+    nns_count(resolved ? NNS_COUNT_RESOLVE_BATCHES : NNS_COUNT_RESOLVE_REFUSED, 1);
+    return resolved;
+}
+
+void nns_sync_batch(const struct nns_sync_worker *worker, struct nns_batch *batch)
+{
+    const struct sync sync = {.context = worker->context,
+                              .reader = worker->reader,
+                              .pid_max = nns_proc_pid_max(),
+                              .resolved = resolve(worker, batch)};
     uint32_t count = batch->count;
 
     /* The batch may be settled by others, and gone, as soon as its last request has been handed on. */
@@ -318,9 +349,9 @@ static int serve_unasked(const struct sync *sync, int fd, struct nns_netns_id id
     return rc;
 }
 
-int nns_sync_path(const struct nns_sync_context *context, struct nns_epoch_reader *reader, const char *path)
+int nns_sync_path(const struct nns_sync_worker *worker, const char *path)
 {
-    const struct sync sync = {.context = context, .reader = reader};
+    const struct sync sync = {.context = worker->context, .reader = worker->reader};
     struct nns_netns_id id;
     int fd = nns_netns_open_path(path);
     int rc = fd < 0 ? fd : nns_netns_identify(fd, &id);

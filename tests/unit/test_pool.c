@@ -54,8 +54,7 @@ static void submit(void)
 
 /* In place of sync.c's. */
 
-void nns_sync_batch(const struct nns_sync_context *context, struct nns_epoch_reader *reader,
-                    struct nns_batch *batch)
+void nns_sync_batch(const struct nns_sync_worker *worker, struct nns_batch *batch)
 {
     h.batches++;
     while (h.hold_batches)
@@ -65,8 +64,7 @@ void nns_sync_batch(const struct nns_sync_context *context, struct nns_epoch_rea
         submit();
 }
 
-void nns_do_chore(const struct nns_sync_context *context, struct nns_epoch_reader *reader,
-                  enum nns_chore chore)
+void nns_do_chore(const struct nns_sync_worker *worker, enum nns_chore chore)
 {
     int now = ++h.sweeping;
 
