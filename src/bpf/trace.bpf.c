@@ -114,6 +114,12 @@ int BPF_PROG(nns_qdisc_create, const void *ops, struct net_device *device, __u32
     return 0;
 }
 
+/*
+ * A device that moves or goes away, alone or with its namespace, loses its qdiscs before it leaves: nd_net is
+ * still the namespace that it was covered in, also while that one dies, and ifindex its number there. An
+ * attempt to make a clsact that fails may end here, too, with nothing lost: the key is gone then for no
+ * reason, and the reader covers the device again.
+ */
 SEC("tp_btf/qdisc_destroy")
 int BPF_PROG(nns_qdisc_destroy, struct Qdisc *qdisc)
 {

@@ -318,17 +318,7 @@ int nns_trace_know(struct nns_trace *trace, uint64_t cookie)
 
 int nns_trace_forget(struct nns_trace *trace, uint64_t cookie)
 {
-    int rc = 0;
-
-    /* That it was told of a moment ago is no reason to be silent now. */
-    if (trace->pieces & TASKS)
-        rc = drop(trace->skeleton->maps.nns_told, &cookie);
-    if (trace->pieces & (TASKS | WALK)) {
-        int known = drop(trace->skeleton->maps.nns_known, &cookie);
-
-        rc = rc ? rc : known;
-    }
-    return rc;
+    return trace->pieces & (TASKS | WALK) ? drop(trace->skeleton->maps.nns_known, &cookie) : 0;
 }
 
 int nns_trace_cover(struct nns_trace *trace, uint64_t cookie, uint32_t ifindex)

@@ -181,6 +181,14 @@ static void be_plain(int line)
     serve(line);
 }
 
+static void *say_hello_and_wait(void *line)
+{
+    char end;
+    say_hello(*(int *)line);
+    (void)!read(*(int *)line, &end, 1);
+    return NULL;
+}
+
 static struct guest start(void (*be)(int line), int unshared)
 {
     int pair[2];
@@ -483,37 +491,51 @@ Test(trace, pids_of_a_nested_pid_namespace)
     stop(&guest);
 }
 
+static void be_in_a_thread(int line)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, say_hello_and_wait, &line);
+    pthread_join(thread, NULL);
+}
+
+/* It lives longer than its threads. */
+Test(trace, a_process_stands_for_its_threads)
+{
+    struct guest guest = start(be_in_a_thread, CLONE_NEWNET);
+    cr_assert_neq(guest.is.tid, guest.pid);
+    expect(1, NNS_TRACE_TASK, guest.is.cookie, (uint32_t)guest.pid);
+    expect(1, NNS_TRACE_TASK, guest.is.cookie, 0);
+    stop(&guest);
+}
+
 /* Tells of nobody outside: in a pid namespace of its own. Says how it went by its exit status. */
 static int trace_from_inside(int line)
 {
-    uint64_t outside, inside = own_cookie();
+    uint64_t outside[2], inside = own_cookie();
     open_trace(true);
-    seen.count = 0;
     (void)!write(line, "r", 1);
-    if (read(line, &outside, sizeof(outside)) != sizeof(outside))
+    if (read(line, outside, sizeof(outside)) != sizeof(outside))
         return 2;
     pid_t pid = fork();
     if (pid == 0)
         _exit(0);
     waitpid(pid, NULL, 0);
     look();
-    if (count_of(NNS_TRACE_TASK, outside, 0))
+    if (count_of(NNS_TRACE_TASK, outside[0], 0) || count_of(NNS_TRACE_TASK, outside[1], 0))
         return 3;
     if (count_of(NNS_TRACE_TASK, inside, (uint32_t)pid) != 1)
         return 4;
     seen.count = 0;
     if (nns_trace_walk(here.trace, true, take, &seen))
         return 5;
-    if (count_of(NNS_TRACE_TASK, outside, 0))
-        return 6;
-    if (seen.count != 1 || count_of(NNS_TRACE_TASK, inside, 1) != 1)
-        return 7;
-    return 0;
+    return seen.count == 1 && count_of(NNS_TRACE_TASK, inside, 1) == 1 ? 0 : 6;
 }
 
+/* Neither of those above it nor of those beside it. */
 Test(trace_without, tasks_outside_the_pid_namespace)
 {
-    struct guest outside = start(be_plain, CLONE_NEWNET);
+    struct guest above = start(be_plain, CLONE_NEWNET), beside = start(be_init, CLONE_NEWNET | CLONE_NEWPID);
+    uint64_t cookies[] = {above.is.cookie, beside.is.cookie};
     int pair[2], status;
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     cr_assert_eq(unshare(CLONE_NEWPID), 0);
@@ -526,22 +548,21 @@ Test(trace_without, tasks_outside_the_pid_namespace)
     close(pair[1]);
     char ready;
     cr_assert_eq(read(pair[0], &ready, 1), 1);
-    have_fork(&outside);
-    cr_assert_eq(write(pair[0], &outside.is.cookie, 8), 8);
+    have_fork(&above);
+    have_fork(&beside);
+    cr_assert_eq(write(pair[0], cookies, sizeof(cookies)), (ssize_t)sizeof(cookies));
     cr_assert_eq(waitpid(pid, &status, 0), pid);
     cr_assert_eq(status, 0, "exit status %d", WEXITSTATUS(status));
-    stop(&outside);
+    /* The later one holds the earlier one's line, too. */
+    stop(&beside);
+    stop(&above);
 }
 
 /* ---- the walk ---- */
 
 static void *unshare_and_wait(void *line)
 {
-    char end;
-    if (unshare(CLONE_NEWNET) == 0)
-        say_hello(*(int *)line);
-    (void)!read(*(int *)line, &end, 1);
-    return NULL;
+    return unshare(CLONE_NEWNET) == 0 ? say_hello_and_wait(line) : NULL;
 }
 
 static void be_threaded(int line)
@@ -802,22 +823,68 @@ Test(trace_without, discovery)
     stop(&guest);
 }
 
-/* A kernel that refuses one program. */
+Test(trace, a_walk_that_cannot_begin_says_so)
+{
+    deny_bpf(BPF_ITER_CREATE);
+    cr_assert_eq(nns_trace_walk(here.trace, true, take, &seen), -EPERM);
+    cr_assert_eq(seen.count, 0);
+}
+
+/* Else it would leave out what the last one reported. */
+Test(trace, a_walk_that_cannot_forget_the_last_says_so)
+{
+    walk(true);
+    deny_bpf(BPF_MAP_LOOKUP_AND_DELETE_BATCH);
+    cr_assert_eq(nns_trace_walk(here.trace, true, take, &seen), -EPERM);
+}
+
+/* A kernel that refuses one program, or all for want of memory; a buffer that cannot be mapped. */
 int __real_bpf_object__load_skeleton(struct bpf_object_skeleton *skeleton);
 int __wrap_bpf_object__load_skeleton(struct bpf_object_skeleton *skeleton);
+struct ring_buffer *__real_ring_buffer__new(int map_fd, ring_buffer_sample_fn take_sample, void *context,
+                                            const struct ring_buffer_opts *options);
+struct ring_buffer *__wrap_ring_buffer__new(int map_fd, ring_buffer_sample_fn take_sample, void *context,
+                                            const struct ring_buffer_opts *options);
 
 static const char *refused;
+static bool out_of_memory, no_ring;
 
 int __wrap_bpf_object__load_skeleton(struct bpf_object_skeleton *skeleton)
 {
-    struct bpf_program *program;
-
-    if (refused) {
-        program = bpf_object__find_program_by_name(*skeleton->obj, refused);
-        if (bpf_program__autoload(program))
-            return -EINVAL;
-    }
+    if (out_of_memory)
+        return -ENOMEM;
+    if (refused && bpf_program__autoload(bpf_object__find_program_by_name(*skeleton->obj, refused)))
+        return -EINVAL;
     return __real_bpf_object__load_skeleton(skeleton);
+}
+
+struct ring_buffer *__wrap_ring_buffer__new(int map_fd, ring_buffer_sample_fn take_sample, void *context,
+                                            const struct ring_buffer_opts *options)
+{
+    if (!no_ring)
+        return __real_ring_buffer__new(map_fd, take_sample, context, options);
+    errno = EAGAIN;
+    return NULL;
+}
+
+Test(trace_without, memory)
+{
+    unsigned fds = host_open_fds();
+    out_of_memory = true;
+    cr_assert_eq(nns_trace_open(1, 1, true, &here.trace, &here.can), -ENOMEM);
+    cr_assert_null(here.trace);
+    cr_assert_eq(host_open_fds(), fds);
+}
+
+Test(trace_without, a_buffer)
+{
+    no_ring = true;
+    open_trace(true);
+    cr_assert(!here.can.devices && !here.can.tasks && here.can.walk);
+    cr_assert_eq(nns_trace_fd(here.trace), -1);
+    cr_assert_eq(nns_trace_read(here.trace, take, &seen), 0);
+    walk(true);
+    cr_assert_eq(count_of(NNS_TRACE_TASK, here.cookie, 0), 1);
 }
 
 static void open_refusing(const char *name, bool devices, bool tasks, bool can_walk)
