@@ -25,12 +25,16 @@ enum nns_trace_kind {
     NNS_TRACE_TASK         /* a task forked, executed or ended in a namespace that is not known */
 };
 
+/*
+ * The pid leads to the namespace: it is that of the task's process, but the thread's own where only the
+ * thread is in that namespace. Of a namespace that stays unknown a few tasks a second are reported, each
+ * once.
+ */
 struct nns_trace_event {
     uint64_t cookie;
     uint32_t inum;
-    uint32_t
-        number; /* the device's ifindex; the task's pid (its thread group's) in the daemon's pid namespace */
-    uint8_t kind; /* enum nns_trace_kind */
+    uint32_t number; /* the device's ifindex; a pid in the daemon's pid namespace */
+    uint8_t kind;    /* enum nns_trace_kind */
 };
 
 /* Which of its parts this kernel lets us have. */
@@ -54,14 +58,20 @@ void nns_trace_close(struct nns_trace *trace); /* NULL is fine */
 /* Readable when there are events; -1 when no tracepoint could be attached. */
 int nns_trace_fd(const struct nns_trace *trace);
 
-/* Hand over the events that are there. One thread. How many, or -errno. */
+/* Hand over the events that are there, 1024 at most: what is left keeps the descriptor readable. One thread.
+ * How many, or -errno. */
 int nns_trace_read(struct nns_trace *trace, nns_trace_taker *take, void *context);
 
 /* Events that found no room in the buffer so far. Any thread. */
 uint64_t nns_trace_lost(const struct nns_trace *trace);
 
-/* The tables. One thread (the owner). A NULL trace knows nothing and reports nothing. Forgetting what is not
- * there is fine. 0 or -errno (-ENOSPC: full). */
+/*
+ * The tables. One thread (the owner). A NULL trace knows nothing. Forgetting what is not there is fine. 0 or
+ * -errno (-ENOSPC: full).
+ *
+ * Cover a device before its clsact is made or looked at, and uncover it if that fails: a clsact that goes
+ * before the device is covered is not reported. A device that is reported bare is no longer covered.
+ */
 int nns_trace_know(struct nns_trace *trace, uint64_t cookie);
 int nns_trace_forget(struct nns_trace *trace, uint64_t cookie);
 int nns_trace_cover(struct nns_trace *trace, uint64_t cookie, uint32_t ifindex);
@@ -70,7 +80,8 @@ int nns_trace_uncover(struct nns_trace *trace, uint64_t cookie, uint32_t ifindex
 /*
  * Walk over all tasks that are visible in the daemon's pid namespace, threads included, and report each
  * namespace they are in once, with one task in it (kind NNS_TRACE_TASK); with `all` also those that are
- * known. Any thread, one at a time; milliseconds. 0, or -errno when not all was seen.
+ * known. Beyond `namespaces` of them, some come more than once. Any thread, one at a time; milliseconds. 0,
+ * or -errno when not all was seen.
  */
 int nns_trace_walk(struct nns_trace *trace, bool all, nns_trace_taker *take, void *context);
 
