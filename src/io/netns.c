@@ -35,7 +35,7 @@
 #endif
 
 #ifndef FD_NSFS_ROOT
-#define FD_NSFS_ROOT -10003
+#define FD_NSFS_ROOT (-10003)
 #endif
 
 /* What an nsfs file handle holds. */

@@ -175,6 +175,16 @@ NNS_OWNER_ONLY static void remember_eviction(struct nns_owner *owner, const stru
     nns_count(NNS_COUNT_NAMESPACES_EVICTED, 1);
 }
 
+/* What happens there is none of our affairs any more. */
+NNS_OWNER_ONLY static void untell(struct nns_owner *owner, const struct nns_namespace *ns)
+{
+    uint64_t cookie = nns_namespace_cookie(ns);
+
+    for (uint32_t i = 0; i < ns->devices.count; i++)
+        nns_trace_uncover(owner->context.trace, cookie, ns->devices.items[i].link.ifindex);
+    nns_trace_forget(owner->context.trace, cookie);
+}
+
 NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace *ns,
                                   enum nns_flush_reason reason)
 {
@@ -184,11 +194,11 @@ NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace 
         nns_count(NNS_COUNT_NAMESPACES_LONELY, 1);
     else if (reason == NNS_FLUSH_DEAD)
         nns_count(NNS_COUNT_NAMESPACES_DEAD, 1);
-    for (uint32_t i = 0; i < ns->devices.count; i++) {
-        nns_trace_uncover(owner->context.trace, nns_namespace_cookie(ns), ns->devices.items[i].link.ifindex);
+    for (uint32_t i = 0; i < ns->devices.count; i++)
         give_slot_back(owner, &ns->devices.items[i]);
-    }
-    nns_trace_forget(owner->context.trace, nns_namespace_cookie(ns));
+    /* At the end the tracepoints end, too. */
+    if (reason != NNS_FLUSH_CLOSED)
+        untell(owner, ns);
     nns_waiters_tell(owner, ns, reason == NNS_FLUSH_CLOSED ? -ECANCELED : -ESTALE);
     nns_due_drop(&owner->due, ns);
     nns_handle_drop(owner, ns);

@@ -46,7 +46,7 @@ class Failing(host.HostTest):
 class Coming(host.HostTest):
     def test_a_request_for_a_known_namespace_brings_its_new_devices(self):
         ns = self.unnamed()
-        daemon = self.daemon({"audit.interval": "1s"})
+        daemon = self.daemon({"audit.interval": "1s"}, deaf=True)
         daemon.sync(ns.pid)
         self.assertCovered(ns)
         ns.add_pair("a", "b")
@@ -79,7 +79,7 @@ class Replaced(host.HostTest):
         self.ns = self.unnamed()
         self.ns.quiet()
         self.ns.add_pair("a", "b")
-        self.daemon_ = self.daemon({"audit.interval": "1s"})  # in a quarter of it what was asked for is listed
+        self.daemon_ = self.daemon({"audit.interval": "1s"}, deaf=True)  # in a quarter of it what was asked for is listed
         self.daemon_.sync(self.ns.pid)
         self.assertCovered(self.ns)
         for name, address in (("a", "10.99.1.1/24"), ("b", "10.99.2.1/24")):

@@ -157,8 +157,8 @@ class Crash(host.HostTest):
         for ns in (self.ns, self.mounted):
             assertion(ns, instance)
 
-    def cover(self, settings=None):
-        daemon = self.daemon(settings)
+    def cover(self, settings=None, **options):
+        daemon = self.daemon(settings, **options)
         daemon.queue.send_pids(self.pids)
         self.both(self.assertCovered, daemon.instance)
         return daemon
@@ -282,7 +282,7 @@ class Crash(host.HostTest):
 
     def test_qdiscs_told_to_a_person(self):
         crashed = self.cover()
-        other = self.cover({"instance": "other"})
+        other = self.cover({"instance": "other"}, deaf=True)  # else it would be back at once
         self.u32("a", "ingress", 3)
         crashed.kill()
         text = crashed.command("detach", "--all", "--qdiscs").stdout
