@@ -124,6 +124,14 @@ static void expect(unsigned wanted, enum nns_trace_kind kind, uint64_t cookie, u
                  count_of(kind, cookie, number), wanted);
 }
 
+/* A task may be reported again when it takes more than a second, which is up to the host. */
+static void expect_task(uint64_t cookie, uint32_t number)
+{
+    look();
+    cr_assert_gt(count_of(NNS_TRACE_TASK, cookie, number), 0, "no %u", number);
+    cr_assert_eq(count_of(NNS_TRACE_TASK, cookie, 0), count_of(NNS_TRACE_TASK, cookie, number));
+}
+
 /* For what the kernel does in its own time. */
 static void await(enum nns_trace_kind kind, uint64_t cookie, uint32_t number)
 {
@@ -377,9 +385,7 @@ Test(trace, a_task_forks_in_an_unknown_namespace)
     /* Who unshares and stays is not seen. */
     expect(0, NNS_TRACE_TASK, guest.is.cookie, 0);
     pid_t child = have_fork(&guest);
-    /* Its end was no news any more. */
-    expect(1, NNS_TRACE_TASK, guest.is.cookie, (uint32_t)child);
-    expect(1, NNS_TRACE_TASK, guest.is.cookie, 0);
+    expect_task(guest.is.cookie, (uint32_t)child);
     cr_assert_eq(last_of(NNS_TRACE_TASK, guest.is.cookie)->inum, guest.is.inum);
     stop(&guest);
 }
@@ -422,7 +428,7 @@ Test(trace, tasks_of_a_known_namespace_are_silent)
     cr_assert_eq(nns_trace_forget(here.trace, guest.is.cookie), 0);
     cr_assert_eq(nns_trace_forget(here.trace, guest.is.cookie), 0);
     pid_t child = have_fork(&guest);
-    expect(1, NNS_TRACE_TASK, guest.is.cookie, (uint32_t)child);
+    expect_task(guest.is.cookie, (uint32_t)child);
     stop(&guest);
 }
 
@@ -478,11 +484,11 @@ Test(trace, pids_of_a_nested_pid_namespace)
     cr_assert_eq(guest.is.pid, 1);
     pid_t init = only_child_of(guest.pid);
     cr_assert_gt(init, 1);
-    expect(1, NNS_TRACE_TASK, guest.is.cookie, (uint32_t)init);
+    expect_task(guest.is.cookie, (uint32_t)init);
     expect_way(last_of(NNS_TRACE_TASK, guest.is.cookie));
     cr_assert_eq(have_fork(&guest), 2);
     expect(0, NNS_TRACE_TASK, guest.is.cookie, 2);
-    expect(2, NNS_TRACE_TASK, guest.is.cookie, 0);
+    cr_assert_gt(count_of(NNS_TRACE_TASK, guest.is.cookie, 0), 1);
 
     seen.count = 0;
     cr_assert_eq(nns_trace_walk(here.trace, false, take, &seen), 0);
@@ -503,8 +509,7 @@ Test(trace, a_process_stands_for_its_threads)
 {
     struct guest guest = start(be_in_a_thread, CLONE_NEWNET);
     cr_assert_neq(guest.is.tid, guest.pid);
-    expect(1, NNS_TRACE_TASK, guest.is.cookie, (uint32_t)guest.pid);
-    expect(1, NNS_TRACE_TASK, guest.is.cookie, 0);
+    expect_task(guest.is.cookie, (uint32_t)guest.pid);
     stop(&guest);
 }
 
@@ -523,7 +528,7 @@ static int trace_from_inside(int line)
     look();
     if (count_of(NNS_TRACE_TASK, outside[0], 0) || count_of(NNS_TRACE_TASK, outside[1], 0))
         return 3;
-    if (count_of(NNS_TRACE_TASK, inside, (uint32_t)pid) != 1)
+    if (!count_of(NNS_TRACE_TASK, inside, (uint32_t)pid))
         return 4;
     seen.count = 0;
     if (nns_trace_walk(here.trace, true, take, &seen))
@@ -795,7 +800,7 @@ Test(trace_without, the_walk)
     cr_assert(here.can.devices && here.can.tasks && !here.can.walk);
     struct guest guest = start(be_plain, CLONE_NEWNET);
     pid_t child = have_fork(&guest);
-    expect(1, NNS_TRACE_TASK, guest.is.cookie, (uint32_t)child);
+    expect_task(guest.is.cookie, (uint32_t)child);
     cr_assert_eq(nns_trace_walk(here.trace, true, take, &seen), -EOPNOTSUPP);
     stop(&guest);
 }
