@@ -16,7 +16,7 @@
 #define A_MESSAGE 64u
 
 /* Reads in a row that are no lower, and the time between two. */
-#define STEADY_READS  15u
+#define STEADY_READS  25u
 #define READ_EVERY_NS 100000000
 
 /* There are no bare system calls to compare with: the "floor" is what we allow ourselves. */

@@ -284,12 +284,20 @@ int nns_trace_open(uint32_t namespaces, uint32_t devices, bool discover, struct 
     return 0;
 }
 
-void nns_trace_close(struct nns_trace *trace)
+void nns_trace_stop(struct nns_trace *trace)
 {
     if (!trace)
         return;
     detach(trace, ALL_PIECES);
     ring_buffer__free(trace->ring);
+    trace->ring = NULL;
+}
+
+void nns_trace_close(struct nns_trace *trace)
+{
+    if (!trace)
+        return;
+    nns_trace_stop(trace);
     trace_bpf__destroy(trace->skeleton);
     free(trace);
 }

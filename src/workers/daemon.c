@@ -15,6 +15,7 @@
 #include "io/proc.h"
 #include "workers/discover.h"
 #include "workers/feed.h"
+#include "workers/memory.h"
 #include "workers/owner.h"
 #include "workers/requests.h"
 
@@ -100,6 +101,10 @@ static void stop_threads(struct daemon *daemon)
         signal(daemon->signals[i].signum, end_at_once);
     nns_pool_stop(daemon->pool);
     nns_mailbox_post_now(nns_owner_mailbox(daemon->owner), &order->letter);
+    /* While the owner detaches: this thread and the workers were the only ones to use these. */
+    nns_trace_stop(daemon->trace);
+    nns_resolver_close(daemon->resolver);
+    daemon->resolver = NULL;
 }
 
 static void stop(struct daemon *daemon)
@@ -193,7 +198,7 @@ static unsigned worker_count(const struct nns_params *params)
 
 /* Each pinned namespace holds an fd: as many as the process may have, less what everything else can need, is
  * all the cache can use. */
-static size_t cache_capacity(const struct nns_params *params)
+static size_t cache_capacity(const struct nns_params *params, bool weak)
 {
     /* The mailbox twice: it fills again while the owner works off what it took. */
     const rlim_t spare = OTHER_FDS + params->control_clients + 2 * NNS_OWNER_MAILBOX +
@@ -201,6 +206,8 @@ static size_t cache_capacity(const struct nns_params *params)
     struct rlimit limit;
     size_t usable;
 
+    if (weak)
+        return params->cache_capacity;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
@@ -298,7 +305,7 @@ static int open_parts(struct daemon *daemon)
         return rc;
     if (daemon->abilities.open_by_id && nns_resolver_open(worker_count(daemon->params), &daemon->resolver))
         nns_info("pids are resolved one by one: this kernel has no BPF program for that");
-    daemon->cache = nns_cache_new(cache_capacity(daemon->params));
+    daemon->cache = nns_cache_new(cache_capacity(daemon->params, daemon->abilities.open_by_id));
     daemon->claims = nns_claims_new();
     if (daemon->cache && daemon->claims)
         return 0;
@@ -416,6 +423,7 @@ int nns_daemon_run(const struct nns_params *params)
     /* Before the threads run nothing is attached: what was opened goes with the process. */
     if (start_machinery(daemon))
         _exit(1);
+    nns_memory_trim();
     run(daemon);
     failed = daemon->failed;
     nns_completions_deinit(&daemon->completions);

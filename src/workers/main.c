@@ -9,12 +9,6 @@
 #include "core/params.h"
 #include "workers/daemon.h"
 
-#ifdef NNS_JEMALLOC
-/* Few threads allocate, and freed pages should go back soon, also when nothing is allocated any more (loading
- * BPF takes megabytes for a moment): a host's memory is not ours to sit on. */
-const char *malloc_conf = "narenas:2,background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0";
-#endif
-
 const char *argp_program_version = "netnsyncd " NNS_VERSION;
 
 enum { KEY_SET = 's', KEY_CONFIG = 'c', KEY_CHECK = 0x100 };
