@@ -72,6 +72,10 @@ void nns_netns_expect(int socket, unsigned answers);
  */
 void nns_netns_leave(int socket);
 
+/* Close the socket and stay, to enter another namespace at once: saves one of two moves. The last one is left
+ * with nns_netns_leave, or with nns_netns_leave(-1) after this. */
+void nns_netns_move_on(int socket);
+
 /* Cookie of the namespace a socket was opened in (SO_NETNS_COOKIE, Linux 5.14). 0 or -errno. */
 int nns_netns_socket_cookie(int socket, uint64_t *cookie);
 

@@ -439,7 +439,7 @@ void nns_dequeue(struct nns_owner *owner, struct nns_namespace *ns)
         return;
     }
     if (socket >= 0)
-        nns_handle_leave(ns, socket);
+        nns_handle_leave(owner, ns, socket);
     if (rc) {
         visit_failed(owner, ns, rc);
     } else {

@@ -129,7 +129,7 @@ NNS_OWNER_ONLY static bool detach(struct nns_owner *owner, struct nns_namespace 
         return false;
     }
     detach_over(owner, ns, socket, any);
-    nns_handle_leave(ns, socket);
+    nns_handle_leave(owner, ns, socket);
     return !count_carrying(ns, any);
 }
 
@@ -224,8 +224,11 @@ int nns_flush_all(struct nns_owner *owner, enum nns_flush_reason reason)
     struct nns_namespace *ns;
     int rc = 0;
 
+    owner->moving_on = true;
     while ((ns = nns_cache_next(owner->context.cache, &cursor)))
         rc = nns_flush(owner, ns, reason) ? -EBUSY : rc;
+    owner->moving_on = false;
+    nns_netns_leave(-1);
     owner->evicted = (struct nns_evicted_set){0};
     nns_cache_reclaim(owner->context.cache);
     return rc;

@@ -56,9 +56,12 @@ int nns_handle_enter(struct nns_namespace *ns, unsigned answers)
     return socket;
 }
 
-void nns_handle_leave(struct nns_namespace *ns, int socket)
+void nns_handle_leave(struct nns_owner *owner, struct nns_namespace *ns, int socket)
 {
-    nns_netns_leave(socket);
+    if (owner->moving_on)
+        nns_netns_move_on(socket);
+    else
+        nns_netns_leave(socket);
     nns_handle_done(ns);
 }
 

@@ -18,7 +18,7 @@ int nns_handle_give(struct nns_owner *owner, struct nns_namespace *ns, int fd) N
 /* Go in for a piece of work, as nns_netns_enter does; nns_handle_leave ends it. -ENOENT when there is no
  * handle; -ESTALE when the namespace is dead for certain; another -errno when that is not known. */
 int nns_handle_enter(struct nns_namespace *ns, unsigned answers) NNS_OWNER_ONLY;
-void nns_handle_leave(struct nns_namespace *ns, int socket) NNS_OWNER_ONLY;
+void nns_handle_leave(struct nns_owner *owner, struct nns_namespace *ns, int socket) NNS_OWNER_ONLY;
 
 /* The fd that a weak handle may still have from being given is not needed any more. */
 void nns_handle_done(struct nns_namespace *ns) NNS_OWNER_ONLY;
