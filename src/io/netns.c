@@ -248,7 +248,6 @@ static int open_socket(void)
     /* Each only makes answers smaller or clearer: kernels without one still serve us. */
     setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
     setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
-    setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
     return fd;
 }
 

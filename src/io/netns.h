@@ -59,9 +59,9 @@ bool nns_netns_is_dead(struct nns_netns_id id);
 int nns_netns_identify(int fd, struct nns_netns_id *id);
 
 /*
- * Enter a namespace and open a NETLINK_ROUTE socket in it, ready for requests (strict checking, capped acks,
- * extended acks; receive buffer large enough for `answers` error messages). Returns the socket, or -errno
- * with the thread back in its own namespace. The thread stays inside until nns_netns_leave.
+ * Enter a namespace and open a NETLINK_ROUTE socket in it, ready for requests: strict checking, capped acks,
+ * a receive buffer large enough for `answers` error messages. Returns the socket, or -errno with the thread
+ * back in its own namespace. The thread stays inside until nns_netns_leave.
  */
 int nns_netns_enter(int fd, unsigned answers);
 

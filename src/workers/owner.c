@@ -178,8 +178,8 @@ NNS_OWNER_ONLY static uint64_t next_wait_ms(struct nns_owner *owner)
     return audit < due ? audit : due;
 }
 
-/* What came after the order to stop: nobody is to wait for an answer. The workers have ended, so none opened
- * anything. */
+/* What came after the order to stop: nobody is to wait for an answer. Everything in flight had settled, so no
+ * worker opened anything. */
 NNS_OWNER_ONLY static void turn_away(struct nns_owner *owner, struct nns_letter *letter)
 {
     if (letter->kind == NNS_LETTER_ORDER) {
@@ -235,8 +235,10 @@ void nns_owner_free(struct nns_owner *owner)
 {
     if (!owner)
         return;
-    if (owner->started)
+    if (owner->started) {
         uv_thread_join(&owner->thread);
+        work_off_mail(owner, 0); /* of a worker that ended later */
+    }
     nns_mailbox_deinit(&owner->mailbox);
     nns_due_deinit(&owner->due);
     nns_slots_deinit(&owner->slots);

@@ -45,6 +45,6 @@ struct nns_mailbox *nns_owner_mailbox(struct nns_owner *owner);
 int nns_owner_start(struct nns_owner *owner, struct nns_pool *pool);
 
 /* Wait for the thread, if started, and free. NULL is fine. */
-void nns_owner_free(struct nns_owner *owner);
+void nns_owner_free(struct nns_owner *owner) NNS_OWNER_ONLY;
 
 #endif

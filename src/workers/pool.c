@@ -205,12 +205,17 @@ uint32_t nns_pool_waiting(struct nns_pool *pool)
     return waiting;
 }
 
-void nns_pool_stop(struct nns_pool *pool)
+void nns_pool_end(struct nns_pool *pool)
 {
     uv_mutex_lock(&pool->lock);
     pool->stopping = true;
     uv_cond_broadcast(&pool->work);
     uv_mutex_unlock(&pool->lock);
+}
+
+void nns_pool_stop(struct nns_pool *pool)
+{
+    nns_pool_end(pool);
     while (pool->started)
         uv_thread_join(&pool->threads[--pool->started]);
 }

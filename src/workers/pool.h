@@ -31,8 +31,10 @@ void nns_pool_want(struct nns_pool *pool, enum nns_chore chore);
 
 uint32_t nns_pool_waiting(struct nns_pool *pool);
 
-/* End the threads once the queue is empty; the owner must still be running, as they may be waiting for its
- * mailbox. */
+/* Have the threads end once the queue is empty, without waiting for them. */
+void nns_pool_end(struct nns_pool *pool);
+
+/* The same, and wait; the owner must still be running, as they may be waiting for its mailbox. */
 void nns_pool_stop(struct nns_pool *pool);
 
 /* Free a pool whose threads have ended, when the owner no longer asks it anything. NULL is fine. */
