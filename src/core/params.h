@@ -34,6 +34,7 @@ struct nns_params {
     uint32_t workers_queue;      /* batches waiting for a worker */
     uint32_t cache_capacity;     /* namespaces */
     uint32_t lonely_timeout_ms;
+    uint32_t audit_interval_ms;
     uint32_t devices_queue; /* devices waiting per namespace */
     bool discover_enabled;
     struct nns_list exclude_devices;    /* globs over device names */

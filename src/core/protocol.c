@@ -536,6 +536,9 @@ static json_t *devices_array(const struct nns_namespace_row *row)
     return array;
 }
 
+static const char *const handle_names[] = {
+    [NNS_HANDLE_NONE] = "none", [NNS_HANDLE_PINNED] = "pinned", [NNS_HANDLE_WEAK] = "weak"};
+
 static bool add_remarks(json_t *object, const struct nns_namespace_row *row)
 {
     return (!row->host || add(object, "host", json_true())) &&
@@ -545,9 +548,9 @@ static bool add_remarks(json_t *object, const struct nns_namespace_row *row)
 
 char *nns_answer_namespace(const struct nns_namespace_row *row)
 {
-    json_t *object = json_pack(
-        "{s:o, s:I, s:s, s:o}", "cookie", number(row->cookie), "inum", (json_int_t)row->inum, "handle",
-        row->handle == NNS_HANDLE_PINNED ? "pinned" : "none", "devices", devices_array(row));
+    json_t *object =
+        json_pack("{s:o, s:I, s:s, s:o}", "cookie", number(row->cookie), "inum", (json_int_t)row->inum,
+                  "handle", handle_names[row->handle], "devices", devices_array(row));
 
     if (object && !add_remarks(object, row)) {
         json_decref(object);

@@ -22,6 +22,7 @@ struct nns_netns_abilities {
     bool pidfd_ioctl;  /* PIDFD_GET_NET_NAMESPACE, Linux 6.11 */
     bool pidfd_thread; /* PIDFD_THREAD, Linux 6.9 */
     bool ns_get_id;    /* NS_GET_ID on a namespace fd, Linux 6.18 */
+    bool open_by_id;   /* nsfs file handles, Linux 6.18 */
 };
 
 /* Look what the kernel can do and open the daemon's own namespace. Once, before any thread. 0 or -errno. */
@@ -43,13 +44,24 @@ int nns_netns_open_pid(uint32_t pid, enum nns_netns_way *way);
  * network namespace; -ENOENT also for a process that ends meanwhile. */
 int nns_netns_open_path(const char *path);
 
+/*
+ * Open a namespace by its identity alone, both members known (an nsfs file handle): nothing needs to have
+ * been kept of it. Returns an fd; -ESTALE when it is dead; -EACCES when the kernel denies it, which it tells
+ * in the same way: our own namespace, known to live, is tried as well; -EOPNOTSUPP without the ability; or
+ * -errno.
+ */
+int nns_netns_open_id(struct nns_netns_id id);
+
+/* Is a namespace dead for certain? False also when that cannot be told. */
+bool nns_netns_is_dead(struct nns_netns_id id);
+
 /* Verify that fd is a network namespace and say which. 0; -EINVAL when it is none; -errno. */
 int nns_netns_identify(int fd, struct nns_netns_id *id);
 
 /*
- * Enter a namespace and open a NETLINK_ROUTE socket in it, ready for requests (strict checking, capped acks,
- * extended acks; receive buffer large enough for `answers` error messages). Returns the socket, or -errno
- * with the thread back in its own namespace. The thread stays inside until nns_netns_leave.
+ * Enter a namespace and open a NETLINK_ROUTE socket in it, ready for requests: strict checking, capped acks,
+ * a receive buffer large enough for `answers` error messages. Returns the socket, or -errno with the thread
+ * back in its own namespace. The thread stays inside until nns_netns_leave.
  */
 int nns_netns_enter(int fd, unsigned answers);
 
@@ -59,6 +71,10 @@ void nns_netns_expect(int socket, unsigned answers);
 /* Close the socket (-1 is fine) and return to the daemon's own namespace; aborts the process when that fails.
  */
 void nns_netns_leave(int socket);
+
+/* Close the socket and stay, to enter another namespace at once: saves one of two moves. The last one is left
+ * with nns_netns_leave, or with nns_netns_leave(-1) after this. */
+void nns_netns_move_on(int socket);
 
 /* Cookie of the namespace a socket was opened in (SO_NETNS_COOKIE, Linux 5.14). 0 or -errno. */
 int nns_netns_socket_cookie(int socket, uint64_t *cookie);

@@ -13,7 +13,9 @@
 #include "io/meter.h"
 #include "io/netns.h"
 #include "io/proc.h"
+#include "workers/discover.h"
 #include "workers/feed.h"
+#include "workers/memory.h"
 #include "workers/owner.h"
 #include "workers/requests.h"
 
@@ -22,17 +24,28 @@
  */
 enum { WORKER_FDS = 4, OTHER_FDS = 192 };
 
-enum { WORKERS_AUTO_MAX = 4, SIGNALS = 2 };
+/* Devices a namespace, on average, that the tracepoints can be told are covered. */
+enum { DEVICES_TOLD = 4 };
+
+enum { WORKERS_AUTO_MAX = 4, SIGNALS = 2, LAST_ROUNDS = 2 };
 
 struct daemon {
     const struct nns_params *params;
     uv_loop_t loop;
     uv_signal_t signals[SIGNALS];
+    uv_idle_t last_rounds;
+    int rounds_left;
     struct nns_netns_abilities abilities;
     struct nns_meter *meter;
     struct nns_cache *cache;
     struct nns_claims *claims;
     struct nns_completions completions;
+    struct nns_resolver *resolver; /* NULL: none */
+    struct nns_trace *trace;       /* NULL without networking */
+    struct nns_trace_abilities trace_abilities;
+    struct nns_mounts *mounts; /* NULL without discovery */
+    enum nns_mounts_way mounts_way;
+    struct nns_discover *discover;
     struct nns_owner *owner;
     struct nns_sync_context sync;
     struct nns_pool *pool;
@@ -50,8 +63,19 @@ static void close_handles(struct daemon *daemon)
     if (daemon->requests)
         nns_requests_close(daemon->requests);
     nns_completions_close(&daemon->completions);
+    uv_close((uv_handle_t *)&daemon->last_rounds, NULL);
     while (daemon->signals_watched)
         uv_close((uv_handle_t *)&daemon->signals[--daemon->signals_watched], NULL);
+}
+
+/* Who asked before the end is told that it is the end: the loop polls without waiting, once for those who
+ * have connected and once for what they sent. */
+static void on_last_round(uv_idle_t *idle)
+{
+    struct daemon *daemon = idle->data;
+
+    if (daemon->rounds_left-- == 0)
+        close_handles(daemon);
 }
 
 static void end_at_once(int number)
@@ -75,8 +99,13 @@ static void stop_threads(struct daemon *daemon)
     /* This thread may have to wait for a worker now, and a second signal still ends at once. */
     for (int i = 0; i < daemon->signals_watched; i++)
         signal(daemon->signals[i].signum, end_at_once);
+    /* Before the owner: a worker may be opening what it found by itself. */
     nns_pool_stop(daemon->pool);
     nns_mailbox_post_now(nns_owner_mailbox(daemon->owner), &order->letter);
+    /* While the owner detaches: this thread and the workers were the only ones to use these. */
+    nns_trace_stop(daemon->trace);
+    nns_resolver_close(daemon->resolver);
+    daemon->resolver = NULL;
 }
 
 static void stop(struct daemon *daemon)
@@ -85,6 +114,8 @@ static void stop(struct daemon *daemon)
     nns_completions_hurry(&daemon->completions);
     nns_feed_close(daemon->feed);
     daemon->feed = NULL;
+    nns_discover_close(daemon->discover);
+    daemon->discover = NULL;
     /* From here on what is outstanding only shrinks, whatever clients go on asking. */
     if (daemon->requests)
         nns_requests_stop(daemon->requests);
@@ -108,7 +139,8 @@ static void take_batches(struct daemon *daemon, struct nns_batch *batch)
     while (batch) {
         struct nns_batch *next = batch->next;
 
-        nns_dispatch_settled(&daemon->dispatch);
+        if (!batch->own)
+            nns_dispatch_settled(&daemon->dispatch);
         if (batch->job)
             nns_requests_batch(daemon->requests, batch);
         else
@@ -135,7 +167,7 @@ static void take_orders(struct daemon *daemon, struct nns_order *order)
         order = next;
     }
     if (stopped)
-        close_handles(daemon);
+        uv_idle_start(&daemon->last_rounds, on_last_round);
 }
 
 static void on_completions(uv_async_t *async)
@@ -149,6 +181,8 @@ static void on_completions(uv_async_t *async)
         nns_dispatch_room(&daemon->dispatch);
     if (daemon->feed && nns_dispatch_clear(&daemon->dispatch))
         nns_feed_resume(daemon->feed);
+    if (daemon->discover && nns_dispatch_clear(&daemon->dispatch))
+        nns_discover_resume(daemon->discover);
     stop_threads(daemon);
 }
 
@@ -165,7 +199,7 @@ static unsigned worker_count(const struct nns_params *params)
 
 /* Each pinned namespace holds an fd: as many as the process may have, less what everything else can need, is
  * all the cache can use. */
-static size_t cache_capacity(const struct nns_params *params)
+static size_t cache_capacity(const struct nns_params *params, bool weak)
 {
     /* The mailbox twice: it fills again while the owner works off what it took. */
     const rlim_t spare = OTHER_FDS + params->control_clients + 2 * NNS_OWNER_MAILBOX +
@@ -173,6 +207,8 @@ static size_t cache_capacity(const struct nns_params *params)
     struct rlimit limit;
     size_t usable;
 
+    if (weak)
+        return params->cache_capacity;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
@@ -192,10 +228,12 @@ static int start_threads(struct daemon *daemon)
     const struct nns_owner_context context = {
         .params = daemon->params,
         .abilities = &daemon->abilities,
+        .weak = daemon->abilities.open_by_id,
         .cache = daemon->cache,
         .claims = daemon->claims,
         .completions = &daemon->completions,
         .meter = daemon->meter,
+        .trace = daemon->trace,
     };
     int rc = nns_owner_new(&context, &daemon->owner);
 
@@ -207,6 +245,10 @@ static int start_threads(struct daemon *daemon)
         .claims = daemon->claims,
         .owner = nns_owner_mailbox(daemon->owner),
         .completions = &daemon->completions,
+        .weak = daemon->abilities.open_by_id,
+        .resolver = daemon->resolver,
+        .trace = daemon->trace,
+        .walk = daemon->trace_abilities.walk,
     };
     rc = nns_pool_start(&daemon->sync, worker_count(daemon->params), daemon->params->workers_queue,
                         &daemon->pool);
@@ -214,6 +256,29 @@ static int start_threads(struct daemon *daemon)
         return rc;
     nns_dispatch_init(&daemon->dispatch, daemon->pool);
     return nns_owner_start(daemon->owner, daemon->pool);
+}
+
+/* What tells of namespaces and devices; without it there are the queue, and audits. */
+static int open_watches(struct daemon *daemon)
+{
+    const struct nns_params *params = daemon->params;
+    bool discover = params->discover_enabled;
+    int rc = 0;
+
+    if (params->network_enabled)
+        rc = nns_trace_open(params->cache_capacity, DEVICES_TOLD * params->cache_capacity, discover,
+                            &daemon->trace, &daemon->trace_abilities);
+    if (rc) {
+        nns_error("cannot watch devices: %s", strerror(-rc));
+        return rc;
+    }
+    if (!params->network_enabled || !discover)
+        return 0;
+    rc = nns_mounts_open(&daemon->mounts, &daemon->mounts_way);
+    if (rc)
+        nns_warning("cannot watch mounts: %s: namespaces that no process is in are found by audits",
+                    strerror(-rc));
+    return 0;
 }
 
 /* The parts that can fail for a reason of the operator's say so in a sentence. */
@@ -236,7 +301,12 @@ static int open_parts(struct daemon *daemon)
         nns_error("%s", error);
         return rc;
     }
-    daemon->cache = nns_cache_new(cache_capacity(daemon->params));
+    rc = open_watches(daemon);
+    if (rc)
+        return rc;
+    if (daemon->abilities.open_by_id && nns_resolver_open(worker_count(daemon->params), &daemon->resolver))
+        nns_info("pids are resolved one by one: this kernel has no BPF program for that");
+    daemon->cache = nns_cache_new(cache_capacity(daemon->params, daemon->abilities.open_by_id));
     daemon->claims = nns_claims_new();
     if (daemon->cache && daemon->claims)
         return 0;
@@ -257,8 +327,16 @@ static int open_feeds(struct daemon *daemon)
         return rc;
     }
     rc = nns_feed_open(&daemon->loop, params, &daemon->dispatch, &daemon->feed, error, sizeof(error));
-    if (rc)
+    if (rc) {
         nns_error("%s", error);
+        return rc;
+    }
+    rc = nns_discover_open(&daemon->loop, daemon->trace, daemon->mounts, &daemon->dispatch,
+                           nns_owner_mailbox(daemon->owner), &daemon->discover);
+    if (rc)
+        nns_error("cannot watch: %s", strerror(-rc));
+    else if (params->network_enabled && params->discover_enabled)
+        nns_pool_want(daemon->pool, NNS_CHORE_SCAN);
     return rc;
 }
 
@@ -291,6 +369,9 @@ NNS_OWNER_ONLY static void free_parts(struct daemon *daemon)
     nns_claims_free(daemon->claims);
     nns_cache_free(daemon->cache);
     nns_meter_close(daemon->meter);
+    nns_resolver_close(daemon->resolver);
+    nns_trace_close(daemon->trace);
+    nns_mounts_close(daemon->mounts);
 }
 
 /* The threads and what they work with; these end in an orderly way once they run. */
@@ -312,14 +393,18 @@ static void run(struct daemon *daemon)
 {
     int rc = watch_signals(daemon);
 
+    uv_idle_init(&daemon->loop, &daemon->last_rounds);
+    daemon->last_rounds.data = daemon;
+    daemon->rounds_left = LAST_ROUNDS;
     if (!rc)
         rc = open_feeds(daemon);
     if (rc)
         stop(daemon);
     else
-        nns_info(
-            "instance %s: reading %s, answering on %s; namespaces come from the queue and from clients only",
-            daemon->params->instance, daemon->params->queue_name, daemon->params->control_path);
+        nns_info("instance %s: reading %s, answering on %s; %s", daemon->params->instance,
+                 daemon->params->queue_name, daemon->params->control_path,
+                 daemon->params->discover_enabled ? "looking for namespaces"
+                                                  : "namespaces come from the queue and from clients only");
     uv_run(&daemon->loop, UV_RUN_DEFAULT);
     uv_loop_close(&daemon->loop);
     daemon->failed = daemon->failed || rc;
@@ -339,6 +424,7 @@ int nns_daemon_run(const struct nns_params *params)
     /* Before the threads run nothing is attached: what was opened goes with the process. */
     if (start_machinery(daemon))
         _exit(1);
+    nns_memory_trim();
     run(daemon);
     failed = daemon->failed;
     nns_completions_deinit(&daemon->completions);

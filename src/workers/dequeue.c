@@ -11,6 +11,7 @@
 #include "io/links.h"
 #include "workers/exclude.h"
 #include "workers/flush.h"
+#include "workers/handle.h"
 #include "workers/save.h"
 #include "workers/waiters.h"
 
@@ -27,6 +28,7 @@ NNS_OWNER_ONLY static void forget_device(struct nns_owner *owner, struct nns_nam
 
     if (!device)
         return;
+    nns_trace_uncover(owner->context.trace, nns_namespace_cookie(ns), ifindex);
     nns_device_queue_drop(&ns->queue, ifindex);
     nns_slots_give(&owner->slots, device->slot);
     nns_devices_remove(&ns->devices, ifindex);
@@ -152,21 +154,28 @@ NNS_OWNER_ONLY static int take_listing(struct nns_owner *owner, struct nns_names
     return rc;
 }
 
+static void look_again_at(struct nns_device *device, enum nns_look look, uint64_t now)
+{
+    bool failed = device->state == NNS_DEVICE_FAILED;
+
+    if (look == NNS_LOOK_AUDIT)
+        device->retry_ms = failed && !device->retry_ms ? now : device->retry_ms; /* one try */
+    if (look != NNS_LOOK_AUDIT && failed && (look == NNS_LOOK_EVERYWHERE || !device->retry_ms)) {
+        device->tries = 0;
+        device->retry_ms = now;
+    }
+    device->doubted = device->doubted || look != NNS_LOOK_NEWS;
+}
+
 void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_look look)
 {
     uint64_t now = nns_now_ms();
 
     ns->relist = true;
-    ns->tries = 0;
-    for (uint32_t i = 0; i < ns->devices.count; i++) {
-        struct nns_device *device = &ns->devices.items[i];
-
-        if (device->state == NNS_DEVICE_FAILED && (look == NNS_LOOK_EVERYWHERE || !device->retry_ms)) {
-            device->tries = 0;
-            device->retry_ms = now;
-        }
-        device->doubted = device->doubted || look == NNS_LOOK_EVERYWHERE;
-    }
+    if (look != NNS_LOOK_AUDIT)
+        ns->tries = 0;
+    for (uint32_t i = 0; i < ns->devices.count; i++)
+        look_again_at(&ns->devices.items[i], look, now);
     nns_due_add(&owner->due, ns, now);
 }
 
@@ -260,6 +269,9 @@ NNS_OWNER_ONLY static int attach_set(struct nns_owner *owner, struct nns_namespa
     struct nns_tc_stats stats = {0};
     int rc;
 
+    /* Before it is: what takes the filters away again may not go unseen. */
+    for (size_t i = 0; i < count; i++)
+        nns_trace_cover(owner->context.trace, nns_namespace_cookie(ns), owner->visited[i]);
     for (size_t i = 0; i < count; i++)
         make_job(owner, nns_devices_find(&ns->devices, owner->visited[i]), set, &owner->jobs[i]);
     rc = nns_tc_attach(socket, &owner->sets[set], owner->jobs, count, &stats);
@@ -325,6 +337,7 @@ NNS_OWNER_ONLY static void record(struct nns_owner *owner, struct nns_namespace 
         nns_count(NNS_COUNT_DEVICES_GONE, 1);
         break;
     case MISSING:
+        nns_trace_uncover(owner->context.trace, nns_namespace_cookie(ns), ifindex);
         keep_trying(ns, device);
     }
 }
@@ -372,22 +385,15 @@ NNS_OWNER_ONLY static int list(struct nns_owner *owner, struct nns_namespace *ns
     return rc;
 }
 
-NNS_OWNER_ONLY static int visit(struct nns_owner *owner, struct nns_namespace *ns)
+NNS_OWNER_ONLY static int visit(struct nns_owner *owner, struct nns_namespace *ns, int socket)
 {
-    int socket = nns_netns_enter(ns->handle.fd, 1);
-    int rc = 0;
+    int rc = ns->relist ? list(owner, ns, socket) : 0;
 
-    if (socket < 0)
-        return socket;
-    if (ns->relist)
-        rc = list(owner, ns, socket);
-    if (!rc) {
-        nns_netns_expect(socket, ANSWERS_EACH * ns->devices.count);
-        rc = nns_detach_excluded(owner, ns, socket);
-        rc = rc ? rc : attach_due(owner, ns, socket);
-    }
-    nns_netns_leave(socket);
-    return rc;
+    if (rc)
+        return rc;
+    nns_netns_expect(socket, ANSWERS_EACH * ns->devices.count);
+    rc = nns_detach_excluded(owner, ns, socket);
+    return rc ? rc : attach_due(owner, ns, socket);
 }
 
 /* The namespace could not be entered or listed, or memory was short: a whole visit later, within bounds. */
@@ -425,8 +431,15 @@ NNS_OWNER_ONLY static void schedule(struct nns_owner *owner, struct nns_namespac
 
 void nns_dequeue(struct nns_owner *owner, struct nns_namespace *ns)
 {
-    int rc = visit(owner, ns);
+    int socket = nns_handle_enter(ns, 1);
+    int rc = socket < 0 ? socket : visit(owner, ns, socket);
 
+    if (socket == -ESTALE) {
+        nns_flush(owner, ns, NNS_FLUSH_DEAD);
+        return;
+    }
+    if (socket >= 0)
+        nns_handle_leave(owner, ns, socket);
     if (rc) {
         visit_failed(owner, ns, rc);
     } else {

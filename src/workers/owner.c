@@ -9,7 +9,9 @@
 
 #include "core/counters.h"
 #include "workers/answer.h"
+#include "workers/audit.h"
 #include "workers/dequeue.h"
+#include "workers/events.h"
 #include "workers/flush.h"
 #include "workers/lonely.h"
 #include "workers/owner_state.h"
@@ -103,7 +105,7 @@ NNS_OWNER_ONLY static void receive_opened(struct nns_owner *owner, struct nns_op
     else
         answer.outcome = ours ? NNS_OUTCOME_NEW : NNS_OUTCOME_KNOWN;
     nns_settle(owner->context.completions, opened->request, &answer);
-    nns_claims_end(owner->context.claims, opened->id.inum, &waiting);
+    nns_claims_end(owner->context.claims, opened->claim, &waiting);
     nns_settle_all(owner->context.completions, &waiting, &answer);
     if (ours) {
         ns->relist = true;
@@ -131,6 +133,10 @@ NNS_OWNER_ONLY static void receive(struct nns_owner *owner, struct nns_letter *l
         break;
     case NNS_LETTER_SWEPT:
         receive_swept(owner, (struct nns_swept *)letter);
+        break;
+    case NNS_LETTER_EVENTS:
+        nns_take_events(owner, (struct nns_events *)letter);
+        free(letter);
         break;
     case NNS_LETTER_ORDER:
         nns_answer_order(owner, (struct nns_order *)letter);
@@ -162,16 +168,18 @@ NNS_OWNER_ONLY static void work_off_due(struct nns_owner *owner)
 NNS_OWNER_ONLY static uint64_t next_wait_ms(struct nns_owner *owner)
 {
     uint64_t now = nns_now_ms();
-    uint64_t sweep = nns_lonely_tick(owner, now);
+    uint64_t sweep = nns_lonely_tick(owner, now), audit = nns_audit_tick(owner, now);
     uint64_t due = nns_due_next(&owner->due);
 
     if (due != UINT64_MAX)
         due = due > now ? due - now : 0;
-    return due < sweep ? due : sweep;
+    if (sweep < due)
+        due = sweep;
+    return audit < due ? audit : due;
 }
 
-/* What came after the order to stop: nobody is to wait for an answer. The workers have ended, so none opened
- * anything. */
+/* What came after the order to stop: nobody is to wait for an answer. Everything in flight had settled, so no
+ * worker opened anything. */
 NNS_OWNER_ONLY static void turn_away(struct nns_owner *owner, struct nns_letter *letter)
 {
     if (letter->kind == NNS_LETTER_ORDER) {
@@ -227,8 +235,10 @@ void nns_owner_free(struct nns_owner *owner)
 {
     if (!owner)
         return;
-    if (owner->started)
+    if (owner->started) {
         uv_thread_join(&owner->thread);
+        work_off_mail(owner, 0); /* of a worker that ended later */
+    }
     nns_mailbox_deinit(&owner->mailbox);
     nns_due_deinit(&owner->due);
     nns_slots_deinit(&owner->slots);

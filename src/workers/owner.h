@@ -7,6 +7,7 @@
 #include "core/params.h"
 #include "io/meter.h"
 #include "io/netns.h"
+#include "io/trace.h"
 #include "workers/completions.h"
 #include "workers/mailbox.h"
 #include "workers/pool.h"
@@ -27,10 +28,12 @@ struct nns_owner;
 struct nns_owner_context {
     const struct nns_params *params;
     const struct nns_netns_abilities *abilities;
+    bool weak; /* handles pin nothing; then only cookies tell a namespace, never inums (I5) */
     struct nns_cache *cache;
     struct nns_claims *claims;
     struct nns_completions *completions;
     struct nns_meter *meter;
+    struct nns_trace *trace; /* NULL: none */
 };
 
 /* 0 or -errno. */
@@ -42,6 +45,6 @@ struct nns_mailbox *nns_owner_mailbox(struct nns_owner *owner);
 int nns_owner_start(struct nns_owner *owner, struct nns_pool *pool);
 
 /* Wait for the thread, if started, and free. NULL is fine. */
-void nns_owner_free(struct nns_owner *owner);
+void nns_owner_free(struct nns_owner *owner) NNS_OWNER_ONLY;
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "core/batch.h"
-#include "workers/sync.h"
+#include "workers/chores.h"
 
 /*
  * The worker pool: threads of our own that take batches from one bounded queue and run them through sync.h.
@@ -25,14 +25,16 @@ int nns_pool_start(const struct nns_sync_context *context, unsigned threads, uin
  * thread. */
 bool nns_pool_submit(struct nns_pool *pool, struct nns_batch *batch);
 
-/* Have a worker look who is inhabited and post it to the owner; one look at a time, further asks join it. Any
- * thread. */
-void nns_pool_sweep(struct nns_pool *pool);
+/* Have a worker do a chore; one of a kind at a time. Wanted while it is under way it is done once more, as
+ * what it looks at may have changed behind it. Any thread. */
+void nns_pool_want(struct nns_pool *pool, enum nns_chore chore);
 
 uint32_t nns_pool_waiting(struct nns_pool *pool);
 
-/* End the threads once the queue is empty; the owner must still be running, as they may be waiting for its
- * mailbox. */
+/* Have the threads end once the queue is empty, without waiting for them. */
+void nns_pool_end(struct nns_pool *pool);
+
+/* The same, and wait; the owner must still be running, as they may be waiting for its mailbox. */
 void nns_pool_stop(struct nns_pool *pool);
 
 /* Free a pool whose threads have ended, when the owner no longer asks it anything. NULL is fine. */

@@ -300,7 +300,6 @@ Test(netns, enters_and_leaves)
         cr_assert_eq(id.cookie, cookie);
     cr_assert_eq(option(few, SOL_NETLINK, NETLINK_GET_STRICT_CHK), 1);
     cr_assert_eq(option(few, SOL_NETLINK, NETLINK_CAP_ACK), 1);
-    cr_assert_eq(option(few, SOL_NETLINK, NETLINK_EXT_ACK), 1);
     nns_netns_leave(few);
     cr_assert_eq(inum_of("/proc/thread-self/ns/net"), own);
     cr_assert_eq(host_open_fds(), fds);
