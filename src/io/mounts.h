@@ -16,9 +16,10 @@ enum nns_mounts_way { NNS_MOUNTS_FANOTIFY, NNS_MOUNTS_MOUNTINFO };
 int nns_mounts_open(struct nns_mounts **out, enum nns_mounts_way *way);
 void nns_mounts_close(struct nns_mounts *mounts); /* NULL is fine */
 
-/* To poll: for POLLIN with fanotify, for POLLPRI (UV_PRIORITIZED) with mountinfo. There a poll takes the word
- * of a change away, and so does epoll when the descriptor is added to it: call nns_mounts_changed once after
- * that (libuv adds it in the loop's next turn after uv_poll_start). */
+/* To poll: for POLLIN with fanotify, for POLLPRI (UV_PRIORITIZED) alone with mountinfo, which can always be
+ * read: with POLLIN a loop would never rest. There a poll takes the word of a change away, and so does epoll
+ * when the descriptor is added to it: call nns_mounts_changed once after that (libuv adds it in the loop's
+ * next turn after uv_poll_start). */
 int nns_mounts_fd(const struct nns_mounts *mounts);
 
 /* Take note of what changed, so that the descriptor is quiet until the next change. 1 when a namespace may

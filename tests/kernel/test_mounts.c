@@ -579,6 +579,16 @@ Test(mounts, a_namespace_keeps_the_date_it_was_mounted_first)
     cr_expect_gt(age_at("/run/netns/b"), age);
 }
 
+/* Why nns_mounts_fd asks to poll for POLLPRI alone. */
+Test(mountinfo, it_can_always_be_read)
+{
+    watch_by(NNS_MOUNTS_MOUNTINFO);
+    struct pollfd poll_for = {.fd = nns_mounts_fd(mounts), .events = POLLIN | POLLPRI};
+    cr_expect_eq(nns_mounts_changed(mounts), 0);
+    cr_expect_eq(poll(&poll_for, 1, 0), 1);
+    cr_expect_eq(poll_for.revents, POLLIN);
+}
+
 /* Why nns_mounts_fd asks for a look after the descriptor was added. */
 Test(mountinfo, epoll_takes_away_what_changed_before)
 {
