@@ -331,8 +331,8 @@ static int open_feeds(struct daemon *daemon)
         nns_error("%s", error);
         return rc;
     }
-    rc = nns_discover_open(&daemon->loop, daemon->trace, daemon->mounts, &daemon->dispatch,
-                           nns_owner_mailbox(daemon->owner), &daemon->discover);
+    rc = nns_discover_open(&daemon->loop, daemon->trace, daemon->mounts, daemon->mounts_way,
+                           &daemon->dispatch, nns_owner_mailbox(daemon->owner), &daemon->discover);
     if (rc)
         nns_error("cannot watch: %s", strerror(-rc));
     else if (params->network_enabled && params->discover_enabled)

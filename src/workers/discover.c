@@ -190,7 +190,7 @@ static int watch(struct nns_discover *discover, uv_loop_t *loop, uv_poll_t *poll
 }
 
 static int watch_both(struct nns_discover *discover, uv_loop_t *loop, struct nns_trace *trace,
-                      struct nns_mounts *mounts)
+                      struct nns_mounts *mounts, enum nns_mounts_way way)
 {
     int rc = 0;
 
@@ -202,14 +202,17 @@ static int watch_both(struct nns_discover *discover, uv_loop_t *loop, struct nns
     if (mounts && !rc) {
         rc = watch(discover, loop, &discover->mounts_poll, nns_mounts_fd(mounts));
         discover->mounts = rc ? NULL : mounts;
+        /* mountinfo is readable always. */
         if (!rc)
-            rc = uv_poll_start(&discover->mounts_poll, UV_READABLE | UV_PRIORITIZED, on_mounts);
+            rc = uv_poll_start(&discover->mounts_poll,
+                               way == NNS_MOUNTS_FANOTIFY ? UV_READABLE : UV_PRIORITIZED, on_mounts);
     }
     return rc;
 }
 
 int nns_discover_open(uv_loop_t *loop, struct nns_trace *trace, struct nns_mounts *mounts,
-                      struct nns_dispatch *dispatch, struct nns_mailbox *owner, struct nns_discover **out)
+                      enum nns_mounts_way way, struct nns_dispatch *dispatch, struct nns_mailbox *owner,
+                      struct nns_discover **out)
 {
     struct nns_discover *discover = calloc(1, sizeof(*discover));
     int rc;
@@ -218,7 +221,7 @@ int nns_discover_open(uv_loop_t *loop, struct nns_trace *trace, struct nns_mount
         return -ENOMEM;
     discover->dispatch = dispatch;
     discover->owner = owner;
-    rc = watch_both(discover, loop, trace, mounts);
+    rc = watch_both(discover, loop, trace, mounts, way);
     if (rc)
         nns_discover_close(discover);
     else
