@@ -147,14 +147,15 @@ uint32_t nns_netlink_sequence(size_t count)
     return sequence;
 }
 
-struct nns_netlink_part nns_netlink_seal(struct nns_netlink_batch *batch, size_t first, size_t count)
+struct nns_netlink_part nns_netlink_seal(struct nns_netlink_batch *batch, size_t first, size_t count,
+                                         bool questions)
 {
     size_t start = start_of(batch, first);
     uint32_t sequence = nns_netlink_sequence(count);
     for (size_t i = 0; i < count; i++) {
         struct nlmsghdr *head = (struct nlmsghdr *)(batch->bytes + start_of(batch, first + i));
         head->nlmsg_seq = sequence + (uint32_t)i;
-        if (i == count - 1)
+        if (i == count - 1 && !questions)
             head->nlmsg_flags |= NLM_F_ACK;
     }
     return (struct nns_netlink_part){
@@ -163,6 +164,7 @@ struct nns_netlink_part nns_netlink_seal(struct nns_netlink_batch *batch, size_t
         .sequence = sequence,
         .bytes = batch->bytes + start,
         .length = start_of(batch, first + count) - start,
+        .questions = questions,
     };
 }
 
@@ -201,6 +203,7 @@ bool nns_netlink_hear(const struct nns_netlink_part *part, const void *bytes, si
             last = last || index == part->count - 1;
         } else if (taker) {
             taker->take(taker->context, part->requests[index].about, message);
+            last = last || (part->questions && index == part->count - 1);
         }
     }
     return last;

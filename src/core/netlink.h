@@ -61,11 +61,13 @@ struct nns_netlink_part {
     uint32_t sequence;
     void *bytes;
     size_t length;
+    bool questions; /* each is answered by an object, or by an error */
 };
 
-/* Number `count` requests from `first` on, and ask for an acknowledgement of the last alone: errors are
- * answered anyway, and so its answer says that all others have been given. */
-struct nns_netlink_part nns_netlink_seal(struct nns_netlink_batch *batch, size_t first, size_t count);
+/* Number `count` requests from `first` on, and ask for an acknowledgement of the last alone, or of none of
+ * questions: errors are answered anyway, and so its answer says that all others have been given. */
+struct nns_netlink_part nns_netlink_seal(struct nns_netlink_batch *batch, size_t first, size_t count,
+                                         bool questions);
 
 /* Sequence numbers nobody of this thread has used for long: `count` from the one returned on. */
 uint32_t nns_netlink_sequence(size_t count);

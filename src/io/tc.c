@@ -121,7 +121,8 @@ static int hear_part(struct talk *talk, const struct nns_netlink_part *part,
     return 0;
 }
 
-/* Hand the batch to the kernel, at most `most` requests at once, and hear its answers. */
+/* Hand the batch to the kernel, at most `most` requests at once, and hear its answers. With a taker each asks
+ * for an object. */
 static int exchange(struct talk *talk, size_t most, const struct nns_netlink_taker *taker)
 {
     struct nns_netlink_batch *batch = &talk->batch;
@@ -129,7 +130,7 @@ static int exchange(struct talk *talk, size_t most, const struct nns_netlink_tak
         return -ENOMEM;
     for (size_t first = 0; first < batch->count;) {
         size_t count = nns_netlink_cut(batch, first, talk->send_bytes, most);
-        struct nns_netlink_part part = nns_netlink_seal(batch, first, count);
+        struct nns_netlink_part part = nns_netlink_seal(batch, first, count, taker != NULL);
         int r = send_all(talk, part.bytes, part.length);
         if (r == -EMSGSIZE && count > 1) {
             talk->send_bytes = part.length / 2; /* this host's send buffers are small */

@@ -30,7 +30,7 @@ Test(netlink, what_is_written_is_read)
         put_probe(&batch, i);
     cr_assert_not(batch.failed);
     cr_assert_eq(batch.count, 200);
-    struct nns_netlink_part part = nns_netlink_seal(&batch, 0, 200);
+    struct nns_netlink_part part = nns_netlink_seal(&batch, 0, 200, false);
     cr_assert_eq(part.length, batch.length);
     size_t offset = 0;
     for (uint32_t i = 0; i < 200; i++) {
@@ -63,7 +63,7 @@ Test(netlink, cuts_by_bytes_and_by_number)
     cr_assert_eq(nns_netlink_cut(&batch, 2, SIZE_MAX, 5), 5);
     cr_assert_eq(nns_netlink_cut(&batch, 2, 1, 5), 1, "one always goes");
     cr_assert_eq(nns_netlink_cut(&batch, 10, SIZE_MAX, 5), 0);
-    struct nns_netlink_part part = nns_netlink_seal(&batch, 3, 4);
+    struct nns_netlink_part part = nns_netlink_seal(&batch, 3, 4, false);
     cr_assert_eq(part.length, 4 * one);
     cr_assert_eq(part.requests[0].about, 3);
     nns_netlink_batch_clear(&batch);
@@ -92,12 +92,35 @@ static void note(void *context, uint32_t about, const struct nlmsghdr *message)
     noted[1] = about;
 }
 
+/* An object is answer enough: an acknowledgement beside it would be one datagram more. */
+Test(netlink, questions_end_with_the_object_that_answers_the_last)
+{
+    struct nns_netlink_batch batch = {0};
+    put_probe(&batch, 1);
+    put_probe(&batch, 2);
+    struct nns_netlink_part part = nns_netlink_seal(&batch, 0, 2, true);
+    const struct nlmsghdr *second = (struct nlmsghdr *)(batch.bytes + batch.requests[0].end);
+    uint32_t noted[2] = {0};
+    struct nns_netlink_taker taker = {.take = note, .context = noted};
+    struct answer first = answer_of(part.sequence, RTM_NEWLINK, 0);
+    struct answer last = answer_of(part.sequence + 1, RTM_NEWLINK, 0);
+    cr_assert_not(second->nlmsg_flags & NLM_F_ACK);
+    cr_assert_not(nns_netlink_hear(&part, &first, sizeof(first), &taker));
+    cr_assert(nns_netlink_hear(&part, &last, sizeof(last), &taker));
+    cr_assert_eq(noted[0], 2);
+    part = nns_netlink_seal(&batch, 0, 2, false);
+    cr_assert(second->nlmsg_flags & NLM_F_ACK);
+    last = answer_of(part.sequence + 1, RTM_NEWLINK, 0);
+    cr_assert_not(nns_netlink_hear(&part, &last, sizeof(last), &taker), "its acknowledgement follows");
+    nns_netlink_batch_deinit(&batch);
+}
+
 Test(netlink, answers_find_their_requests)
 {
     struct nns_netlink_batch batch = {0};
     for (uint32_t i = 0; i < 4; i++)
         put_probe(&batch, 100 + i);
-    struct nns_netlink_part part = nns_netlink_seal(&batch, 0, 4);
+    struct nns_netlink_part part = nns_netlink_seal(&batch, 0, 4, false);
     uint32_t noted[2] = {0};
     struct nns_netlink_taker taker = {.take = note, .context = noted};
     struct answer heard[] = {
@@ -153,7 +176,7 @@ Test(netlink, damaged_messages_are_not_believed)
     struct nns_netlink_batch batch = {0};
     put_probe(&batch, 1);
     put_probe(&batch, 2);
-    struct nns_netlink_part part = nns_netlink_seal(&batch, 0, 2);
+    struct nns_netlink_part part = nns_netlink_seal(&batch, 0, 2, false);
     uint32_t noted[2] = {0};
     struct nns_netlink_taker taker = {.take = note, .context = noted};
     for (size_t length = 0; length <= part.length; length++) {
