@@ -11,6 +11,7 @@
 #include "core/epoch.h"
 #include "core/instance_name.h"
 #include "core/log.h"
+#include "core/pins.h"
 #include "core/protocol.h"
 #include "core/queue_name.h"
 
@@ -56,6 +57,11 @@ static bool valid_socket(const char *text)
 static bool valid_file(const char *text)
 {
     return strlen(text) < PATH_MAX;
+}
+
+static bool valid_bpffs(const char *text)
+{
+    return !*text || (text[0] == '/' && strlen(text) <= NNS_BPFFS_PATH_MAX);
 }
 
 static bool valid_program(const char *text)
@@ -156,6 +162,11 @@ static const struct param table[] = {
     {"meter.memory", AT(meter_memory), IS_BYTES(MEBI, 2048u * MEBI), .standard = "64M",
      .text =
          "what the built-in meter's counts may take over all CPUs; devices beyond it are counted together"},
+    {"bpffs.path", AT(bpffs_path), IS_TEXT(valid_bpffs, "an absolute path of at most 1023 bytes, or nothing"),
+     .standard = NNS_BPFFS_DEFAULT,
+     .text = "a directory on a mounted bpffs, where the built-in meter's counts outlive a daemon that is "
+             "killed or "
+             "leaves its filters; made if its parent is there; empty: they never do"},
     {"keep_attached", AT(keep_attached), IS_BOOL, .standard = "false",
      .text = "leave the filters in place at exit"},
     {"log.level", AT(log_level), IS_CHOICE(log_levels), .standard = "info",

@@ -44,6 +44,7 @@ struct nns_params {
     char *program_object;  /* "": the built-in meter */
     char *program_ingress; /* program names in that object */
     char *program_egress;
+    char *bpffs_path;      /* "": nothing is pinned */
     uint32_t meter_memory; /* bytes the meter's counts may take over all CPUs */
     bool keep_attached;
     uint32_t log_level; /* enum nns_log_level */

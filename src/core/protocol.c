@@ -634,8 +634,10 @@ static json_t *work_object(const struct nns_status *status)
 
 static json_t *meter_object(const struct nns_status *status)
 {
-    return json_pack("{s:o, s:o, s:o}", "slots_in_use", number(status->slots_in_use), "slots_limit",
-                     number(status->slots_limit), "bytes", number(status->meter_bytes));
+    return json_pack("{s:o, s:o, s:o, s:o, s:b}", "slots_in_use", number(status->slots_in_use),
+                     "slots_reserved", number(status->slots_reserved), "slots_limit",
+                     number(status->slots_limit), "bytes", number(status->meter_bytes), "pinned",
+                     (int)status->meter_pinned);
 }
 
 static json_t *programs_object(const struct nns_status *status)
