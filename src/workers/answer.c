@@ -193,7 +193,9 @@ NNS_OWNER_ONLY static void fill_status(struct nns_owner *owner, struct nns_statu
     status->namespaces_pinned = owner->pinned;
     add_coverage(owner, status);
     status->slots_in_use = nns_slots_in_use(&owner->slots);
+    status->slots_reserved = nns_slots_reserved(&owner->slots);
     status->slots_limit = owner->slots.limit;
+    status->meter_pinned = nns_meter_pinned(owner->context.meter) != NNS_METER_UNPINNED;
     status->meter_bytes = nns_meter_bytes(owner->context.meter);
     status->batches_waiting = nns_pool_waiting(owner->pool);
     status->claims = nns_claims_count(owner->context.claims);

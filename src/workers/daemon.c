@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "io/instance.h"
 #include "io/meter.h"
 #include "io/netns.h"
 #include "io/proc.h"
@@ -36,6 +37,7 @@ struct daemon {
     uv_idle_t last_rounds;
     int rounds_left;
     struct nns_netns_abilities abilities;
+    struct nns_instance *instance;
     struct nns_meter *meter;
     struct nns_cache *cache;
     struct nns_claims *claims;
@@ -53,6 +55,7 @@ struct daemon {
     struct nns_feed *feed;
     struct nns_requests *requests;
     int signals_watched;
+    bool served; /* all came up: filters may have been attached */
     bool stopping, stop_ordered, failed;
 };
 
@@ -296,7 +299,10 @@ static int open_parts(struct daemon *daemon)
         nns_error("cannot look at network namespaces: %s", strerror(-rc));
         return rc;
     }
-    rc = nns_meter_open(daemon->params, &daemon->meter, error, sizeof(error));
+    rc = nns_instance_open(daemon->params, &daemon->instance, error, sizeof(error));
+    if (!rc)
+        rc = nns_meter_open(daemon->params, nns_instance_pins(daemon->instance), &daemon->meter, error,
+                            sizeof(error));
     if (rc) {
         nns_error("%s", error);
         return rc;
@@ -361,8 +367,19 @@ static int watch_signals(struct daemon *daemon)
     return rc;
 }
 
+/* What is pinned is for whoever comes next, where there are filters that count on; the counts that a former
+ * daemon left are not ours to take away before we have adopted its filters. */
+static bool leaves_pins(const struct daemon *daemon)
+{
+    if (daemon->served)
+        return daemon->params->keep_attached;
+    return !daemon->meter || nns_meter_pinned(daemon->meter) == NNS_METER_INHERITED;
+}
+
 NNS_OWNER_ONLY static void free_parts(struct daemon *daemon)
 {
+    bool unpin = !leaves_pins(daemon);
+
     nns_owner_free(daemon->owner);
     nns_pool_free(daemon->pool);
     nns_requests_free(daemon->requests);
@@ -372,6 +389,7 @@ NNS_OWNER_ONLY static void free_parts(struct daemon *daemon)
     nns_resolver_close(daemon->resolver);
     nns_trace_close(daemon->trace);
     nns_mounts_close(daemon->mounts);
+    nns_instance_close(daemon->instance, unpin);
 }
 
 /* The threads and what they work with; these end in an orderly way once they run. */
@@ -398,6 +416,7 @@ static void run(struct daemon *daemon)
     daemon->rounds_left = LAST_ROUNDS;
     if (!rc)
         rc = open_feeds(daemon);
+    daemon->served = !rc;
     if (rc)
         stop(daemon);
     else
@@ -422,8 +441,10 @@ int nns_daemon_run(const struct nns_params *params)
     }
     daemon->params = params;
     /* Before the threads run nothing is attached: what was opened goes with the process. */
-    if (start_machinery(daemon))
+    if (start_machinery(daemon)) {
+        nns_instance_close(daemon->instance, !leaves_pins(daemon));
         _exit(1);
+    }
     nns_memory_trim();
     run(daemon);
     failed = daemon->failed;

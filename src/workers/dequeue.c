@@ -181,15 +181,20 @@ void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_
 
 /* ---- attaching ---- */
 
-/* A slot of its own, with the counts of whoever had it before set to zero. */
-NNS_OWNER_ONLY static void give_slot(struct nns_owner *owner, struct nns_device *device)
+/* A slot of its own, with the counts of whoever had it before set to zero. Those of a former daemon's stay,
+ * but not where there is no qdisc that could have kept the filters: that is another device (I5). */
+NNS_OWNER_ONLY static void give_slot(struct nns_owner *owner, const struct nns_namespace *ns,
+                                     struct nns_device *device)
 {
-    bool used = false;
+    enum nns_slot_past past;
 
     if (device->slot || !owner->slots.limit || nns_device_carries(device))
         return;
-    device->slot = nns_slots_take(&owner->slots, &used);
-    if (used && nns_meter_clear(owner->context.meter, device->slot)) {
+    device->slot = nns_slots_take(&owner->slots, nns_namespace_cookie(ns), device->link.ifindex, &past);
+    device->inherited = device->slot && past == NNS_SLOT_KEPT && device->link.qdisc != NNS_QDISC_NONE;
+    if (!device->slot || device->inherited || past == NNS_SLOT_FRESH)
+        return;
+    if (nns_meter_clear(owner->context.meter, device->slot)) {
         nns_slots_give(&owner->slots, device->slot);
         device->slot = 0;
     }
@@ -222,13 +227,13 @@ NNS_OWNER_ONLY static size_t choose(struct nns_owner *owner, struct nns_namespac
     return count;
 }
 
-NNS_OWNER_ONLY static void make_job(struct nns_owner *owner, struct nns_device *device, unsigned set,
-                                    struct nns_tc_job *job)
+NNS_OWNER_ONLY static void make_job(struct nns_owner *owner, const struct nns_namespace *ns,
+                                    struct nns_device *device, unsigned set, struct nns_tc_job *job)
 {
-    give_slot(owner, device);
+    give_slot(owner, ns, device);
     *job = (struct nns_tc_job){.ifindex = device->link.ifindex, .slot = device->slot};
-    /* After a failure the last listing is old: have it looked at. */
-    job->qdisc = device->tries ? NNS_QDISC_UNKNOWN : device->link.qdisc;
+    /* After a failure the last listing is old, and whose counts they are only a look can tell. */
+    job->qdisc = device->tries || device->inherited ? NNS_QDISC_UNKNOWN : device->link.qdisc;
     memcpy(job->hooks, device->attachments[set], sizeof(job->hooks));
 }
 
@@ -256,9 +261,12 @@ static bool was_bare(const struct nns_attachment *before, const struct nns_tc_jo
 NNS_OWNER_ONLY static void take_answer(struct nns_owner *owner, struct nns_device *device, unsigned set,
                                        const struct nns_tc_job *job)
 {
+    bool anothers = device->inherited && job->looked && !job->counted;
+
     /* It begins to count at nothing; what the first moment counted goes along. */
-    if (device->slot && was_bare(device->attachments[set], job))
+    if (device->slot && (anothers || was_bare(device->attachments[set], job)))
         nns_meter_clear(owner->context.meter, device->slot);
+    device->inherited = device->inherited && !job->looked;
     memcpy(device->attachments[set], job->hooks, sizeof(job->hooks));
     device->link.qdisc = job->qdisc;
 }
@@ -273,7 +281,7 @@ NNS_OWNER_ONLY static int attach_set(struct nns_owner *owner, struct nns_namespa
     for (size_t i = 0; i < count; i++)
         nns_trace_cover(owner->context.trace, nns_namespace_cookie(ns), owner->visited[i]);
     for (size_t i = 0; i < count; i++)
-        make_job(owner, nns_devices_find(&ns->devices, owner->visited[i]), set, &owner->jobs[i]);
+        make_job(owner, ns, nns_devices_find(&ns->devices, owner->visited[i]), set, &owner->jobs[i]);
     rc = nns_tc_attach(socket, &owner->sets[set], owner->jobs, count, &stats);
     for (size_t i = 0; i < count; i++)
         take_answer(owner, nns_devices_find(&ns->devices, owner->visited[i]), set, &owner->jobs[i]);

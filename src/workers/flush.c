@@ -112,6 +112,13 @@ static unsigned count_carrying(const struct nns_namespace *ns, device_filter wan
     return count;
 }
 
+/* The namespace is no more, and what was there went with it: its slots are free for others. */
+NNS_OWNER_ONLY static void lose_all(struct nns_namespace *ns)
+{
+    for (uint32_t i = 0; i < ns->devices.count; i++)
+        memset(ns->devices.items[i].attachments, 0, sizeof(ns->devices.items[i].attachments));
+}
+
 /* True when nothing of ours is left. */
 NNS_OWNER_ONLY static bool detach(struct nns_owner *owner, struct nns_namespace *ns)
 {
@@ -122,8 +129,10 @@ NNS_OWNER_ONLY static bool detach(struct nns_owner *owner, struct nns_namespace 
     if (!carrying)
         return true;
     socket = rc ? rc : nns_handle_enter(ns, 2 * NNS_HOOKS * carrying);
-    if (socket == -ESTALE)
-        return true; /* what was there went with it */
+    if (socket == -ESTALE) {
+        lose_all(ns);
+        return true;
+    }
     if (socket < 0) {
         report_left(ns, NNS_HOOKS * carrying, -socket);
         return false;
@@ -209,8 +218,10 @@ NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace 
 int nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush_reason reason)
 {
     bool keep = reason == NNS_FLUSH_CLOSED && owner->context.params->keep_attached;
-    bool clean = keep || reason == NNS_FLUSH_DEAD || detach(owner, ns);
+    bool dead = reason == NNS_FLUSH_DEAD, clean = keep || dead || detach(owner, ns);
 
+    if (dead)
+        lose_all(ns);
     if (!clean && reason == NNS_FLUSH_ORDERED)
         nns_look_again(owner, ns, NNS_LOOK_EVERYWHERE);
     else

@@ -22,12 +22,16 @@
 /* Due namespaces between two looks at the mailbox. */
 enum { DUE_AT_ONCE = 16, OWNER_STACK = 1 << 20 };
 
+/* How long slots wait for the devices that had them before this daemon began, in lonely.timeout. */
+enum { GRACE_TIMEOUTS = 2 };
+
 /* ---- setting up ---- */
 
 static void describe_set(const struct nns_owner_context *context, struct nns_tc_set *set)
 {
     snprintf(set->instance, sizeof(set->instance), "%s", context->params->instance);
     set->priority = (uint16_t)context->params->attach_priority;
+    set->counts = nns_meter_counts_id(context->meter);
     for (int hook = 0; hook < NNS_HOOKS; hook++) {
         const struct nns_program *program = nns_meter_program(context->meter, hook);
         struct nns_tc_program *wanted = &set->programs[hook];
@@ -51,7 +55,7 @@ int nns_owner_new(const struct nns_owner_context *context, struct nns_owner **ou
     owner->started_ms = nns_now_ms();
     owner->set_count = 1;
     describe_set(context, &owner->sets[0]);
-    rc = slots ? nns_slots_init(&owner->slots, slots) : 0;
+    rc = slots ? nns_slots_init(&owner->slots, slots, nns_meter_holders(context->meter)) : 0;
     if (!rc)
         rc = nns_mailbox_init(&owner->mailbox, NNS_OWNER_MAILBOX);
     if (rc) {
@@ -205,6 +209,15 @@ NNS_OWNER_ONLY static void work_off_mail(struct nns_owner *owner, uint64_t wait_
     }
 }
 
+/* By then every namespace that is still there should have been met. */
+NNS_OWNER_ONLY static void release_slots_in_time(struct nns_owner *owner)
+{
+    const uint64_t grace = GRACE_TIMEOUTS * (uint64_t)owner->context.params->lonely_timeout_ms;
+
+    if (nns_slots_reserved(&owner->slots) && nns_now_ms() - owner->started_ms >= grace)
+        nns_slots_release_reserved(&owner->slots);
+}
+
 static void run_owner(void *argument)
 {
     struct nns_owner *owner = argument;
@@ -212,6 +225,7 @@ static void run_owner(void *argument)
     nns_role_assert_owner();
     while (!owner->stop) {
         work_off_mail(owner, next_wait_ms(owner));
+        release_slots_in_time(owner);
         work_off_due(owner);
         nns_cache_reclaim(owner->context.cache);
     }
