@@ -29,6 +29,8 @@ SANITIZE = os.environ.get("NNS_SANITIZE", "")
 PATIENCE = float(os.environ.get("NNS_PATIENCE", 90 if SANITIZE else 30))
 HOOKS = ("ingress", "egress")
 OUR_HANDLE = "0x2e"
+# A /run of a daemon's own, which hides the lock of the instance's first one from it.
+HIDDEN_RUN = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh")
 SANITIZER_REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|: runtime error: ")
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -270,7 +270,8 @@ class Crash(host.HostTest):
         daemon.stop()
 
     def test_a_qdisc_with_filters_of_the_instance_stays(self):
-        daemon, twin = self.cover(), self.cover()  # the twin puts its programs in the place of the first one's
+        # The twin, which nothing can tell of the first one, puts its programs in the place of the first one's.
+        daemon, twin = self.cover(), self.cover({"bpffs.path": ""}, under=host.HIDDEN_RUN)
         before = self.hooked(self.ns)
         done = daemon.command("detach", "--all", "--qdiscs", check=False)
         self.assertEqual(done.returncode, 1)
@@ -324,7 +325,7 @@ class Crash(host.HostTest):
         heir.socket = crashed.socket
         heir.wait_ready()
 
-        rival = self.daemon({"control.path": crashed.socket}, wait=False)
+        rival = self.daemon({"instance": "rival", "control.path": crashed.socket}, wait=False)
         host.until(lambda: rival.process.poll() is not None, "the rival gives up")
         self.assertNotEqual(rival.process.returncode, 0)
         self.assertIn(crashed.socket, rival.stderr())
