@@ -50,6 +50,12 @@ struct nns_attachment {
     uint16_t error; /* positive errno, with NNS_REASON_KERNEL */
 };
 
+/* I6. A program alone does not say so: a hook that failed can keep an older one. */
+static inline bool nns_attachment_covers(const struct nns_attachment *attachment)
+{
+    return attachment->program_id && attachment->reason == NNS_REASON_NONE;
+}
+
 /* What a listing says of a device. */
 struct nns_link {
     uint32_t ifindex;
@@ -65,7 +71,8 @@ struct nns_device {
     uint8_t state;  /* enum nns_device_state */
     uint8_t tries;  /* failed attempts in a row */
     bool doubted;   /* attached, but to be looked at again */
-    uint64_t retry_ms; /* after a failure: when it is tried again, on the monotonic clock; 0: given up */
+    uint64_t retry_ms; /* after a failure: when it is tried again, on the monotonic clock; 0: given up, or no
+                          need */
     struct nns_attachment attachments[NNS_SETS_MAX][NNS_HOOKS];
 };
 

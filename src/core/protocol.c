@@ -472,17 +472,12 @@ static json_t *hook_object(const struct nns_device_row *row, unsigned hook)
     return object;
 }
 
-/* I6. A program alone does not say so: a hook that failed can keep an older one. */
 static bool covered(const struct nns_device *device)
 {
-    for (unsigned set = 0; set < NNS_SETS_MAX; set++) {
-        for (unsigned hook = 0; hook < NNS_HOOKS; hook++) {
-            const struct nns_attachment *attachment = &device->attachments[set][hook];
-
-            if (!attachment->program_id || attachment->reason != NNS_REASON_NONE)
+    for (unsigned set = 0; set < NNS_SETS_MAX; set++)
+        for (unsigned hook = 0; hook < NNS_HOOKS; hook++)
+            if (!nns_attachment_covers(&device->attachments[set][hook]))
                 return false;
-        }
-    }
     return device->state == NNS_DEVICE_ATTACHED;
 }
 

@@ -119,7 +119,7 @@ static void stop(struct daemon *daemon)
     daemon->feed = NULL;
     nns_discover_close(daemon->discover);
     daemon->discover = NULL;
-    /* From here on what is outstanding only shrinks, whatever clients go on asking. */
+    /* From here on nothing new is begun, whatever clients go on asking: only what is under way goes on. */
     if (daemon->requests)
         nns_requests_stop(daemon->requests);
     stop_threads(daemon);
@@ -161,6 +161,8 @@ static void take_orders(struct daemon *daemon, struct nns_order *order)
         struct nns_order *next = order->next;
 
         if (order->kind == NNS_ORDER_STOP) {
+            if (order->error)
+                nns_error("not all filters could be removed: run 'netnsync detach --all'");
             daemon->failed = daemon->failed || order->error;
             nns_order_free(order);
             stopped = true;
@@ -452,9 +454,7 @@ int nns_daemon_run(const struct nns_params *params)
     nns_role_assert_owner(); /* the owner thread has ended: its role is ours */
     free_parts(daemon);
     free(daemon);
-    if (failed)
-        nns_error("ended, but not well");
-    else
+    if (!failed)
         nns_info("stopped");
     return failed;
 }

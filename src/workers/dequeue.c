@@ -62,8 +62,10 @@ int nns_queue_device(struct nns_owner *owner, struct nns_namespace *ns, const st
         nns_device_queue_drop(&ns->queue, link->ifindex);
         return 0;
     }
-    if (device->state == NNS_DEVICE_EXCLUDED)
+    if (device->state == NNS_DEVICE_EXCLUDED) {
         device->state = NNS_DEVICE_QUEUED;
+        device->retry_ms = device->tries = 0;
+    }
     return push(owner, ns, link);
 }
 
@@ -237,11 +239,6 @@ NNS_OWNER_ONLY static void make_job(struct nns_owner *owner, const struct nns_na
     memcpy(job->hooks, device->attachments[set], sizeof(job->hooks));
 }
 
-static bool carries(const struct nns_attachment *attachment)
-{
-    return attachment->program_id && attachment->reason == NNS_REASON_NONE;
-}
-
 /* Were all filters that were there by our account made anew? Then somebody took them away, or this is another
  * device of the same kind under the same ifindex (I5). */
 static bool was_bare(const struct nns_attachment *before, const struct nns_tc_job *job)
@@ -249,7 +246,7 @@ static bool was_bare(const struct nns_attachment *before, const struct nns_tc_jo
     bool remade = false;
 
     for (int hook = 0; hook < NNS_HOOKS; hook++) {
-        if (!carries(&before[hook]) || !carries(&job->hooks[hook]))
+        if (!nns_attachment_covers(&before[hook]) || !nns_attachment_covers(&job->hooks[hook]))
             continue;
         if (job->found & 1u << hook)
             return false;
@@ -302,7 +299,7 @@ static enum verdict judge(const struct nns_device *device, unsigned sets)
 
             if (attachment->reason == NNS_REASON_GONE)
                 return GONE;
-            if (attachment->reason != NNS_REASON_NONE || !attachment->program_id)
+            if (!nns_attachment_covers(attachment))
                 verdict = MISSING;
         }
     }
@@ -339,6 +336,7 @@ NNS_OWNER_ONLY static void record(struct nns_owner *owner, struct nns_namespace 
         note_attached(owner, device);
         device->state = NNS_DEVICE_ATTACHED;
         device->tries = 0;
+        device->retry_ms = 0;
         break;
     case GONE:
         forget_device(owner, ns, ifindex);

@@ -155,7 +155,7 @@ NNS_OWNER_ONLY static void give_slot_back(struct nns_owner *owner, struct nns_de
 NNS_OWNER_ONLY static void settle_excluded(struct nns_owner *owner, struct nns_device *device)
 {
     give_slot_back(owner, device);
-    if (nns_device_carries(device))
+    if (device_may_carry(device))
         nns_device_retry(device, nns_now_ms());
     else
         device->retry_ms = device->tries = 0;

@@ -21,7 +21,7 @@
  */
 struct nns_owner;
 
-/* Opened namespaces that may wait in its mailbox: each holds an fd and a listing. */
+/* Opened namespaces that may wait in its mailbox: each holds an fd. */
 #define NNS_OWNER_MAILBOX 256
 
 /* What the owner is given; all of it outlives it. */

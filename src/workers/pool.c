@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Enough for a device listing's buffer and a sanitizer's red zones; the rest is never touched. */
+/* Enough for a walk of /proc and a sanitizer's red zones; the rest is never touched. */
 enum { WORKER_STACK = 1 << 20 };
 
 enum { BATCHES_BEFORE_CHORE = 64 };

@@ -85,6 +85,7 @@ Test(dequeue, one_given_up_is_tried_again_when_asked_for)
     nns_dequeue(own.owner, ns);
     cr_assert_eq(owner_host_filters(&held), 2);
     cr_assert_eq(owner_host_device(ns, "lo")->state, NNS_DEVICE_ATTACHED);
+    cr_assert_eq(nns_due_next(&own.owner->due), UINT64_MAX, "nothing is left to try");
     owner_host_let_go(&held);
 }
 
@@ -234,35 +235,34 @@ Test(dequeue, a_namespace_that_could_not_be_flushed_as_ordered_stays_covered)
     owner_host_let_go(&held);
 }
 
-Test(dequeue, who_waits_at_the_end_is_told_that_it_is_the_end)
+/* Waits for a namespace that is flushed before it was worked off. Returns what it is told. */
+NNS_OWNER_ONLY static int wait_through(enum nns_flush_reason reason)
 {
     struct owner_held held = owner_host_hold();
     struct nns_order *order = wait_for(&held);
+    int told;
 
-    nns_role_assert_owner();
     owner_host_save(&held);
     nns_waiters_add(own.owner, order);
     cr_assert_null(nns_completions_take(&own.completions).orders, "nothing was worked off");
-    nns_flush_all(own.owner, NNS_FLUSH_CLOSED);
+    nns_flush_all(own.owner, reason);
     cr_assert_eq(owner_host_await_order(), order);
-    cr_assert_eq(order->error, -ECANCELED);
+    told = order->error;
     nns_order_free(order);
     owner_host_let_go(&held);
+    return told;
+}
+
+Test(dequeue, who_waits_at_the_end_is_told_that_it_is_the_end)
+{
+    nns_role_assert_owner();
+    cr_assert_eq(wait_through(NNS_FLUSH_CLOSED), -ECANCELED);
 }
 
 Test(dequeue, who_waits_for_a_namespace_that_is_forgotten_meanwhile_is_answered)
 {
-    struct owner_held held = owner_host_hold();
-    struct nns_order *order = wait_for(&held);
-
     nns_role_assert_owner();
-    owner_host_save(&held);
-    nns_waiters_add(own.owner, order);
-    nns_flush_all(own.owner, NNS_FLUSH_ORDERED);
-    cr_assert_eq(owner_host_await_order(), order);
-    cr_assert_eq(order->error, -ESTALE);
-    nns_order_free(order);
-    owner_host_let_go(&held);
+    cr_assert_eq(wait_through(NNS_FLUSH_ORDERED), -ESTALE);
 }
 
 /* Its devices wait for a handle that may never come; a client must not. */
