@@ -89,7 +89,7 @@ static _Noreturn void become_daemon(const char *path, unsigned workers)
         _exit(127);
     execl(path, "netnsyncd", "--set", "instance=bench", "--set", "queue.name=" QUEUE_NAME, "--set",
           "control.path=" CONTROL_PATH, "--set", "discover.enabled=false", "--set", "lonely.timeout=24h",
-          "--set", "log.level=warning", "--set", count, NULL);
+          "--set", "log.level=warning", "--set", "bpffs.path=", "--set", count, NULL);
     _exit(127);
 }
 

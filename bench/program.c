@@ -15,7 +15,7 @@ static int load(struct bench_program *program)
 
     if (result)
         return bench_error(result, "parameters");
-    result = nns_meter_open(&params, &program->meter, error, sizeof(error));
+    result = nns_meter_open(&params, NULL, &program->meter, error, sizeof(error));
     nns_params_deinit(&params);
     if (result)
         return bench_error(result, "loading the meter: %s", error);

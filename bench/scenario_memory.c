@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "daemon.h"
 #include "pods.h"
@@ -13,6 +14,10 @@
 #define STARTS_MAX                                                                                           \
     5u /* of the daemon: memory hardly varies, and a start with 1,000 namespaces takes a while */
 #define A_MESSAGE 64u
+
+/* Reads in a row that are no lower, and the time between two. */
+#define STEADY_READS  25u
+#define READ_EVERY_NS 100000000
 
 /* There are no bare system calls to compare with: the "floor" is what we allow ourselves. */
 static const double base_allowed_mb = 16.0, namespace_allowed_bytes = 2000.0;
@@ -25,6 +30,23 @@ struct memory {
     double base[STARTS_MAX], per_namespace[STARTS_MAX];
 };
 
+/* What was freed goes back to the kernel after a second or so: read until it falls no more. */
+static int read_settled(struct memory *memory, uint64_t *rss)
+{
+    uint64_t lowest = UINT64_MAX, now_at = 0;
+    int result = 0;
+
+    for (unsigned steady = 0; steady < STEADY_READS && result == 0; steady++) {
+        result = bench_daemon_rss(&memory->daemon, &now_at);
+        if (now_at < lowest)
+            steady = 0;
+        lowest = now_at < lowest ? now_at : lowest;
+        nanosleep(&(struct timespec){.tv_nsec = READ_EVERY_NS}, NULL);
+    }
+    *rss = lowest;
+    return result;
+}
+
 /* Feed the pods from the first on, and wait until all so far are attached. */
 static int cover(struct memory *memory, size_t from, size_t until, uint64_t *rss)
 {
@@ -33,7 +55,7 @@ static int cover(struct memory *memory, size_t from, size_t until, uint64_t *rss
     if (result == 0)
         result = bench_daemon_await(&memory->daemon, "attach.done", from * BENCH_POD_DEVICES,
                                     until * BENCH_POD_DEVICES);
-    return result ? result : bench_daemon_rss(&memory->daemon, rss);
+    return result ? result : read_settled(memory, rss);
 }
 
 static int weigh(struct memory *memory)
@@ -42,7 +64,7 @@ static int weigh(struct memory *memory)
     int result = bench_daemon_start(&memory->daemon, 0);
 
     if (result == 0)
-        result = bench_daemon_rss(&memory->daemon, &base);
+        result = read_settled(memory, &base);
     if (result == 0)
         result = cover(memory, 0, NAMESPACES_FEW, &few);
     if (result == 0)

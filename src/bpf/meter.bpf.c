@@ -20,6 +20,15 @@ struct {
     __type(value, struct nns_meter_slot);
 } nns_slots SEC(".maps");
 
+/* The owner's notes beside the counts, made only where both are pinned. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1); /* likewise */
+    __type(key, __u32);
+    __type(value, struct nns_meter_holder);
+} nns_holders SEC(".maps");
+
 static __always_inline struct nns_meter_slot *slot_of(const struct __sk_buff *skb)
 {
     __u32 slot = skb->tc_classid & 0xffff;

@@ -16,4 +16,12 @@ struct nns_meter_slot {
     struct nns_meter_count egress;
 };
 
+/* Who holds a slot: core/slots.h says how it is written. No program reads it; it is a map because a map can
+ * outlive the daemon. */
+struct nns_meter_holder {
+    __u64 cookie;
+    __u32 ifindex;
+    __u32 unused;
+};
+
 #endif

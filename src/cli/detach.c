@@ -6,18 +6,21 @@
 #include "cli/ask.h"
 #include "cli/sweep.h"
 #include "core/instance_name.h"
+#include "io/instance.h"
 
-enum { KEY_ALL = 'a', KEY_INSTANCE = 'i', KEY_QDISCS = 256 };
+enum { KEY_ALL = 'a', KEY_INSTANCE = 'i', KEY_QDISCS = 256, KEY_BPFFS };
 
 struct arguments {
     struct nns_cli *cli;
     const char *instance; /* NULL where not given */
+    const char *bpffs;
     bool all, with_qdiscs;
 };
 
 static const struct argp_option options[] = {
     {"all", KEY_ALL, NULL, 0, "In all namespaces; must be given", 0},
     {"instance", KEY_INSTANCE, "NAME", 0, "Whose filters (default " NNS_INSTANCE_DEFAULT ")", 0},
+    {"bpffs", KEY_BPFFS, "PATH", 0, "The daemon's bpffs.path (default " NNS_BPFFS_DEFAULT ")", 0},
     {"qdiscs", KEY_QDISCS, NULL, 0, "Also the clsact qdiscs they were in, with all else in them", 0},
     {0},
 };
@@ -38,6 +41,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
             argp_error(state, "\"%s\" is no instance: it must be " NNS_INSTANCE_RULE, argument);
         arguments->instance = argument;
         return 0;
+    case KEY_BPFFS:
+        arguments->bpffs = argument;
+        return 0;
     case ARGP_KEY_END:
         if (!arguments->all)
             argp_error(state, "say --all: filters are detached in all namespaces");
@@ -51,12 +57,14 @@ static const struct argp argp = {
     .options = options,
     .parser = parse,
     .args_doc = "--all",
-    .doc = "Remove all filters of an instance, from every device of every namespace.\v"
-           "A daemon that answers does it itself and knows of it. Where none answers, the namespaces of all "
-           "processes and mounts are looked through from here, which needs the rights of the daemon. Only "
-           "filters that bear the instance's name are removed, and qdiscs stay. With --qdiscs the clsact of "
-           "each device that such a filter was on is deleted too: filters of others in it go along, and are "
-           "told one by one. Other devices' qdiscs, and those of kind ingress, are not touched.",
+    .doc =
+        "Remove all filters of an instance, from every device of every namespace.\v"
+        "A daemon that answers does it itself and knows of it. Where none answers, the namespaces of all "
+        "processes and mounts are looked through from here, which needs the rights of the daemon. Only "
+        "filters that bear the instance's name are removed, and qdiscs stay. With --qdiscs the clsact of "
+        "each device that such a filter was on is deleted too: filters of others in it go along, and are "
+        "told one by one. Other devices' qdiscs, and those of kind ingress, are not touched. Counts that a "
+        "dead daemon pinned are removed with its filters.",
     .children = nns_cli_children,
 };
 
@@ -83,8 +91,24 @@ static void report(const struct arguments *arguments, struct nns_qdiscs *qdiscs,
     nns_writer_report(arguments->cli->json, json_pack("{s:o}", "detached", detached), "%s%s", sentence, more);
 }
 
+/* What counts the filters left behind. */
+static int discard_counts(const struct arguments *arguments, const char *instance, bool *found)
+{
+    int result = nns_instance_discard(arguments->bpffs, instance, found);
+
+    if (result == -EADDRINUSE)
+        nns_cli_complain("instance %s has a daemon, with another socket: its counts stay, and it will attach "
+                         "again",
+                         instance);
+    else if (result)
+        nns_cli_complain("the counts of instance %s in %s stay: %s", instance, arguments->bpffs,
+                         strerror(-result));
+    return result;
+}
+
 static int sweep(const struct arguments *arguments, const char *instance)
 {
+    bool counts = false;
     struct nns_qdiscs qdiscs;
     struct nns_sweep sweep;
     char sentence[192];
@@ -93,13 +117,15 @@ static int sweep(const struct arguments *arguments, const char *instance)
     if (!make_qdiscs(arguments, instance, &qdiscs))
         return nns_cli_no_memory();
     result = nns_sweep_all(instance, arguments->with_qdiscs ? &qdiscs : NULL, &sweep);
+    if (discard_counts(arguments, instance, &counts))
+        result = NNS_EXIT_FAILED;
     snprintf(sentence, sizeof(sentence),
-             "removed %zu filters of instance %s from %zu namespaces, of %zu looked at", sweep.filters,
-             instance, sweep.namespaces, sweep.looked_at);
+             "removed %zu filters of instance %s from %zu namespaces, of %zu looked at%s", sweep.filters,
+             instance, sweep.namespaces, sweep.looked_at, counts ? ", and its counts" : "");
     report(arguments, &qdiscs,
-           json_pack("{s:s, s:I, s:I, s:I, s:I}", "by", "sweep", "filters", (json_int_t)sweep.filters,
-                     "namespaces", (json_int_t)sweep.namespaces, "looked_at", (json_int_t)sweep.looked_at,
-                     "failed", (json_int_t)sweep.failed),
+           json_pack("{s:s, s:b, s:I, s:I, s:I, s:I}", "by", "sweep", "counts", (int)counts, "filters",
+                     (json_int_t)sweep.filters, "namespaces", (json_int_t)sweep.namespaces, "looked_at",
+                     (json_int_t)sweep.looked_at, "failed", (json_int_t)sweep.failed),
            sentence);
     return result || sweep.failed || qdiscs.failed ? NNS_EXIT_FAILED : NNS_EXIT_DONE;
 }
@@ -228,7 +254,7 @@ static int ask_daemon(const struct arguments *arguments, const char *instance, s
 
 int nns_cli_detach(struct nns_cli *cli, int argc, char **argv)
 {
-    struct arguments arguments = {.cli = cli};
+    struct arguments arguments = {.cli = cli, .bpffs = NNS_BPFFS_DEFAULT};
     struct nns_client client;
     const char *instance;
     int result;

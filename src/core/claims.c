@@ -13,7 +13,7 @@ enum { BUCKETS = 256, JOINED_FIRST = 8 };
 
 struct claim {
     struct claim *next; /* in its bucket */
-    uint32_t inum;
+    uint64_t key;
     struct nns_request *joined;
     size_t count, capacity;
 };
@@ -53,13 +53,13 @@ void nns_claims_free(struct nns_claims *claims)
     free(claims);
 }
 
-/* Inums are handed out lowest first: their low bits spread them best. Returns the link that points to the
- * claim, or the end of its bucket. */
-static struct claim **find(struct nns_claims *claims, uint32_t inum)
+/* Cookies and inums are handed out in order: their low bits spread them best. Returns the link that points to
+ * the claim, or the end of its bucket. */
+static struct claim **find(struct nns_claims *claims, uint64_t key)
 {
-    struct claim **link = &claims->buckets[inum % BUCKETS];
+    struct claim **link = &claims->buckets[key % BUCKETS];
 
-    while (*link && (*link)->inum != inum)
+    while (*link && (*link)->key != key)
         link = &(*link)->next;
     return link;
 }
@@ -73,13 +73,13 @@ static struct claim *unlink_claim(struct nns_claims *claims, struct claim **link
     return claim;
 }
 
-static int win(struct nns_claims *claims, struct claim **link, uint32_t inum, struct spare *spare)
+static int win(struct nns_claims *claims, struct claim **link, uint64_t key, struct spare *spare)
 {
     if (!spare->claim) {
         spare->wanted = 0;
         return -EAGAIN;
     }
-    *spare->claim = (struct claim){.inum = inum};
+    *spare->claim = (struct claim){.key = key};
     *link = spare->claim;
     spare->claim = NULL;
     claims->count++;
@@ -119,7 +119,7 @@ static int provide(struct spare *spare)
     return spare->joined ? 0 : -ENOMEM;
 }
 
-int nns_claims_take(struct nns_claims *claims, uint32_t inum, struct nns_request request)
+int nns_claims_take(struct nns_claims *claims, uint64_t key, struct nns_request request)
 {
     struct spare spare = {0};
     int answer;
@@ -128,8 +128,8 @@ int nns_claims_take(struct nns_claims *claims, uint32_t inum, struct nns_request
         struct claim **link;
 
         pthread_mutex_lock(&claims->lock);
-        link = find(claims, inum);
-        answer = *link ? join(*link, request, &spare) : win(claims, link, inum, &spare);
+        link = find(claims, key);
+        answer = *link ? join(*link, request, &spare) : win(claims, link, key, &spare);
         pthread_mutex_unlock(&claims->lock);
     } while (answer == -EAGAIN && (answer = provide(&spare)) == 0);
 
@@ -138,24 +138,24 @@ int nns_claims_take(struct nns_claims *claims, uint32_t inum, struct nns_request
     return answer;
 }
 
-void nns_claims_end(struct nns_claims *claims, uint32_t inum, struct nns_request_list *waiting)
+void nns_claims_end(struct nns_claims *claims, uint64_t key, struct nns_request_list *waiting)
 {
     struct claim *claim;
 
     pthread_mutex_lock(&claims->lock);
-    claim = unlink_claim(claims, find(claims, inum));
+    claim = unlink_claim(claims, find(claims, key));
     pthread_mutex_unlock(&claims->lock);
 
     *waiting = (struct nns_request_list){.items = claim->joined, .count = claim->count};
     free(claim);
 }
 
-bool nns_claims_pass(struct nns_claims *claims, uint32_t inum, struct nns_request *next)
+bool nns_claims_pass(struct nns_claims *claims, uint64_t key, struct nns_request *next)
 {
     struct claim **link, *ended = NULL;
 
     pthread_mutex_lock(&claims->lock);
-    link = find(claims, inum);
+    link = find(claims, key);
     if ((*link)->count)
         *next =
             (*link)->joined[--(*link)->count]; /* the youngest request's process most likely still lives */

@@ -11,10 +11,10 @@
 /*
  * The table of claims: "I am opening this namespace".
  *
- * The first worker to claim an unknown inum wins and opens it; whoever comes while the claim stands leaves
- * its request with it and goes on to other work (nobody waits). When the claim ends, its requests are given
- * back: settled with the winner's outcome, or, if the winner's failure concerned its own pid only (it died),
- * one of them becomes the next to try.
+ * The first worker to claim an unknown namespace, by its cookie or, while only that is known, its inum, wins
+ * and opens it; whoever comes while the claim stands leaves its request with it and goes on to other work
+ * (nobody waits). When the claim ends, its requests are given back: settled with the winner's outcome, or, if
+ * the winner's failure concerned its own pid only (it died), one of them becomes the next to try.
  *
  * One mutex, held for a few instructions and never across a system call (I2); only unknown namespaces come
  * here. The table's memory is bounded by the requests in flight, which are bounded by the queues before it.
@@ -41,16 +41,16 @@ enum nns_claim_answer {
     NNS_CLAIM_JOINED /* somebody else does; the request now belongs to the claim */
 };
 
-/* Claim an inum for a request. An answer above, or -ENOMEM with nothing changed. Any thread. */
-int nns_claims_take(struct nns_claims *claims, uint32_t inum, struct nns_request request);
+/* Claim a namespace for a request. An answer above, or -ENOMEM with nothing changed. Any thread. */
+int nns_claims_take(struct nns_claims *claims, uint64_t key, struct nns_request request);
 
 /* End a claim: *waiting gets every request that joined it (not the winner's own). Any thread, once per claim
  * won. */
-void nns_claims_end(struct nns_claims *claims, uint32_t inum, struct nns_request_list *waiting);
+void nns_claims_end(struct nns_claims *claims, uint64_t key, struct nns_request_list *waiting);
 
 /* The winner's own pid failed: pass the claim on to one request that joined it. True: *next is to be tried
  * under the same, still standing claim. False: nobody was waiting, and the claim has ended. Any thread. */
-bool nns_claims_pass(struct nns_claims *claims, uint32_t inum, struct nns_request *next);
+bool nns_claims_pass(struct nns_claims *claims, uint64_t key, struct nns_request *next);
 
 void nns_request_list_free(struct nns_request_list *list);
 

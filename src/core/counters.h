@@ -34,6 +34,8 @@
     X(SYNC_ERROR, "sync.error", "requests that failed otherwise")                                            \
     X(CLAIMS_JOINED, "claims.joined", "requests that waited for another's opening of the same namespace")    \
     X(CLAIMS_PASSED, "claims.passed", "claims passed on because the first process had died")                 \
+    X(RESOLVE_BATCHES, "resolve.batches", "batches of pids resolved by one call")                            \
+    X(RESOLVE_REFUSED, "resolve.refused", "such calls that failed: their pids were resolved one by one")     \
     X(RESOLVE_PIDFD, "resolve.pidfd", "namespaces opened through a pidfd")                                   \
     X(RESOLVE_PROC, "resolve.proc", "namespaces opened through /proc")                                       \
     X(RESOLVE_MOVED, "resolve.moved", "processes that changed namespace while we looked")                    \
@@ -46,10 +48,19 @@
     X(EVICTED_UNLISTED, "namespaces.evicted_unlisted", "evicted namespaces not shown any more: too many")    \
     X(NAMESPACES_GIVEN_UP, "namespaces.given_up",                                                            \
       "namespaces that could not be visited, after the last retry")                                          \
+    X(NAMESPACES_AUDITED, "namespaces.audited", "namespaces whose devices were checked against the kernel")  \
     X(NAMESPACES_RELISTED, "namespaces.relisted",                                                            \
       "known namespaces listed again because they were asked for")                                           \
+    X(NAMESPACES_DEAD, "namespaces.dead",                                                                    \
+      "namespaces flushed because the kernel says that they are no more")                                    \
     X(NAMESPACES_LONELY, "namespaces.lonely", "namespaces flushed because no process and no mount was left") \
     X(NAMESPACES_FLUSHED, "namespaces.flushed", "namespaces flushed for any reason")                         \
+    X(DISCOVER_SCANS, "discover.scans", "looks at the namespaces of all tasks and mounts")                   \
+    X(DISCOVER_FAILED, "discover.failed", "such looks that did not see all")                                 \
+    X(DISCOVER_PIDS, "discover.pids", "pids found in namespaces that were not known")                        \
+    X(EVENTS_READ, "events.read", "events of namespaces and devices read from the kernel")                   \
+    X(EVENTS_UNKNOWN, "events.unknown", "events of devices in namespaces that are not known")                \
+    X(EVENTS_LOST, "events.lost", "events that the kernel had no room for, each followed by a look at all")  \
     X(DEVICES_QUEUED, "devices.queued", "devices queued for attachment")                                     \
     X(DEVICES_DUPLICATE, "devices.duplicate", "devices that stood in the queue already")                     \
     X(DEVICES_OVERFLOWED, "devices.overflowed", "device queues that filled up and ended in a new listing")   \

@@ -66,10 +66,11 @@ struct nns_link {
 
 struct nns_device {
     struct nns_link link;
-    uint16_t slot;     /* the meter's slot, 0 for none */
-    uint8_t state;     /* enum nns_device_state */
-    uint8_t tries;     /* failed attempts in a row */
-    bool doubted;      /* attached, but to be looked at again */
+    uint16_t slot;  /* the meter's slot, 0 for none */
+    bool inherited; /* its slot's counts are of a daemon before this one, and not known yet to be its own */
+    uint8_t state;  /* enum nns_device_state */
+    uint8_t tries;  /* failed attempts in a row */
+    bool doubted;   /* attached, but to be looked at again */
     uint64_t retry_ms; /* after a failure: when it is tried again, on the monotonic clock; 0: given up, or no
                           need */
     struct nns_attachment attachments[NNS_SETS_MAX][NNS_HOOKS];

@@ -20,13 +20,13 @@
  * of inums.
  */
 
-/* What lets us enter a namespace again. PINNED: fd keeps it alive. NONE: not opened yet, or no longer.
- * A weak handle pins nothing; it takes its place in this struct when it exists. */
-enum nns_handle_kind { NNS_HANDLE_NONE, NNS_HANDLE_PINNED };
+/* What lets us enter a namespace again. PINNED: fd keeps it alive. WEAK: it is opened anew for each piece of
+ * work, by cookie and inum, and fd is -1 in between. NONE: not opened yet. */
+enum nns_handle_kind { NNS_HANDLE_NONE, NNS_HANDLE_PINNED, NNS_HANDLE_WEAK };
 
 struct nns_handle {
     uint8_t kind; /* enum nns_handle_kind */
-    int fd;       /* PINNED: owned; else -1 */
+    int fd;       /* owned, or -1 */
 };
 
 #define NNS_HANDLE_NULL ((struct nns_handle){.kind = NNS_HANDLE_NONE, .fd = -1})

@@ -11,6 +11,7 @@
 #include "core/epoch.h"
 #include "core/instance_name.h"
 #include "core/log.h"
+#include "core/pins.h"
 #include "core/protocol.h"
 #include "core/queue_name.h"
 
@@ -56,6 +57,11 @@ static bool valid_socket(const char *text)
 static bool valid_file(const char *text)
 {
     return strlen(text) < PATH_MAX;
+}
+
+static bool valid_bpffs(const char *text)
+{
+    return !*text || (text[0] == '/' && strlen(text) <= NNS_BPFFS_PATH_MAX);
 }
 
 static bool valid_program(const char *text)
@@ -130,7 +136,9 @@ static const struct param table[] = {
     {"cache.capacity", AT(cache_capacity), IS_NUMBER(1, 4 * MEBI, "namespaces"), .standard = "65536",
      .text = "how many namespaces are kept; beyond it one is evicted, and is then not covered"},
     {"lonely.timeout", AT(lonely_timeout_ms), IS_DURATION(10, 24 * HOUR), .standard = "30s",
-     .text = "how long a namespace that no process and no mount holds is kept"},
+     .text = "where handles are pinned: how long a namespace that no process and no mount holds is kept"},
+    {"audit.interval", AT(audit_interval_ms), IS_DURATION(10, 24 * HOUR), .standard = "60s",
+     .text = "how often every namespace is checked for what no event told, in four parts"},
     {"devices.queue", AT(devices_queue), IS_NUMBER(1, MEBI, "devices"), .standard = "4096",
      .text = "devices of a namespace that may wait for attachment; beyond it they are listed anew"},
     {"discover.enabled", AT(discover_enabled), IS_BOOL, .standard = "true",
@@ -154,6 +162,11 @@ static const struct param table[] = {
     {"meter.memory", AT(meter_memory), IS_BYTES(MEBI, 2048u * MEBI), .standard = "64M",
      .text =
          "what the built-in meter's counts may take over all CPUs; devices beyond it are counted together"},
+    {"bpffs.path", AT(bpffs_path), IS_TEXT(valid_bpffs, "an absolute path of at most 1023 bytes, or nothing"),
+     .standard = NNS_BPFFS_DEFAULT,
+     .text = "a directory on a mounted bpffs, where the built-in meter's counts outlive a daemon that is "
+             "killed or "
+             "leaves its filters; made if its parent is there; empty: they never do"},
     {"keep_attached", AT(keep_attached), IS_BOOL, .standard = "false",
      .text = "leave the filters in place at exit"},
     {"log.level", AT(log_level), IS_CHOICE(log_levels), .standard = "info",

@@ -34,6 +34,7 @@ struct nns_params {
     uint32_t workers_queue;      /* batches waiting for a worker */
     uint32_t cache_capacity;     /* namespaces */
     uint32_t lonely_timeout_ms;
+    uint32_t audit_interval_ms;
     uint32_t devices_queue; /* devices waiting per namespace */
     bool discover_enabled;
     struct nns_list exclude_devices;    /* globs over device names */
@@ -43,6 +44,7 @@ struct nns_params {
     char *program_object;  /* "": the built-in meter */
     char *program_ingress; /* program names in that object */
     char *program_egress;
+    char *bpffs_path;      /* "": nothing is pinned */
     uint32_t meter_memory; /* bytes the meter's counts may take over all CPUs */
     bool keep_attached;
     uint32_t log_level; /* enum nns_log_level */

@@ -531,6 +531,9 @@ static json_t *devices_array(const struct nns_namespace_row *row)
     return array;
 }
 
+static const char *const handle_names[] = {
+    [NNS_HANDLE_NONE] = "none", [NNS_HANDLE_PINNED] = "pinned", [NNS_HANDLE_WEAK] = "weak"};
+
 static bool add_remarks(json_t *object, const struct nns_namespace_row *row)
 {
     return (!row->host || add(object, "host", json_true())) &&
@@ -540,9 +543,9 @@ static bool add_remarks(json_t *object, const struct nns_namespace_row *row)
 
 char *nns_answer_namespace(const struct nns_namespace_row *row)
 {
-    json_t *object = json_pack(
-        "{s:o, s:I, s:s, s:o}", "cookie", number(row->cookie), "inum", (json_int_t)row->inum, "handle",
-        row->handle == NNS_HANDLE_PINNED ? "pinned" : "none", "devices", devices_array(row));
+    json_t *object =
+        json_pack("{s:o, s:I, s:s, s:o}", "cookie", number(row->cookie), "inum", (json_int_t)row->inum,
+                  "handle", handle_names[row->handle], "devices", devices_array(row));
 
     if (object && !add_remarks(object, row)) {
         json_decref(object);
@@ -626,8 +629,10 @@ static json_t *work_object(const struct nns_status *status)
 
 static json_t *meter_object(const struct nns_status *status)
 {
-    return json_pack("{s:o, s:o, s:o}", "slots_in_use", number(status->slots_in_use), "slots_limit",
-                     number(status->slots_limit), "bytes", number(status->meter_bytes));
+    return json_pack("{s:o, s:o, s:o, s:o, s:b}", "slots_in_use", number(status->slots_in_use),
+                     "slots_reserved", number(status->slots_reserved), "slots_limit",
+                     number(status->slots_limit), "bytes", number(status->meter_bytes), "pinned",
+                     (int)status->meter_pinned);
 }
 
 static json_t *programs_object(const struct nns_status *status)

@@ -25,7 +25,8 @@ int nns_tc_work_init(struct nns_tc_work *work, const struct nns_tc_set *set, str
         nns_tc_name(work->names[hook], set->instance, set->programs[hook].name, set->programs[hook].tag);
     bool sorted = true;
     for (size_t i = 0; i < count; i++) {
-        jobs[i].found = 0;
+        jobs[i].found = jobs[i].counted = 0;
+        jobs[i].looked = false;
         tasks[i].job = &jobs[i];
         tasks[i].pending = true;
         tasks[i].qdisc = NNS_QDISC_NONE;
@@ -114,16 +115,24 @@ bool nns_tc_task_reaches(const struct nns_tc_task *task, enum nns_hook hook)
     return task->qdisc == NNS_QDISC_CLSACT || (task->qdisc == NNS_QDISC_INGRESS && hook == NNS_INGRESS);
 }
 
+static void note_found(struct nns_tc_job *job, enum nns_hook hook, const struct nns_tc_filter *filter,
+                       enum nns_tc_whose whose)
+{
+    job->found |= 1u << hook;
+    if (whose == NNS_TC_OURS_COUNTS && job->slot && filter->classid == job->slot)
+        job->counted |= 1u << hook;
+}
+
 void nns_tc_task_see_filter(struct nns_tc_task *task, const struct nns_tc_set *set, enum nns_hook hook,
-                            const struct nns_tc_filter *filter, bool ours)
+                            const struct nns_tc_filter *filter, enum nns_tc_whose whose)
 {
     if (filter->chain != 0) /* another chain's priorities are its own */
         return;
-    enum nns_tc_seen seen = ours ? NNS_TC_SEEN_OURS : NNS_TC_SEEN_FOREIGN;
+    enum nns_tc_seen seen = whose == NNS_TC_ANOTHERS ? NNS_TC_SEEN_FOREIGN : NNS_TC_SEEN_OURS;
     if (filter->handle == 0)
         seen = NNS_TC_SEEN_HEAD;
     if (seen == NNS_TC_SEEN_OURS && filter->priority != task->fresh[hook])
-        task->job->found |= 1u << hook;
+        note_found(task->job, hook, filter, whose);
     nns_tc_view_add(&task->views[hook], set->priority, seen, filter->priority, filter->program_id,
                     filter->classid);
 }
@@ -131,6 +140,7 @@ void nns_tc_task_see_filter(struct nns_tc_task *task, const struct nns_tc_set *s
 void nns_tc_task_seen(struct nns_tc_task *task)
 {
     task->doubt = false;
+    task->job->looked = true;
     task->job->qdisc = task->qdisc;
 }
 

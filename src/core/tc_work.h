@@ -30,6 +30,7 @@ struct nns_tc_program {
 struct nns_tc_set {
     char instance[33];
     uint16_t priority;
+    uint32_t counts; /* id of the map that the programs count in, by slot; 0: they count in none */
     struct nns_tc_program programs[NNS_HOOKS];
 };
 
@@ -40,10 +41,15 @@ struct nns_tc_job {
     uint8_t qdisc; /* enum nns_qdisc, as the last listing saw it; renewed when found different */
     uint8_t found; /* after attach: 1 << hook where our filter was there already, whatever it ran and counted
                       in */
+    uint8_t counted; /* after attach: likewise, but only where it counted in this slot of the set's own map */
+    bool looked;     /* after attach: found and counted are all there is; else there may be more */
     /* For attach: what is known to be there (program_id 0: nothing); after: what is there now, or why not.
      * For detach: what we put there; after: program_id 0 where it is gone. */
     struct nns_attachment hooks[NNS_HOOKS];
 };
+
+/* Whose a filter is. COUNTS: ours, and its program counts in the set's map. */
+enum nns_tc_whose { NNS_TC_ANOTHERS, NNS_TC_OURS, NNS_TC_OURS_COUNTS };
 
 /* Counted up, never cleared here. */
 struct nns_tc_stats {
@@ -92,7 +98,7 @@ void nns_tc_work_see_qdisc(struct nns_tc_work *work, const struct nns_tc_qdisc *
  * seen. */
 bool nns_tc_task_reaches(const struct nns_tc_task *task, enum nns_hook hook);
 void nns_tc_task_see_filter(struct nns_tc_task *task, const struct nns_tc_set *set, enum nns_hook hook,
-                            const struct nns_tc_filter *filter, bool ours);
+                            const struct nns_tc_filter *filter, enum nns_tc_whose whose);
 void nns_tc_task_seen(struct nns_tc_task *task);
 
 /* Write the requests of this round into the batch, cleared before. */

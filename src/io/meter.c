@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -16,11 +18,19 @@
 
 enum { SLOTS_MAX = 65535 };
 
+_Static_assert(sizeof(struct nns_slot_holder) == sizeof(struct nns_meter_holder) &&
+                   offsetof(struct nns_slot_holder, cookie) == offsetof(struct nns_meter_holder, cookie) &&
+                   offsetof(struct nns_slot_holder, ifindex) == offsetof(struct nns_meter_holder, ifindex),
+               "the map holds what the owner writes");
+
 struct nns_meter {
     struct meter_bpf *skeleton; /* the built-in meter, or NULL */
     struct bpf_object *object;  /* the operator's programs, or NULL */
     struct nns_program programs[NNS_HOOKS];
     int counts_fd; /* borrowed from the skeleton; -1 without it */
+    uint32_t counts_id;
+    struct nns_slot_holder *holders; /* the map of them, mapped; or NULL */
+    enum nns_meter_pinned pinned;
     uint32_t slots;
     int cpus;
 };
@@ -62,7 +72,144 @@ static uint32_t slots_within(uint64_t memory, int cpus)
     return entries - 1 < SLOTS_MAX ? (uint32_t)(entries - 1) : SLOTS_MAX;
 }
 
-static int load_built_in(struct nns_meter *meter, const struct nns_params *params, char *error, size_t size)
+/* ---- pinned maps ---- */
+
+static size_t holders_bytes(const struct nns_meter *meter)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t bytes = (meter->slots + 1) * sizeof(struct nns_slot_holder);
+
+    return (bytes + page - 1) / page * page;
+}
+
+/* NULL when the kernel refuses. */
+static struct nns_slot_holder *map_holders(const struct nns_meter *meter, int fd)
+{
+    void *holders = mmap(NULL, holders_bytes(meter), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    return holders == MAP_FAILED ? NULL : holders;
+}
+
+static void unmap_holders(struct nns_meter *meter)
+{
+    if (meter->holders)
+        munmap(meter->holders, holders_bytes(meter));
+    meter->holders = NULL;
+}
+
+/* A map of the very shape of the one that would be made. A descriptor or -errno; -ESTALE for another shape.
+ */
+static int open_pinned(const char *path, const struct bpf_map *like)
+{
+    struct bpf_map_info info = {0};
+    uint32_t size = sizeof(info);
+    int fd = bpf_obj_get(path);
+
+    if (fd < 0)
+        return -errno;
+    if (bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == bpf_map__type(like) &&
+        info.key_size == bpf_map__key_size(like) && info.value_size == bpf_map__value_size(like) &&
+        info.max_entries == bpf_map__max_entries(like) && info.map_flags == bpf_map__map_flags(like))
+        return fd;
+    close(fd);
+    return -ESTALE;
+}
+
+/* Take over what a former daemon counted. 0, -errno for the first of the two that is of no use. */
+static int inherit(struct nns_meter *meter, const struct nns_pins *pins)
+{
+    struct bpf_map *counts = meter->skeleton->maps.nns_slots, *holders = meter->skeleton->maps.nns_holders;
+    int counts_fd = open_pinned(pins->paths[NNS_PIN_COUNTS], counts);
+    int holders_fd = open_pinned(pins->paths[NNS_PIN_HOLDERS], holders);
+    int rc = counts_fd < 0 ? counts_fd : holders_fd < 0 ? holders_fd : 0;
+
+    if (!rc && !(meter->holders = map_holders(meter, holders_fd)))
+        rc = -errno;
+    /* Old records beside new counts would do no harm, the other way round they would. */
+    if (!rc)
+        rc = bpf_map__reuse_fd(holders, holders_fd);
+    if (!rc)
+        rc = bpf_map__reuse_fd(counts, counts_fd);
+    if (rc)
+        unmap_holders(meter);
+    if (counts_fd >= 0)
+        close(counts_fd);
+    if (holders_fd >= 0)
+        close(holders_fd);
+    return rc;
+}
+
+static void unpin(const struct nns_pins *pins)
+{
+    for (int pin = NNS_PINS; pin-- > 0;)
+        unlink(pins->paths[pin]);
+}
+
+/* The records last, and removed first: counts that stand alone are not used again, as nobody could say whose
+ * they are. */
+static int pin(struct nns_meter *meter, const struct nns_pins *pins)
+{
+    const int fds[NNS_PINS] = {[NNS_PIN_COUNTS] = bpf_map__fd(meter->skeleton->maps.nns_slots),
+                               [NNS_PIN_HOLDERS] = bpf_map__fd(meter->skeleton->maps.nns_holders)};
+    int rc = 0;
+
+    unpin(pins);
+    for (int pin = 0; pin < NNS_PINS && !rc; pin++)
+        rc = bpf_obj_pin(fds[pin], pins->paths[pin]) ? -errno : 0;
+    if (!rc && !(meter->holders = map_holders(meter, fds[NNS_PIN_HOLDERS])))
+        rc = -errno;
+    if (rc)
+        unpin(pins);
+    return rc;
+}
+
+static void look_for_pinned(struct nns_meter *meter, const struct nns_pins *pins)
+{
+    int rc = inherit(meter, pins);
+
+    if (!rc) {
+        meter->pinned = NNS_METER_INHERITED;
+        nns_info("counts go on: %s", pins->directory);
+    } else if (rc != -ENOENT || access(pins->paths[NNS_PIN_COUNTS], F_OK) == 0) {
+        nns_warning("counts begin at nothing: what is pinned in %s %s", pins->directory,
+                    rc == -ESTALE ? "has another layout" : "cannot be used");
+    }
+}
+
+static void pin_new(struct nns_meter *meter, const struct nns_pins *pins)
+{
+    int rc = pin(meter, pins);
+
+    if (rc)
+        nns_warning("counts will not outlive this daemon: cannot pin them in %s: %s", pins->directory,
+                    strerror(-rc));
+    else
+        meter->pinned = NNS_METER_PINNED;
+}
+
+/* ---- loading ---- */
+
+static int describe_counts(struct nns_meter *meter)
+{
+    struct bpf_map_info info = {0};
+    uint32_t size = sizeof(info);
+
+    meter->counts_fd = bpf_map__fd(meter->skeleton->maps.nns_slots);
+    if (bpf_obj_get_info_by_fd(meter->counts_fd, &info, &size))
+        return -errno;
+    meter->counts_id = info.id;
+    return 0;
+}
+
+static int set_sizes(struct nns_meter *meter)
+{
+    int rc = bpf_map__set_max_entries(meter->skeleton->maps.nns_slots, meter->slots + 1);
+
+    return rc ? rc : bpf_map__set_max_entries(meter->skeleton->maps.nns_holders, meter->slots + 1);
+}
+
+static int load_built_in(struct nns_meter *meter, const struct nns_params *params,
+                         const struct nns_pins *pins, char *error, size_t size)
 {
     int rc;
 
@@ -73,18 +220,25 @@ static int load_built_in(struct nns_meter *meter, const struct nns_params *param
         return rc;
     }
     meter->slots = slots_within(params->meter_memory, meter->cpus);
-    rc = bpf_map__set_max_entries(meter->skeleton->maps.nns_slots, meter->slots + 1);
+    rc = set_sizes(meter);
+    if (!rc && pins)
+        look_for_pinned(meter, pins);
+    else if (!rc)
+        rc = bpf_map__set_autocreate(meter->skeleton->maps.nns_holders, false);
     if (!rc)
         rc = meter_bpf__load(meter->skeleton);
     if (!rc)
         rc = describe(meter->skeleton->progs.nns_meter_in, &meter->programs[NNS_INGRESS]);
     if (!rc)
         rc = describe(meter->skeleton->progs.nns_meter_out, &meter->programs[NNS_EGRESS]);
+    if (!rc)
+        rc = describe_counts(meter);
     if (rc) {
         snprintf(error, size, "cannot load the built-in meter: %s", strerror(-rc));
         return rc;
     }
-    meter->counts_fd = bpf_map__fd(meter->skeleton->maps.nns_slots);
+    if (pins && meter->pinned == NNS_METER_UNPINNED)
+        pin_new(meter, pins);
     return 0;
 }
 
@@ -134,7 +288,8 @@ static int load_operators(struct nns_meter *meter, const struct nns_params *para
     return rc;
 }
 
-int nns_meter_open(const struct nns_params *params, struct nns_meter **out, char *error, size_t size)
+int nns_meter_open(const struct nns_params *params, const struct nns_pins *pins, struct nns_meter **out,
+                   char *error, size_t size)
 {
     struct nns_meter *meter = calloc(1, sizeof(*meter));
     int rc;
@@ -152,7 +307,7 @@ int nns_meter_open(const struct nns_params *params, struct nns_meter **out, char
     } else if (params->program_object[0]) {
         rc = load_operators(meter, params, error, size);
     } else {
-        rc = load_built_in(meter, params, error, size);
+        rc = load_built_in(meter, params, pins, error, size);
     }
     if (rc) {
         nns_meter_close(meter);
@@ -166,6 +321,7 @@ void nns_meter_close(struct nns_meter *meter)
 {
     if (!meter)
         return;
+    unmap_holders(meter);
     meter_bpf__destroy(meter->skeleton);
     bpf_object__close(meter->object);
     free(meter);
@@ -174,6 +330,21 @@ void nns_meter_close(struct nns_meter *meter)
 const struct nns_program *nns_meter_program(const struct nns_meter *meter, enum nns_hook hook)
 {
     return &meter->programs[hook];
+}
+
+enum nns_meter_pinned nns_meter_pinned(const struct nns_meter *meter)
+{
+    return meter->pinned;
+}
+
+struct nns_slot_holder *nns_meter_holders(const struct nns_meter *meter)
+{
+    return meter->holders;
+}
+
+uint32_t nns_meter_counts_id(const struct nns_meter *meter)
+{
+    return meter->counts_id;
 }
 
 uint32_t nns_meter_slots(const struct nns_meter *meter)

@@ -7,7 +7,9 @@
 
 #include "core/device.h"
 #include "core/params.h"
+#include "core/pins.h"
 #include "core/report.h"
+#include "core/slots.h"
 
 /*
  * The programs that are attached: the built-in meter (src/bpf/meter.bpf.c), or two programs of an object file
@@ -16,6 +18,10 @@
  * The meter counts packets and bytes per direction in a per-CPU array indexed by slot, the filter's classid.
  * The array takes 32 bytes × slots × possible CPUs; meter.memory bounds that (64 MiB: all 65,535 slots on 32
  * CPUs, 16,383 on 128).
+ *
+ * Pinned, the counts and the records of who holds which slot outlive the daemon: filters that stay go on
+ * counting, and the next daemon of the instance, whose programs count in the same map, goes on from there.
+ * Both maps are used again or neither, and only where they have the shape that this daemon would give them.
  */
 struct nns_meter;
 
@@ -27,11 +33,29 @@ struct nns_program {
     uint8_t tag[8];
 };
 
-/* Load. 0; -errno with a sentence in error[size]. */
-int nns_meter_open(const struct nns_params *params, struct nns_meter **out, char *error, size_t size);
+/* Load, with maps pinned at these places, which are ours alone to change, or, with NULL, none. What can only
+ * not be pinned is said in the log. 0; -errno with a sentence in error[size]. */
+int nns_meter_open(const struct nns_params *params, const struct nns_pins *pins, struct nns_meter **out,
+                   char *error, size_t size);
+
+/* Pinned maps stay pinned. */
 void nns_meter_close(struct nns_meter *meter); /* NULL is fine */
 
 const struct nns_program *nns_meter_program(const struct nns_meter *meter, enum nns_hook hook);
+
+enum nns_meter_pinned {
+    NNS_METER_UNPINNED,
+    NNS_METER_PINNED,   /* counts begin at nothing, and stay when the daemon ends */
+    NNS_METER_INHERITED /* counts go on from where a former daemon left them, and stay likewise */
+};
+enum nns_meter_pinned nns_meter_pinned(const struct nns_meter *meter);
+
+/* Records of who holds which slot, one more than there are slots, or NULL where nothing is pinned. For the
+ * owner to write while the meter is open. */
+struct nns_slot_holder *nns_meter_holders(const struct nns_meter *meter);
+
+/* What tells the map of counts from all others on this host; 0 for the operator's programs. */
+uint32_t nns_meter_counts_id(const struct nns_meter *meter);
 
 /* Highest slot; 0 when the operator's own programs are attached: nothing is counted then. */
 uint32_t nns_meter_slots(const struct nns_meter *meter);

@@ -34,6 +34,19 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
+#ifndef FD_NSFS_ROOT
+#define FD_NSFS_ROOT (-10003)
+#endif
+
+/* What an nsfs file handle holds. */
+struct nsfs_place {
+    uint64_t cookie;
+    uint32_t type; /* CLONE_NEWNET */
+    uint32_t inum;
+};
+
+#define NSFS_HANDLE_TYPE 241
+
 /* What one error answer takes from the receive buffer (a small skb and its head), rounded up, and how many
  * the default buffer of 208 KiB holds with room to spare: below that the system call is saved. */
 #define ANSWER_BYTES    1280
@@ -141,6 +154,53 @@ int nns_netns_open_path(const char *path)
     int fd = reopen_namespace(place);
     close(place);
     return fd;
+}
+
+static int open_handle(struct nns_netns_id id)
+{
+    union {
+        struct file_handle head;
+        char bytes[sizeof(struct file_handle) + sizeof(struct nsfs_place)];
+    } handle = {.head = {.handle_bytes = sizeof(struct nsfs_place), .handle_type = NSFS_HANDLE_TYPE}};
+    struct nsfs_place place = {.cookie = id.cookie, .type = CLONE_NEWNET, .inum = id.inum};
+    memcpy(handle.head.f_handle, &place, sizeof(place));
+    int fd = open_by_handle_at(FD_NSFS_ROOT, &handle.head, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+/* I4: on the very fd. No two namespaces, of whatever type, share a cookie. */
+static int open_verified(struct nns_netns_id id)
+{
+    int fd = open_handle(id);
+    __u64 cookie;
+    if (fd < 0)
+        return fd;
+    if (ioctl(fd, NS_GET_ID, &cookie) == 0 && cookie == id.cookie)
+        return fd;
+    close(fd);
+    return -EIO;
+}
+
+int nns_netns_open_id(struct nns_netns_id id)
+{
+    if (!own.abilities.open_by_id)
+        return -EOPNOTSUPP;
+    int fd = open_verified(id);
+    if (fd != -ESTALE)
+        return fd;
+    int alive = open_verified(own.id);
+    if (alive < 0)
+        return -EACCES;
+    close(alive);
+    return -ESTALE;
+}
+
+bool nns_netns_is_dead(struct nns_netns_id id)
+{
+    int fd = nns_netns_open_id(id);
+    if (fd >= 0)
+        close(fd);
+    return fd == -ESTALE;
 }
 
 int nns_netns_identify(int fd, struct nns_netns_id *id)
@@ -263,6 +323,17 @@ static bool try_ns_get_id(int fd, uint64_t cookie)
     return ioctl(fd, NS_GET_ID, &id) == 0 && id == cookie;
 }
 
+/* Without NS_GET_ID what was opened could not be verified. */
+static bool try_open_by_id(void)
+{
+    if (!own.abilities.ns_get_id || !own.id.cookie)
+        return false;
+    int fd = open_verified(own.id);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
 static int open_own(void)
 {
     int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -291,6 +362,7 @@ int nns_netns_probe(struct nns_netns_abilities *abilities)
         .pidfd_thread = try_pidfd_thread(),
         .ns_get_id = try_ns_get_id(fd, id.cookie),
     };
+    own.abilities.open_by_id = try_open_by_id();
     *abilities = own.abilities;
     return 0;
 }

@@ -22,6 +22,7 @@ struct nns_netns_abilities {
     bool pidfd_ioctl;  /* PIDFD_GET_NET_NAMESPACE, Linux 6.11 */
     bool pidfd_thread; /* PIDFD_THREAD, Linux 6.9 */
     bool ns_get_id;    /* NS_GET_ID on a namespace fd, Linux 6.18 */
+    bool open_by_id;   /* nsfs file handles, Linux 6.18 */
 };
 
 /* Look what the kernel can do and open the daemon's own namespace. Once, before any thread. 0 or -errno. */
@@ -42,6 +43,17 @@ int nns_netns_open_pid(uint32_t pid, enum nns_netns_way *way);
 /* Open a namespace file (a bind mount such as /run/netns/NAME, or /proc/PID/ns/net). -EINVAL when it is no
  * network namespace; -ENOENT also for a process that ends meanwhile. */
 int nns_netns_open_path(const char *path);
+
+/*
+ * Open a namespace by its identity alone, both members known (an nsfs file handle): nothing needs to have
+ * been kept of it. Returns an fd; -ESTALE when it is dead; -EACCES when the kernel denies it, which it tells
+ * in the same way: our own namespace, known to live, is tried as well; -EOPNOTSUPP without the ability; or
+ * -errno.
+ */
+int nns_netns_open_id(struct nns_netns_id id);
+
+/* Is a namespace dead for certain? False also when that cannot be told. */
+bool nns_netns_is_dead(struct nns_netns_id id);
 
 /* Verify that fd is a network namespace and say which. 0; -EINVAL when it is none; -errno. */
 int nns_netns_identify(int fd, struct nns_netns_id *id);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/dying_task.h"
+#include "core/mountinfo.h"
 
 /* Unique for ever, where an inode number or an old mount id is given out again at once. Linux 6.8; older
  * kernels ignore the bit. */
@@ -133,22 +134,6 @@ static char *put_task(char *at, uint32_t pid, uint32_t tid)
     return at;
 }
 
-/* The inum in "<type>[INUM]", or 0. */
-static uint32_t parse_link(const char *link, size_t length, const char *type)
-{
-    size_t skip = strlen(type);
-    uint64_t inum = 0;
-
-    if (length < skip + 4 || memcmp(link, type, skip) != 0 || link[skip] != ':' || link[skip + 1] != '[')
-        return 0;
-    for (skip += 2; skip < length && link[skip] >= '0' && link[skip] <= '9'; skip++) {
-        inum = inum * 10 + (uint64_t)(link[skip] - '0');
-        if (inum > UINT32_MAX)
-            return 0;
-    }
-    return skip + 1 == length && link[skip] == ']' ? (uint32_t)inum : 0;
-}
-
 static int read_link(const char *path, const char *type, uint32_t *inum)
 {
     char link[LINK_ROOM];
@@ -157,7 +142,7 @@ static int read_link(const char *path, const char *type, uint32_t *inum)
 
     if (length < 0)
         return errno == ENOENT ? -ESRCH : -errno;
-    found = parse_link(link, (size_t)length, type);
+    found = nns_namespace_inum(link, (size_t)length, type);
     if (!found)
         return -EPROTO;
     *inum = found;
@@ -303,43 +288,6 @@ static ssize_t read_whole(struct walk *walk, const char *path)
     return (ssize_t)length;
 }
 
-/* The kernel writes white space and backslashes as \ooo. In place. */
-static void unescape(char *text)
-{
-    char *to = text;
-
-    for (; *text; to++) {
-        if (text[0] == '\\' && text[1] >= '0' && text[1] <= '3' && text[2] >= '0' && text[2] <= '7' &&
-            text[3] >= '0' && text[3] <= '7') {
-            *to = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 | (text[3] - '0'));
-            text += 4;
-        } else {
-            *to = *text++;
-        }
-    }
-    *to = '\0';
-}
-
-/* One line: id, parent, device, root, mount point, options, tags…, "-", type, source, options. */
-static int read_mount(struct walk *walk, char *line, const char *prefix)
-{
-    char *fields[5], *rest = line;
-    uint32_t inum;
-
-    for (int i = 0; i < 5; i++) {
-        fields[i] = strsep(&rest, " ");
-        if (!rest)
-            return 0;
-    }
-    if (!strstr(rest, " - nsfs "))
-        return 0;
-    inum = parse_link(fields[3], strlen(fields[3]), "net");
-    if (!inum)
-        return 0; /* another kind of namespace */
-    unescape(fields[4]);
-    return found(walk, inum, prefix, fields[4]);
-}
-
 /* The mounts that a task ("self", "PID" or "PID/task/TID") sees. Its paths start at the task's own root. */
 static int read_mounts(struct walk *walk, const char *task)
 {
@@ -358,7 +306,8 @@ static int read_mounts(struct walk *walk, const char *task)
     if (strcmp(task, "self") != 0)
         snprintf(prefix, sizeof(prefix), "/proc/%s/root", task);
     for (rest = walk->text; (line = strsep(&rest, "\n"));) {
-        int result = read_mount(walk, line, prefix);
+        struct nns_namespace_mount mount;
+        int result = nns_mountinfo_parse(line, &mount) ? found(walk, mount.inum, prefix, mount.path) : 0;
 
         if (result)
             return result;

@@ -29,11 +29,14 @@
 
 #define KNOWN_PROGRAMS 8 /* the first NNS_HOOKS of them a set's own */
 
+#define MAPS_ASKED 4 /* of a program; the meter has one */
+
 /* What the kernel says of a program. */
 struct program {
     uint32_t id; /* 0: unused */
     char name[16];
     uint8_t tag[8];
+    bool counts; /* in the set's map */
 };
 
 /* One call's dialogue with the kernel. */
@@ -43,6 +46,7 @@ struct talk {
     size_t send_bytes;
     char *inbox;
     struct nns_netlink_batch batch;
+    uint32_t counts; /* the set's map, 0 for none */
     struct program programs[KNOWN_PROGRAMS];
     unsigned next_program;
 };
@@ -56,7 +60,9 @@ static void know_programs(struct talk *talk, const struct nns_tc_set *set)
         known->id = own->id;
         memcpy(known->name, own->name, sizeof(known->name));
         memcpy(known->tag, own->tag, sizeof(known->tag));
+        known->counts = set->counts != 0;
     }
+    talk->counts = set->counts;
 }
 
 /* The set may be NULL. */
@@ -151,13 +157,14 @@ static long bpf_call(int command, union bpf_attr *attr)
 }
 
 /* 0; -EAGAIN when it has gone, and with it the filter that ran it: look again; -errno. */
-static int ask_program(uint32_t id, struct program *program)
+static int ask_program(const struct talk *talk, uint32_t id, struct program *program)
 {
+    uint32_t maps[MAPS_ASKED];
     union bpf_attr attr = {.prog_id = id};
     int fd = (int)bpf_call(BPF_PROG_GET_FD_BY_ID, &attr);
     if (fd < 0)
         return errno == ENOENT ? -EAGAIN : -errno;
-    struct bpf_prog_info info = {0};
+    struct bpf_prog_info info = {.nr_map_ids = MAPS_ASKED, .map_ids = (uintptr_t)maps};
     attr = (union bpf_attr){
         .info = {.bpf_fd = (uint32_t)fd, .info_len = sizeof(info), .info = (uintptr_t)&info}};
     int r = bpf_call(BPF_OBJ_GET_INFO_BY_FD, &attr) < 0 ? -errno : 0;
@@ -167,6 +174,9 @@ static int ask_program(uint32_t id, struct program *program)
     program->id = id;
     memcpy(program->name, info.name, sizeof(program->name));
     memcpy(program->tag, info.tag, sizeof(program->tag));
+    program->counts = false;
+    for (uint32_t i = 0; i < info.nr_map_ids && i < MAPS_ASKED && talk->counts; i++)
+        program->counts = program->counts || maps[i] == talk->counts;
     return 0;
 }
 
@@ -180,7 +190,7 @@ static int find_program(struct talk *talk, uint32_t id, const struct program **p
         }
     }
     struct program found;
-    int r = ask_program(id, &found);
+    int r = ask_program(talk, id, &found);
     if (r < 0)
         return r;
     unsigned others = KNOWN_PROGRAMS - NNS_HOOKS;
@@ -261,6 +271,15 @@ struct look {
     bool unsure; /* some filter may be ours or not */
 };
 
+/* Of ours, whose program was found just now. */
+static enum nns_tc_whose whose(struct talk *talk, const struct nns_tc_filter *filter)
+{
+    const struct program *program;
+    if (find_program(talk, filter->program_id, &program) < 0)
+        return NNS_TC_OURS;
+    return program->counts ? NNS_TC_OURS_COUNTS : NNS_TC_OURS;
+}
+
 static void take_filter(void *context, uint32_t ifindex, const struct nlmsghdr *message)
 {
     struct look *look = context;
@@ -272,7 +291,8 @@ static void take_filter(void *context, uint32_t ifindex, const struct nlmsghdr *
     if (ours < 0)
         look->unsure = true;
     else
-        nns_tc_task_see_filter(look->task, set, look->hook, &filter, ours);
+        nns_tc_task_see_filter(look->task, set, look->hook, &filter,
+                               ours ? whose(&look->attach->talk, &filter) : NNS_TC_ANOTHERS);
 }
 
 /* Both hooks' filters. -EAGAIN: not seen for sure. */

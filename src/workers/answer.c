@@ -8,12 +8,28 @@
 #include "workers/flush.h"
 #include "workers/waiters.h"
 
+/* No index holds an inum that nothing pins; of two that had it the younger is alive. */
+NNS_OWNER_ONLY static struct nns_namespace *find_youngest(struct nns_owner *owner, uint32_t inum)
+{
+    struct nns_cache_cursor cursor = {0};
+    struct nns_namespace *ns, *youngest = NULL;
+
+    while ((ns = nns_cache_next(owner->context.cache, &cursor)))
+        if (nns_namespace_inum(ns) == inum &&
+            (!youngest || nns_namespace_cookie(ns) > nns_namespace_cookie(youngest)))
+            youngest = ns;
+    return youngest;
+}
+
 NNS_OWNER_ONLY static struct nns_namespace *find(struct nns_owner *owner, struct nns_selector selector)
 {
     struct nns_cache *cache = owner->context.cache;
     struct nns_namespace *ns = selector.cookie ? nns_cache_find(cache, selector.cookie) : NULL;
 
-    return ns || !selector.inum ? ns : nns_cache_find_inum(cache, selector.inum);
+    if (ns || !selector.inum)
+        return ns;
+    return owner->context.weak ? find_youngest(owner, selector.inum)
+                               : nns_cache_find_inum(cache, selector.inum);
 }
 
 /* When a device that is not covered is looked at next; 0: not before somebody asks. */
@@ -156,7 +172,7 @@ static void add_capabilities(const struct nns_owner *owner, struct nns_status *s
 
     status->resolver = abilities->pidfd_ioctl ? "readlink for known, pidfd ioctl for new" : "/proc";
     status->identity = abilities->ns_get_id ? "NS_GET_ID" : "SO_NETNS_COOKIE";
-    status->handles = "pinned";
+    status->handles = owner->context.weak ? "weak: nsfs file handle" : "pinned";
     status->first_scan = "none";
     status->discovery = "queue only";
     status->device_events = "none";
@@ -177,7 +193,9 @@ NNS_OWNER_ONLY static void fill_status(struct nns_owner *owner, struct nns_statu
     status->namespaces_pinned = owner->pinned;
     add_coverage(owner, status);
     status->slots_in_use = nns_slots_in_use(&owner->slots);
+    status->slots_reserved = nns_slots_reserved(&owner->slots);
     status->slots_limit = owner->slots.limit;
+    status->meter_pinned = nns_meter_pinned(owner->context.meter) != NNS_METER_UNPINNED;
     status->meter_bytes = nns_meter_bytes(owner->context.meter);
     status->batches_waiting = nns_pool_waiting(owner->pool);
     status->claims = nns_claims_count(owner->context.claims);

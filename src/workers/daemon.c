@@ -10,10 +10,13 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "io/instance.h"
 #include "io/meter.h"
 #include "io/netns.h"
 #include "io/proc.h"
+#include "workers/discover.h"
 #include "workers/feed.h"
+#include "workers/memory.h"
 #include "workers/owner.h"
 #include "workers/requests.h"
 
@@ -21,6 +24,9 @@
  * as a whole (loop, maps, programs, the queue, connections that are being refused, /proc while it is walked).
  */
 enum { WORKER_FDS = 4, OTHER_FDS = 192 };
+
+/* Devices a namespace, on average, that the tracepoints can be told are covered. */
+enum { DEVICES_TOLD = 4 };
 
 enum { WORKERS_AUTO_MAX = 4, SIGNALS = 2, LAST_ROUNDS = 2 };
 
@@ -31,10 +37,17 @@ struct daemon {
     uv_idle_t last_rounds;
     int rounds_left;
     struct nns_netns_abilities abilities;
+    struct nns_instance *instance;
     struct nns_meter *meter;
     struct nns_cache *cache;
     struct nns_claims *claims;
     struct nns_completions completions;
+    struct nns_resolver *resolver; /* NULL: none */
+    struct nns_trace *trace;       /* NULL without networking */
+    struct nns_trace_abilities trace_abilities;
+    struct nns_mounts *mounts; /* NULL without discovery */
+    enum nns_mounts_way mounts_way;
+    struct nns_discover *discover;
     struct nns_owner *owner;
     struct nns_sync_context sync;
     struct nns_pool *pool;
@@ -42,6 +55,7 @@ struct daemon {
     struct nns_feed *feed;
     struct nns_requests *requests;
     int signals_watched;
+    bool served; /* all came up: filters may have been attached */
     bool stopping, stop_ordered, failed;
 };
 
@@ -88,10 +102,13 @@ static void stop_threads(struct daemon *daemon)
     /* This thread may have to wait for a worker now, and a second signal still ends at once. */
     for (int i = 0; i < daemon->signals_watched; i++)
         signal(daemon->signals[i].signum, end_at_once);
-    nns_pool_end(daemon->pool);
-    nns_mailbox_post_now(nns_owner_mailbox(daemon->owner), &order->letter);
-    /* The owner detaches meanwhile: all that a worker can still have to say is who is inhabited. */
+    /* Before the owner: a worker may be opening what it found by itself. */
     nns_pool_stop(daemon->pool);
+    nns_mailbox_post_now(nns_owner_mailbox(daemon->owner), &order->letter);
+    /* While the owner detaches: this thread and the workers were the only ones to use these. */
+    nns_trace_stop(daemon->trace);
+    nns_resolver_close(daemon->resolver);
+    daemon->resolver = NULL;
 }
 
 static void stop(struct daemon *daemon)
@@ -100,6 +117,8 @@ static void stop(struct daemon *daemon)
     nns_completions_hurry(&daemon->completions);
     nns_feed_close(daemon->feed);
     daemon->feed = NULL;
+    nns_discover_close(daemon->discover);
+    daemon->discover = NULL;
     /* From here on nothing new is begun, whatever clients go on asking: only what is under way goes on. */
     if (daemon->requests)
         nns_requests_stop(daemon->requests);
@@ -123,7 +142,8 @@ static void take_batches(struct daemon *daemon, struct nns_batch *batch)
     while (batch) {
         struct nns_batch *next = batch->next;
 
-        nns_dispatch_settled(&daemon->dispatch);
+        if (!batch->own)
+            nns_dispatch_settled(&daemon->dispatch);
         if (batch->job)
             nns_requests_batch(daemon->requests, batch);
         else
@@ -166,6 +186,8 @@ static void on_completions(uv_async_t *async)
         nns_dispatch_room(&daemon->dispatch);
     if (daemon->feed && nns_dispatch_clear(&daemon->dispatch))
         nns_feed_resume(daemon->feed);
+    if (daemon->discover && nns_dispatch_clear(&daemon->dispatch))
+        nns_discover_resume(daemon->discover);
     stop_threads(daemon);
 }
 
@@ -182,7 +204,7 @@ static unsigned worker_count(const struct nns_params *params)
 
 /* Each pinned namespace holds an fd: as many as the process may have, less what everything else can need, is
  * all the cache can use. */
-static size_t cache_capacity(const struct nns_params *params)
+static size_t cache_capacity(const struct nns_params *params, bool weak)
 {
     /* The mailbox twice: it fills again while the owner works off what it took. */
     const rlim_t spare = OTHER_FDS + params->control_clients + 2 * NNS_OWNER_MAILBOX +
@@ -190,6 +212,8 @@ static size_t cache_capacity(const struct nns_params *params)
     struct rlimit limit;
     size_t usable;
 
+    if (weak)
+        return params->cache_capacity;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
@@ -209,10 +233,12 @@ static int start_threads(struct daemon *daemon)
     const struct nns_owner_context context = {
         .params = daemon->params,
         .abilities = &daemon->abilities,
+        .weak = daemon->abilities.open_by_id,
         .cache = daemon->cache,
         .claims = daemon->claims,
         .completions = &daemon->completions,
         .meter = daemon->meter,
+        .trace = daemon->trace,
     };
     int rc = nns_owner_new(&context, &daemon->owner);
 
@@ -224,6 +250,10 @@ static int start_threads(struct daemon *daemon)
         .claims = daemon->claims,
         .owner = nns_owner_mailbox(daemon->owner),
         .completions = &daemon->completions,
+        .weak = daemon->abilities.open_by_id,
+        .resolver = daemon->resolver,
+        .trace = daemon->trace,
+        .walk = daemon->trace_abilities.walk,
     };
     rc = nns_pool_start(&daemon->sync, worker_count(daemon->params), daemon->params->workers_queue,
                         &daemon->pool);
@@ -231,6 +261,29 @@ static int start_threads(struct daemon *daemon)
         return rc;
     nns_dispatch_init(&daemon->dispatch, daemon->pool);
     return nns_owner_start(daemon->owner, daemon->pool);
+}
+
+/* What tells of namespaces and devices; without it there are the queue, and audits. */
+static int open_watches(struct daemon *daemon)
+{
+    const struct nns_params *params = daemon->params;
+    bool discover = params->discover_enabled;
+    int rc = 0;
+
+    if (params->network_enabled)
+        rc = nns_trace_open(params->cache_capacity, DEVICES_TOLD * params->cache_capacity, discover,
+                            &daemon->trace, &daemon->trace_abilities);
+    if (rc) {
+        nns_error("cannot watch devices: %s", strerror(-rc));
+        return rc;
+    }
+    if (!params->network_enabled || !discover)
+        return 0;
+    rc = nns_mounts_open(&daemon->mounts, &daemon->mounts_way);
+    if (rc)
+        nns_warning("cannot watch mounts: %s: namespaces that no process is in are found by audits",
+                    strerror(-rc));
+    return 0;
 }
 
 /* The parts that can fail for a reason of the operator's say so in a sentence. */
@@ -248,12 +301,20 @@ static int open_parts(struct daemon *daemon)
         nns_error("cannot look at network namespaces: %s", strerror(-rc));
         return rc;
     }
-    rc = nns_meter_open(daemon->params, &daemon->meter, error, sizeof(error));
+    rc = nns_instance_open(daemon->params, &daemon->instance, error, sizeof(error));
+    if (!rc)
+        rc = nns_meter_open(daemon->params, nns_instance_pins(daemon->instance), &daemon->meter, error,
+                            sizeof(error));
     if (rc) {
         nns_error("%s", error);
         return rc;
     }
-    daemon->cache = nns_cache_new(cache_capacity(daemon->params));
+    rc = open_watches(daemon);
+    if (rc)
+        return rc;
+    if (daemon->abilities.open_by_id && nns_resolver_open(worker_count(daemon->params), &daemon->resolver))
+        nns_info("pids are resolved one by one: this kernel has no BPF program for that");
+    daemon->cache = nns_cache_new(cache_capacity(daemon->params, daemon->abilities.open_by_id));
     daemon->claims = nns_claims_new();
     if (daemon->cache && daemon->claims)
         return 0;
@@ -274,8 +335,16 @@ static int open_feeds(struct daemon *daemon)
         return rc;
     }
     rc = nns_feed_open(&daemon->loop, params, &daemon->dispatch, &daemon->feed, error, sizeof(error));
-    if (rc)
+    if (rc) {
         nns_error("%s", error);
+        return rc;
+    }
+    rc = nns_discover_open(&daemon->loop, daemon->trace, daemon->mounts, daemon->mounts_way,
+                           &daemon->dispatch, nns_owner_mailbox(daemon->owner), &daemon->discover);
+    if (rc)
+        nns_error("cannot watch: %s", strerror(-rc));
+    else if (params->network_enabled && params->discover_enabled)
+        nns_pool_want(daemon->pool, NNS_CHORE_SCAN);
     return rc;
 }
 
@@ -300,14 +369,29 @@ static int watch_signals(struct daemon *daemon)
     return rc;
 }
 
+/* What is pinned is for whoever comes next, where there are filters that count on; the counts that a former
+ * daemon left are not ours to take away before we have adopted its filters. */
+static bool leaves_pins(const struct daemon *daemon)
+{
+    if (daemon->served)
+        return daemon->params->keep_attached;
+    return !daemon->meter || nns_meter_pinned(daemon->meter) == NNS_METER_INHERITED;
+}
+
 NNS_OWNER_ONLY static void free_parts(struct daemon *daemon)
 {
+    bool unpin = !leaves_pins(daemon);
+
     nns_owner_free(daemon->owner);
     nns_pool_free(daemon->pool);
     nns_requests_free(daemon->requests);
     nns_claims_free(daemon->claims);
     nns_cache_free(daemon->cache);
     nns_meter_close(daemon->meter);
+    nns_resolver_close(daemon->resolver);
+    nns_trace_close(daemon->trace);
+    nns_mounts_close(daemon->mounts);
+    nns_instance_close(daemon->instance, unpin);
 }
 
 /* The threads and what they work with; these end in an orderly way once they run. */
@@ -334,12 +418,14 @@ static void run(struct daemon *daemon)
     daemon->rounds_left = LAST_ROUNDS;
     if (!rc)
         rc = open_feeds(daemon);
+    daemon->served = !rc;
     if (rc)
         stop(daemon);
     else
-        nns_info(
-            "instance %s: reading %s, answering on %s; namespaces come from the queue and from clients only",
-            daemon->params->instance, daemon->params->queue_name, daemon->params->control_path);
+        nns_info("instance %s: reading %s, answering on %s; %s", daemon->params->instance,
+                 daemon->params->queue_name, daemon->params->control_path,
+                 daemon->params->discover_enabled ? "looking for namespaces"
+                                                  : "namespaces come from the queue and from clients only");
     uv_run(&daemon->loop, UV_RUN_DEFAULT);
     uv_loop_close(&daemon->loop);
     daemon->failed = daemon->failed || rc;
@@ -357,8 +443,11 @@ int nns_daemon_run(const struct nns_params *params)
     }
     daemon->params = params;
     /* Before the threads run nothing is attached: what was opened goes with the process. */
-    if (start_machinery(daemon))
+    if (start_machinery(daemon)) {
+        nns_instance_close(daemon->instance, !leaves_pins(daemon));
         _exit(1);
+    }
+    nns_memory_trim();
     run(daemon);
     failed = daemon->failed;
     nns_completions_deinit(&daemon->completions);

@@ -11,6 +11,7 @@
 #include "io/links.h"
 #include "workers/exclude.h"
 #include "workers/flush.h"
+#include "workers/handle.h"
 #include "workers/save.h"
 #include "workers/waiters.h"
 
@@ -27,6 +28,7 @@ NNS_OWNER_ONLY static void forget_device(struct nns_owner *owner, struct nns_nam
 
     if (!device)
         return;
+    nns_trace_uncover(owner->context.trace, nns_namespace_cookie(ns), ifindex);
     nns_device_queue_drop(&ns->queue, ifindex);
     nns_slots_give(&owner->slots, device->slot);
     nns_devices_remove(&ns->devices, ifindex);
@@ -154,35 +156,47 @@ NNS_OWNER_ONLY static int take_listing(struct nns_owner *owner, struct nns_names
     return rc;
 }
 
+static void look_again_at(struct nns_device *device, enum nns_look look, uint64_t now)
+{
+    bool failed = device->state == NNS_DEVICE_FAILED;
+
+    if (look == NNS_LOOK_AUDIT)
+        device->retry_ms = failed && !device->retry_ms ? now : device->retry_ms; /* one try */
+    if (look != NNS_LOOK_AUDIT && failed && (look == NNS_LOOK_EVERYWHERE || !device->retry_ms)) {
+        device->tries = 0;
+        device->retry_ms = now;
+    }
+    device->doubted = device->doubted || look != NNS_LOOK_NEWS;
+}
+
 void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_look look)
 {
     uint64_t now = nns_now_ms();
 
     ns->relist = true;
-    ns->tries = 0;
-    for (uint32_t i = 0; i < ns->devices.count; i++) {
-        struct nns_device *device = &ns->devices.items[i];
-
-        if (device->state == NNS_DEVICE_FAILED && (look == NNS_LOOK_EVERYWHERE || !device->retry_ms)) {
-            device->tries = 0;
-            device->retry_ms = now;
-        }
-        device->doubted = device->doubted || look == NNS_LOOK_EVERYWHERE;
-    }
+    if (look != NNS_LOOK_AUDIT)
+        ns->tries = 0;
+    for (uint32_t i = 0; i < ns->devices.count; i++)
+        look_again_at(&ns->devices.items[i], look, now);
     nns_due_add(&owner->due, ns, now);
 }
 
 /* ---- attaching ---- */
 
-/* A slot of its own, with the counts of whoever had it before set to zero. */
-NNS_OWNER_ONLY static void give_slot(struct nns_owner *owner, struct nns_device *device)
+/* A slot of its own, with the counts of whoever had it before set to zero. Those of a former daemon's stay,
+ * but not where there is no qdisc that could have kept the filters: that is another device (I5). */
+NNS_OWNER_ONLY static void give_slot(struct nns_owner *owner, const struct nns_namespace *ns,
+                                     struct nns_device *device)
 {
-    bool used = false;
+    enum nns_slot_past past;
 
     if (device->slot || !owner->slots.limit || nns_device_carries(device))
         return;
-    device->slot = nns_slots_take(&owner->slots, &used);
-    if (used && nns_meter_clear(owner->context.meter, device->slot)) {
+    device->slot = nns_slots_take(&owner->slots, nns_namespace_cookie(ns), device->link.ifindex, &past);
+    device->inherited = device->slot && past == NNS_SLOT_KEPT && device->link.qdisc != NNS_QDISC_NONE;
+    if (!device->slot || device->inherited || past == NNS_SLOT_FRESH)
+        return;
+    if (nns_meter_clear(owner->context.meter, device->slot)) {
         nns_slots_give(&owner->slots, device->slot);
         device->slot = 0;
     }
@@ -215,13 +229,13 @@ NNS_OWNER_ONLY static size_t choose(struct nns_owner *owner, struct nns_namespac
     return count;
 }
 
-NNS_OWNER_ONLY static void make_job(struct nns_owner *owner, struct nns_device *device, unsigned set,
-                                    struct nns_tc_job *job)
+NNS_OWNER_ONLY static void make_job(struct nns_owner *owner, const struct nns_namespace *ns,
+                                    struct nns_device *device, unsigned set, struct nns_tc_job *job)
 {
-    give_slot(owner, device);
+    give_slot(owner, ns, device);
     *job = (struct nns_tc_job){.ifindex = device->link.ifindex, .slot = device->slot};
-    /* After a failure the last listing is old: have it looked at. */
-    job->qdisc = device->tries ? NNS_QDISC_UNKNOWN : device->link.qdisc;
+    /* After a failure the last listing is old, and whose counts they are only a look can tell. */
+    job->qdisc = device->tries || device->inherited ? NNS_QDISC_UNKNOWN : device->link.qdisc;
     memcpy(job->hooks, device->attachments[set], sizeof(job->hooks));
 }
 
@@ -244,9 +258,12 @@ static bool was_bare(const struct nns_attachment *before, const struct nns_tc_jo
 NNS_OWNER_ONLY static void take_answer(struct nns_owner *owner, struct nns_device *device, unsigned set,
                                        const struct nns_tc_job *job)
 {
+    bool anothers = device->inherited && job->looked && !job->counted;
+
     /* It begins to count at nothing; what the first moment counted goes along. */
-    if (device->slot && was_bare(device->attachments[set], job))
+    if (device->slot && (anothers || was_bare(device->attachments[set], job)))
         nns_meter_clear(owner->context.meter, device->slot);
+    device->inherited = device->inherited && !job->looked;
     memcpy(device->attachments[set], job->hooks, sizeof(job->hooks));
     device->link.qdisc = job->qdisc;
 }
@@ -257,8 +274,11 @@ NNS_OWNER_ONLY static int attach_set(struct nns_owner *owner, struct nns_namespa
     struct nns_tc_stats stats = {0};
     int rc;
 
+    /* Before it is: what takes the filters away again may not go unseen. */
     for (size_t i = 0; i < count; i++)
-        make_job(owner, nns_devices_find(&ns->devices, owner->visited[i]), set, &owner->jobs[i]);
+        nns_trace_cover(owner->context.trace, nns_namespace_cookie(ns), owner->visited[i]);
+    for (size_t i = 0; i < count; i++)
+        make_job(owner, ns, nns_devices_find(&ns->devices, owner->visited[i]), set, &owner->jobs[i]);
     rc = nns_tc_attach(socket, &owner->sets[set], owner->jobs, count, &stats);
     for (size_t i = 0; i < count; i++)
         take_answer(owner, nns_devices_find(&ns->devices, owner->visited[i]), set, &owner->jobs[i]);
@@ -323,6 +343,7 @@ NNS_OWNER_ONLY static void record(struct nns_owner *owner, struct nns_namespace 
         nns_count(NNS_COUNT_DEVICES_GONE, 1);
         break;
     case MISSING:
+        nns_trace_uncover(owner->context.trace, nns_namespace_cookie(ns), ifindex);
         keep_trying(ns, device);
     }
 }
@@ -370,22 +391,15 @@ NNS_OWNER_ONLY static int list(struct nns_owner *owner, struct nns_namespace *ns
     return rc;
 }
 
-NNS_OWNER_ONLY static int visit(struct nns_owner *owner, struct nns_namespace *ns)
+NNS_OWNER_ONLY static int visit(struct nns_owner *owner, struct nns_namespace *ns, int socket)
 {
-    int socket = nns_netns_enter(ns->handle.fd, 1);
-    int rc = 0;
+    int rc = ns->relist ? list(owner, ns, socket) : 0;
 
-    if (socket < 0)
-        return socket;
-    if (ns->relist)
-        rc = list(owner, ns, socket);
-    if (!rc) {
-        nns_netns_expect(socket, ANSWERS_EACH * ns->devices.count);
-        rc = nns_detach_excluded(owner, ns, socket);
-        rc = rc ? rc : attach_due(owner, ns, socket);
-    }
-    nns_netns_leave(socket);
-    return rc;
+    if (rc)
+        return rc;
+    nns_netns_expect(socket, ANSWERS_EACH * ns->devices.count);
+    rc = nns_detach_excluded(owner, ns, socket);
+    return rc ? rc : attach_due(owner, ns, socket);
 }
 
 /* The namespace could not be entered or listed, or memory was short: a whole visit later, within bounds. */
@@ -423,8 +437,15 @@ NNS_OWNER_ONLY static void schedule(struct nns_owner *owner, struct nns_namespac
 
 void nns_dequeue(struct nns_owner *owner, struct nns_namespace *ns)
 {
-    int rc = visit(owner, ns);
+    int socket = nns_handle_enter(ns, 1);
+    int rc = socket < 0 ? socket : visit(owner, ns, socket);
 
+    if (socket == -ESTALE) {
+        nns_flush(owner, ns, NNS_FLUSH_DEAD);
+        return;
+    }
+    if (socket >= 0)
+        nns_handle_leave(owner, ns, socket);
     if (rc) {
         visit_failed(owner, ns, rc);
     } else {

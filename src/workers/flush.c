@@ -3,11 +3,11 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/counters.h"
 #include "core/log.h"
 #include "workers/dequeue.h"
+#include "workers/handle.h"
 #include "workers/waiters.h"
 
 static struct nns_log_limit detach_limit;
@@ -112,25 +112,33 @@ static unsigned count_carrying(const struct nns_namespace *ns, device_filter wan
     return count;
 }
 
+/* The namespace is no more, and what was there went with it: its slots are free for others. */
+NNS_OWNER_ONLY static void lose_all(struct nns_namespace *ns)
+{
+    for (uint32_t i = 0; i < ns->devices.count; i++)
+        memset(ns->devices.items[i].attachments, 0, sizeof(ns->devices.items[i].attachments));
+}
+
 /* True when nothing of ours is left. */
 NNS_OWNER_ONLY static bool detach(struct nns_owner *owner, struct nns_namespace *ns)
 {
     unsigned carrying = count_carrying(ns, any);
-    int socket, rc;
+    int rc = carrying ? nns_owner_reserve(owner, ns->devices.count) : 0;
+    int socket;
 
     if (!carrying)
         return true;
-    rc = nns_owner_reserve(owner, ns->devices.count);
-    socket = rc ? rc : nns_netns_enter(ns->handle.fd, 2 * NNS_HOOKS * carrying);
+    socket = rc ? rc : nns_handle_enter(ns, 2 * NNS_HOOKS * carrying);
+    if (socket == -ESTALE) {
+        lose_all(ns);
+        return true;
+    }
     if (socket < 0) {
         report_left(ns, NNS_HOOKS * carrying, -socket);
         return false;
     }
     detach_over(owner, ns, socket, any);
-    if (owner->moving_on)
-        nns_netns_move_on(socket);
-    else
-        nns_netns_leave(socket);
+    nns_handle_leave(owner, ns, socket);
     return !count_carrying(ns, any);
 }
 
@@ -176,34 +184,44 @@ NNS_OWNER_ONLY static void remember_eviction(struct nns_owner *owner, const stru
     nns_count(NNS_COUNT_NAMESPACES_EVICTED, 1);
 }
 
+/* What happens there is none of our affairs any more. */
+NNS_OWNER_ONLY static void untell(struct nns_owner *owner, const struct nns_namespace *ns)
+{
+    uint64_t cookie = nns_namespace_cookie(ns);
+
+    for (uint32_t i = 0; i < ns->devices.count; i++)
+        nns_trace_uncover(owner->context.trace, cookie, ns->devices.items[i].link.ifindex);
+    nns_trace_forget(owner->context.trace, cookie);
+}
+
 NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace *ns,
                                   enum nns_flush_reason reason)
 {
-    int fd = ns->handle.fd;
-
     if (reason == NNS_FLUSH_EVICTED)
         remember_eviction(owner, ns);
     else if (reason == NNS_FLUSH_LONELY)
         nns_count(NNS_COUNT_NAMESPACES_LONELY, 1);
+    else if (reason == NNS_FLUSH_DEAD)
+        nns_count(NNS_COUNT_NAMESPACES_DEAD, 1);
     for (uint32_t i = 0; i < ns->devices.count; i++)
         give_slot_back(owner, &ns->devices.items[i]);
+    /* At the end the tracepoints end, too. */
+    if (reason != NNS_FLUSH_CLOSED)
+        untell(owner, ns);
     nns_waiters_tell(owner, ns, reason == NNS_FLUSH_CLOSED ? -ECANCELED : -ESTALE);
     nns_due_drop(&owner->due, ns);
-    /* Out of the index first, then the pin: a reader must never trust an inum that can be reused (I5). */
-    ns->handle = NNS_HANDLE_NULL;
+    nns_handle_drop(owner, ns);
     nns_cache_remove(owner->context.cache, ns);
-    if (fd >= 0) {
-        close(fd);
-        owner->pinned--;
-    }
     nns_count(NNS_COUNT_NAMESPACES_FLUSHED, 1);
 }
 
 int nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush_reason reason)
 {
     bool keep = reason == NNS_FLUSH_CLOSED && owner->context.params->keep_attached;
-    bool clean = keep || detach(owner, ns);
+    bool dead = reason == NNS_FLUSH_DEAD, clean = keep || dead || detach(owner, ns);
 
+    if (dead)
+        lose_all(ns);
     if (!clean && reason == NNS_FLUSH_ORDERED)
         nns_look_again(owner, ns, NNS_LOOK_EVERYWHERE);
     else

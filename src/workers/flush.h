@@ -8,6 +8,7 @@
 enum nns_flush_reason {
     NNS_FLUSH_EVICTED, /* room was needed; remembered as uncovered */
     NNS_FLUSH_LONELY,  /* no process and no mount was left */
+    NNS_FLUSH_DEAD,    /* the kernel says that it is no more: nothing can be left there */
     NNS_FLUSH_ORDERED, /* an operator asked for it */
     NNS_FLUSH_CLOSED   /* the daemon ends; with keep_attached the filters stay */
 };

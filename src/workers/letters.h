@@ -11,16 +11,18 @@
 #include "core/report.h"
 #include "io/netns.h"
 #include "io/proc.h"
+#include "io/trace.h"
 #include "workers/mailbox.h"
 
 /* What the owner thread receives. Whoever posts a letter gives it away; the owner frees it, or sends an order
  * back. */
-enum nns_letter_kind { NNS_LETTER_OPENED, NNS_LETTER_SWEPT, NNS_LETTER_ORDER };
+enum nns_letter_kind { NNS_LETTER_OPENED, NNS_LETTER_SWEPT, NNS_LETTER_EVENTS, NNS_LETTER_ORDER };
 
 /* From a worker: a namespace it claimed and opened. The owner ends the claim. */
 struct nns_opened {
     struct nns_letter letter;
     struct nns_request request; /* the winner's own */
+    uint64_t claim;             /* its key */
     struct nns_netns_id id;     /* read from the fd */
     int fd;                     /* owned by the letter */
 };
@@ -30,6 +32,16 @@ struct nns_swept {
     struct nns_letter letter;
     int error; /* 0, or -errno: then nothing follows */
     struct nns_inums inhabited;
+};
+
+#define NNS_EVENTS_MAX 128
+
+/* From the loop thread: what the kernel told of devices. */
+struct nns_events {
+    struct nns_letter letter;
+    bool lost; /* others were lost: anything may have changed */
+    uint32_t count;
+    struct nns_trace_event items[NNS_EVENTS_MAX];
 };
 
 /* Which namespace an operator means. A number is tried as a cookie, then as an inum. */

@@ -19,35 +19,16 @@ static uint64_t interval(const struct nns_owner *owner)
     return ms > SHORTEST_INTERVAL_MS ? ms : SHORTEST_INTERVAL_MS;
 }
 
-NNS_OWNER_ONLY static void revisit_asked(struct nns_owner *owner)
-{
-    struct nns_cache_cursor cursor = {0};
-    struct nns_namespace *ns;
-
-    while ((ns = nns_cache_next(owner->context.cache, &cursor))) {
-        if (!atomic_exchange_explicit(&ns->asked, false, memory_order_acq_rel))
-            continue;
-        ns->lonely_ms = 0;
-        ns->doomed = false;
-        nns_look_again(owner, ns, NNS_LOOK_NEWS);
-        nns_count(NNS_COUNT_NAMESPACES_RELISTED, 1);
-    }
-}
-
 uint64_t nns_lonely_tick(struct nns_owner *owner, uint64_t now_ms)
 {
-    struct nns_cache_stats stats;
-
-    nns_cache_stats(owner->context.cache, &stats);
-    if (!stats.entries && !owner->evicted.count) {
+    if (owner->context.weak || (!owner->pinned && !owner->evicted.count)) {
         owner->next_sweep_ms = 0;
         return UINT64_MAX;
     }
     if (!owner->next_sweep_ms) {
         owner->next_sweep_ms = now_ms + interval(owner);
     } else if (owner->next_sweep_ms <= now_ms) {
-        revisit_asked(owner);
-        nns_pool_sweep(owner->pool);
+        nns_pool_want(owner->pool, NNS_CHORE_SWEEP);
         owner->next_sweep_ms = now_ms + interval(owner);
     }
     return owner->next_sweep_ms - now_ms;

@@ -13,9 +13,7 @@
  * says nothing (I9).
  */
 
-/* When a round is due: ask for a look, and list again the known namespaces that requests have found since the
- * last round (their devices may be others by now, and devices that were given up get another chance). Returns
- * milliseconds until the next, UINT64_MAX when there is nothing to look for. */
+/* Ask for a look when it is time. Returns milliseconds until the next, UINT64_MAX when nothing is pinned. */
 uint64_t nns_lonely_tick(struct nns_owner *owner, uint64_t now_ms) NNS_OWNER_ONLY;
 
 /* What a look found: marks who is lonely, and who has been for long enough as due for flushing. */

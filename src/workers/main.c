@@ -9,11 +9,6 @@
 #include "core/params.h"
 #include "workers/daemon.h"
 
-#ifdef NNS_JEMALLOC
-/* Few threads allocate, and freed pages should go back soon: a host's memory is not ours to sit on. */
-const char *malloc_conf = "narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0";
-#endif
-
 const char *argp_program_version = "netnsyncd " NNS_VERSION;
 
 enum { KEY_SET = 's', KEY_CONFIG = 'c', KEY_CHECK = 0x100 };

@@ -9,7 +9,9 @@
 
 #include "core/counters.h"
 #include "workers/answer.h"
+#include "workers/audit.h"
 #include "workers/dequeue.h"
+#include "workers/events.h"
 #include "workers/flush.h"
 #include "workers/lonely.h"
 #include "workers/owner_state.h"
@@ -20,12 +22,16 @@
 /* Due namespaces between two looks at the mailbox. */
 enum { DUE_AT_ONCE = 16, OWNER_STACK = 1 << 20 };
 
+/* How long slots wait for the devices that had them before this daemon began, in lonely.timeout. */
+enum { GRACE_TIMEOUTS = 2 };
+
 /* ---- setting up ---- */
 
 static void describe_set(const struct nns_owner_context *context, struct nns_tc_set *set)
 {
     snprintf(set->instance, sizeof(set->instance), "%s", context->params->instance);
     set->priority = (uint16_t)context->params->attach_priority;
+    set->counts = nns_meter_counts_id(context->meter);
     for (int hook = 0; hook < NNS_HOOKS; hook++) {
         const struct nns_program *program = nns_meter_program(context->meter, hook);
         struct nns_tc_program *wanted = &set->programs[hook];
@@ -49,7 +55,7 @@ int nns_owner_new(const struct nns_owner_context *context, struct nns_owner **ou
     owner->started_ms = nns_now_ms();
     owner->set_count = 1;
     describe_set(context, &owner->sets[0]);
-    rc = slots ? nns_slots_init(&owner->slots, slots) : 0;
+    rc = slots ? nns_slots_init(&owner->slots, slots, nns_meter_holders(context->meter)) : 0;
     if (!rc)
         rc = nns_mailbox_init(&owner->mailbox, NNS_OWNER_MAILBOX);
     if (rc) {
@@ -103,7 +109,7 @@ NNS_OWNER_ONLY static void receive_opened(struct nns_owner *owner, struct nns_op
     else
         answer.outcome = ours ? NNS_OUTCOME_NEW : NNS_OUTCOME_KNOWN;
     nns_settle(owner->context.completions, opened->request, &answer);
-    nns_claims_end(owner->context.claims, opened->id.inum, &waiting);
+    nns_claims_end(owner->context.claims, opened->claim, &waiting);
     nns_settle_all(owner->context.completions, &waiting, &answer);
     if (ours) {
         ns->relist = true;
@@ -131,6 +137,10 @@ NNS_OWNER_ONLY static void receive(struct nns_owner *owner, struct nns_letter *l
         break;
     case NNS_LETTER_SWEPT:
         receive_swept(owner, (struct nns_swept *)letter);
+        break;
+    case NNS_LETTER_EVENTS:
+        nns_take_events(owner, (struct nns_events *)letter);
+        free(letter);
         break;
     case NNS_LETTER_ORDER:
         nns_answer_order(owner, (struct nns_order *)letter);
@@ -162,12 +172,14 @@ NNS_OWNER_ONLY static void work_off_due(struct nns_owner *owner)
 NNS_OWNER_ONLY static uint64_t next_wait_ms(struct nns_owner *owner)
 {
     uint64_t now = nns_now_ms();
-    uint64_t sweep = nns_lonely_tick(owner, now);
+    uint64_t sweep = nns_lonely_tick(owner, now), audit = nns_audit_tick(owner, now);
     uint64_t due = nns_due_next(&owner->due);
 
     if (due != UINT64_MAX)
         due = due > now ? due - now : 0;
-    return due < sweep ? due : sweep;
+    if (sweep < due)
+        due = sweep;
+    return audit < due ? audit : due;
 }
 
 /* What came after the order to stop: nobody is to wait for an answer. Everything in flight had settled, so no
@@ -197,6 +209,15 @@ NNS_OWNER_ONLY static void work_off_mail(struct nns_owner *owner, uint64_t wait_
     }
 }
 
+/* By then every namespace that is still there should have been met. */
+NNS_OWNER_ONLY static void release_slots_in_time(struct nns_owner *owner)
+{
+    const uint64_t grace = GRACE_TIMEOUTS * (uint64_t)owner->context.params->lonely_timeout_ms;
+
+    if (nns_slots_reserved(&owner->slots) && nns_now_ms() - owner->started_ms >= grace)
+        nns_slots_release_reserved(&owner->slots);
+}
+
 static void run_owner(void *argument)
 {
     struct nns_owner *owner = argument;
@@ -204,6 +225,7 @@ static void run_owner(void *argument)
     nns_role_assert_owner();
     while (!owner->stop) {
         work_off_mail(owner, next_wait_ms(owner));
+        release_slots_in_time(owner);
         work_off_due(owner);
         nns_cache_reclaim(owner->context.cache);
     }

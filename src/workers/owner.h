@@ -7,6 +7,7 @@
 #include "core/params.h"
 #include "io/meter.h"
 #include "io/netns.h"
+#include "io/trace.h"
 #include "workers/completions.h"
 #include "workers/mailbox.h"
 #include "workers/pool.h"
@@ -27,10 +28,12 @@ struct nns_owner;
 struct nns_owner_context {
     const struct nns_params *params;
     const struct nns_netns_abilities *abilities;
+    bool weak; /* handles pin nothing; then only cookies tell a namespace, never inums (I5) */
     struct nns_cache *cache;
     struct nns_claims *claims;
     struct nns_completions *completions;
     struct nns_meter *meter;
+    struct nns_trace *trace; /* NULL: none */
 };
 
 /* 0 or -errno. */

@@ -37,7 +37,8 @@ struct nns_owner {
     struct nns_evicted_set evicted;
     bool moving_on; /* from one namespace straight to the next, not home in between */
     size_t pinned;  /* handles that keep a namespace alive */
-    uint64_t next_sweep_ms;
+    uint64_t next_sweep_ms, next_audit_ms;
+    uint32_t audit_part; /* the next */
     uint64_t started_ms;
     struct nns_order *stop; /* the order that ends the thread, once it came */
 };

@@ -7,7 +7,7 @@
 /* Enough for a walk of /proc and a sanitizer's red zones; the rest is never touched. */
 enum { WORKER_STACK = 1 << 20 };
 
-enum { BATCHES_BEFORE_SWEEP = 64 };
+enum { BATCHES_BEFORE_CHORE = 64 };
 
 struct nns_pool {
     const struct nns_sync_context *context;
@@ -15,32 +15,37 @@ struct nns_pool {
     uv_cond_t work;
     struct nns_batch *first, **last;
     uint32_t waiting;
-    bool sweep;      /* wanted, or under way */
-    bool sweeping;   /* under way */
-    uint32_t passed; /* batches that went before the sweep that is wanted */
+    unsigned wanted, running; /* chores: 1 << enum nns_chore */
+    uint32_t passed;          /* batches that went before a chore that is wanted */
     bool stopping;
 
-    uint32_t depth;   /* constant */
-    unsigned started; /* the starter's */
+    _Atomic unsigned numbered; /* workers that have their number */
+    uint32_t depth;            /* constant */
+    unsigned started;          /* the starter's */
     uv_thread_t threads[];
 };
 
 struct task {
     struct nns_batch *batch;
-    bool sweep;
+    unsigned chore; /* its bit, 0: none */
 };
+
+/* Chores that a free worker may begin: one of a kind at a time. */
+static unsigned open_chores(const struct nns_pool *pool)
+{
+    return pool->stopping ? 0 : pool->wanted & ~pool->running;
+}
 
 static bool idle(const struct nns_pool *pool)
 {
-    return !pool->first && (!pool->sweep || pool->sweeping) && !pool->stopping;
+    return !pool->first && !open_chores(pool) && !pool->stopping;
 }
 
-/* A batch goes before a sweep, as nobody waits for the latter; but not for ever: who is dead stays pinned
- * until it is done. When the pool stops nobody wants it. */
-static bool sweep_is_next(const struct nns_pool *pool)
+/* A batch goes before a chore, as nobody waits for the latter; but not for ever: who is dead stays pinned
+ * until a sweep is done. When the pool stops nobody wants any. */
+static bool chore_is_next(const struct nns_pool *pool)
 {
-    return pool->sweep && !pool->sweeping && !pool->stopping &&
-           (!pool->first || pool->passed >= BATCHES_BEFORE_SWEEP);
+    return open_chores(pool) && (!pool->first || pool->passed >= BATCHES_BEFORE_CHORE);
 }
 
 static struct nns_batch *take_batch(struct nns_pool *pool)
@@ -53,8 +58,18 @@ static struct nns_batch *take_batch(struct nns_pool *pool)
     if (!pool->first)
         pool->last = &pool->first;
     pool->waiting--;
-    pool->passed += pool->sweep;
+    pool->passed += open_chores(pool) != 0;
     return batch;
+}
+
+static unsigned take_chore(struct nns_pool *pool)
+{
+    unsigned open = open_chores(pool), bit = open & -open;
+
+    pool->wanted &= ~bit;
+    pool->running |= bit;
+    pool->passed = 0;
+    return bit;
 }
 
 /* The next piece of work; an empty task when the pool stops. */
@@ -67,8 +82,8 @@ static struct task take(struct nns_pool *pool)
     while (idle(pool))
         uv_cond_wait(&pool->work, &pool->lock);
     was_full = pool->waiting == pool->depth;
-    if (sweep_is_next(pool))
-        task.sweep = pool->sweeping = true;
+    if (chore_is_next(pool))
+        task.chore = take_chore(pool);
     else
         task.batch = take_batch(pool);
     was_full = was_full && task.batch;
@@ -78,26 +93,31 @@ static struct task take(struct nns_pool *pool)
     return task;
 }
 
-static void sweep(struct nns_pool *pool)
+static void do_chore(struct nns_pool *pool, const struct nns_sync_worker *worker, unsigned bit)
 {
-    nns_sync_sweep(pool->context);
+    nns_do_chore(worker, (enum nns_chore)__builtin_ctz(bit));
     uv_mutex_lock(&pool->lock);
-    pool->sweep = pool->sweeping = false;
-    pool->passed = 0;
+    pool->running &= ~bit;
+    /* Wanted again meanwhile, when nobody could begin it: this worker may, unless it finds a batch. */
+    if (pool->wanted & bit)
+        uv_cond_signal(&pool->work);
     uv_mutex_unlock(&pool->lock);
 }
 
 static void run_worker(void *argument)
 {
     struct nns_pool *pool = argument;
-    struct nns_epoch_reader *reader = nns_epoch_register(nns_cache_epoch(pool->context->cache));
+    const struct nns_sync_worker worker = {.context = pool->context,
+                                           .reader =
+                                               nns_epoch_register(nns_cache_epoch(pool->context->cache)),
+                                           .number = atomic_fetch_add(&pool->numbered, 1)};
     struct task task;
 
-    for (task = take(pool); task.batch || task.sweep; task = take(pool)) {
-        if (task.sweep)
-            sweep(pool);
+    for (task = take(pool); task.batch || task.chore; task = take(pool)) {
+        if (task.chore)
+            do_chore(pool, &worker, task.chore);
         else
-            nns_sync_batch(pool->context, reader, task.batch);
+            nns_sync_batch(&worker, task.batch);
     }
 }
 
@@ -167,10 +187,10 @@ bool nns_pool_submit(struct nns_pool *pool, struct nns_batch *batch)
     return room;
 }
 
-void nns_pool_sweep(struct nns_pool *pool)
+void nns_pool_want(struct nns_pool *pool, enum nns_chore chore)
 {
     uv_mutex_lock(&pool->lock);
-    pool->sweep = true;
+    pool->wanted |= 1u << chore;
     uv_cond_signal(&pool->work);
     uv_mutex_unlock(&pool->lock);
 }

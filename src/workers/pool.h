@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "core/batch.h"
-#include "workers/sync.h"
+#include "workers/chores.h"
 
 /*
  * The worker pool: threads of our own that take batches from one bounded queue and run them through sync.h.
@@ -25,9 +25,9 @@ int nns_pool_start(const struct nns_sync_context *context, unsigned threads, uin
  * thread. */
 bool nns_pool_submit(struct nns_pool *pool, struct nns_batch *batch);
 
-/* Have a worker look who is inhabited and post it to the owner; one look at a time, further asks join it. Any
- * thread. */
-void nns_pool_sweep(struct nns_pool *pool);
+/* Have a worker do a chore; one of a kind at a time. Wanted while it is under way it is done once more, as
+ * what it looks at may have changed behind it. Any thread. */
+void nns_pool_want(struct nns_pool *pool, enum nns_chore chore);
 
 uint32_t nns_pool_waiting(struct nns_pool *pool);
 

@@ -6,6 +6,7 @@
 
 #include "core/counters.h"
 #include "workers/flush.h"
+#include "workers/handle.h"
 
 /* Make room for one more. 0, or -ENOSPC when only the host's own namespace is left. */
 NNS_OWNER_ONLY static int make_room(struct nns_owner *owner)
@@ -37,6 +38,7 @@ NNS_OWNER_ONLY static int add_entry(struct nns_owner *owner, struct nns_netns_id
         rc = nns_cache_insert(owner->context.cache, id.cookie, id.inum, &ns);
     if (rc)
         return rc;
+    nns_trace_know(owner->context.trace, id.cookie);
     ns->host = id.inum == nns_netns_own().inum;
     nns_evicted_forget(&owner->evicted, id.cookie, id.inum);
     nns_count(NNS_COUNT_NAMESPACES_ADDED, 1);
@@ -54,20 +56,6 @@ int nns_save_unopened(struct nns_owner *owner, struct nns_netns_id id, struct nn
     return rc;
 }
 
-/* Give an entry its handle. The inum may be trusted from here on: the fd keeps it from being reused. */
-NNS_OWNER_ONLY static int pin(struct nns_owner *owner, struct nns_namespace *ns, int fd)
-{
-    int rc = nns_cache_trust_inum(owner->context.cache, ns);
-
-    if (rc)
-        return rc;
-    ns->handle = (struct nns_handle){.kind = NNS_HANDLE_PINNED, .fd = fd};
-    ns->lonely_ms = 0;
-    ns->doomed = false;
-    owner->pinned++;
-    return 0;
-}
-
 int nns_save_opened(struct nns_owner *owner, struct nns_netns_id id, int fd, struct nns_namespace **out)
 {
     struct nns_namespace *ns = nns_cache_find(owner->context.cache, id.cookie);
@@ -83,12 +71,14 @@ int nns_save_opened(struct nns_owner *owner, struct nns_netns_id id, int fd, str
     rc = known ? 0 : add_entry(owner, id, &ns);
     if (rc)
         return rc;
-    rc = pin(owner, ns, fd);
+    rc = nns_handle_give(owner, ns, fd);
     if (rc) {
         if (!known)
             nns_cache_remove(owner->context.cache, ns);
         return rc;
     }
+    ns->lonely_ms = 0;
+    ns->doomed = false;
     *out = ns;
     return known ? NNS_SAVED_HANDLE : NNS_SAVED_NEW;
 }
@@ -134,7 +124,9 @@ int nns_save_handle_lazy(struct nns_owner *owner, struct nns_netns_id id, const 
     if (fd < 0)
         return fd;
     saved = nns_save_opened(owner, id, fd, out);
-    if (saved != NNS_SAVED_NEW && saved != NNS_SAVED_HANDLE)
+    if (saved == NNS_SAVED_NEW || saved == NNS_SAVED_HANDLE)
+        nns_handle_done(*out);
+    else
         close(fd);
     return saved;
 }

@@ -16,7 +16,8 @@
 struct sync {
     const struct nns_sync_context *context;
     struct nns_epoch_reader *reader;
-    uint32_t pid_max; /* as the host has it now: operators raise it */
+    uint32_t pid_max;                    /* as the host has it now: operators raise it */
+    const struct nns_resolved *resolved; /* the batch's, in its order; NULL: not yet */
 };
 
 static void settle(const struct sync *sync, struct nns_request request, struct nns_answer answer)
@@ -29,30 +30,67 @@ static uint32_t pid_of(struct nns_request request)
     return request.batch->results[request.at].pid;
 }
 
+/* By what a namespace is found and claimed: an inum means something only while a pinned handle holds it (I5).
+ */
+static uint64_t key_of(const struct sync *sync, struct nns_netns_id id)
+{
+    return sync->context->weak ? id.cookie : id.inum;
+}
+
+static struct nns_namespace *find(const struct sync *sync, struct nns_netns_id id)
+{
+    struct nns_cache *cache = sync->context->cache;
+
+    return sync->context->weak ? nns_cache_find(cache, id.cookie) : nns_cache_find_inum(cache, id.inum);
+}
+
+static bool knows(const struct sync *sync, struct nns_netns_id id)
+{
+    bool known;
+
+    nns_epoch_enter(nns_cache_epoch(sync->context->cache), sync->reader);
+    known = find(sync, id) != NULL;
+    nns_epoch_leave(sync->reader);
+    return known;
+}
+
 /* The hit: an answer without asking anybody. */
-static bool look_up(const struct sync *sync, uint32_t inum, struct nns_answer *answer)
+static bool look_up(const struct sync *sync, struct nns_netns_id id, struct nns_answer *answer)
 {
     struct nns_cache *cache = sync->context->cache;
     struct nns_namespace *ns;
 
     nns_epoch_enter(nns_cache_epoch(cache), sync->reader);
-    ns = nns_cache_find_inum(cache, inum);
+    ns = find(sync, id);
     if (ns) {
         nns_namespace_ask(ns);
         *answer = (struct nns_answer){
-            .outcome = NNS_OUTCOME_KNOWN, .cookie = nns_namespace_cookie(ns), .inum = inum};
+            .outcome = NNS_OUTCOME_KNOWN, .cookie = nns_namespace_cookie(ns), .inum = id.inum};
     }
     nns_epoch_leave(sync->reader);
     return ns != NULL;
 }
 
 /* End a claim that came to nothing new: the same answer for everybody who joined it. */
-static void end_claim(const struct sync *sync, uint32_t inum, const struct nns_answer *answer)
+static void end_claim(const struct sync *sync, uint64_t key, const struct nns_answer *answer)
 {
     struct nns_request_list waiting;
 
-    nns_claims_end(sync->context->claims, inum, &waiting);
+    nns_claims_end(sync->context->claims, key, &waiting);
     nns_settle_all(sync->context->completions, &waiting, answer);
+}
+
+/* Kernels that do not tell the cookie of an fd tell it of a socket. */
+static int read_cookie_inside(int fd, uint64_t *cookie)
+{
+    int socket = nns_netns_enter(fd, 1);
+    int rc;
+
+    if (socket < 0)
+        return socket;
+    rc = nns_netns_socket_cookie(socket, cookie);
+    nns_netns_leave(socket);
+    return rc;
 }
 
 /* Open a process's namespace and read its identity from the fd. 0 or -errno. */
@@ -73,22 +111,10 @@ static int open_namespace(uint32_t pid, int *fd, struct nns_netns_id *id)
     return rc;
 }
 
-/* Kernels that do not tell the cookie of an fd tell it of a socket. */
-static int read_cookie_inside(int fd, uint64_t *cookie)
-{
-    int socket = nns_netns_enter(fd, 1);
-    int rc;
-
-    if (socket < 0)
-        return socket;
-    rc = nns_netns_socket_cookie(socket, cookie);
-    nns_netns_leave(socket);
-    return rc;
-}
-
 /* From an open fd to the owner. 0, with the fd given away, or -errno with the fd still the caller's. */
 static int post_opened(const struct sync *sync, struct nns_request request, int fd, struct nns_netns_id id)
 {
+    const uint64_t key = key_of(sync, id);
     int rc = id.cookie ? 0 : read_cookie_inside(fd, &id.cookie);
     struct nns_opened *opened;
 
@@ -99,13 +125,14 @@ static int post_opened(const struct sync *sync, struct nns_request request, int 
         return -ENOMEM;
     opened->letter.kind = NNS_LETTER_OPENED;
     opened->request = request;
+    opened->claim = key;
     opened->id = id;
     opened->fd = fd;
     nns_mailbox_post(sync->context->owner, &opened->letter);
     return 0;
 }
 
-/* Under the claim of its inum: give an open namespace to the owner, or tell everybody who waits why not. */
+/* Under its claim: give an open namespace to the owner, or tell everybody who waits why not. */
 static void hand_over(const struct sync *sync, struct nns_request request, int fd, struct nns_netns_id id)
 {
     int rc = post_opened(sync, request, fd, id);
@@ -116,22 +143,22 @@ static void hand_over(const struct sync *sync, struct nns_request request, int f
     close(fd);
     answer = nns_answer_for_error(rc);
     settle(sync, request, answer);
-    end_claim(sync, id.inum, &answer);
+    end_claim(sync, key_of(sync, id), &answer);
 }
 
 /* Claim an unknown namespace. True when this thread now holds the claim and the namespace is still unknown:
  * its last claim may have ended just before ours. False when the request is settled or left with somebody
  * else's claim. */
-static bool claim(const struct sync *sync, struct nns_request request, uint32_t inum)
+static bool claim(const struct sync *sync, struct nns_request request, struct nns_netns_id id)
 {
-    struct nns_answer answer = {.outcome = NNS_OUTCOME_EXCLUDED, .inum = inum};
+    struct nns_answer answer = {.outcome = NNS_OUTCOME_EXCLUDED, .inum = id.inum};
     int rc;
 
-    if (nns_excludes_namespace(sync->context->params, inum)) {
+    if (nns_excludes_namespace(sync->context->params, id.inum)) {
         settle(sync, request, answer);
         return false;
     }
-    rc = nns_claims_take(sync->context->claims, inum, request);
+    rc = nns_claims_take(sync->context->claims, key_of(sync, id), request);
     if (rc == NNS_CLAIM_JOINED) {
         nns_count(NNS_COUNT_CLAIMS_JOINED, 1);
         return false;
@@ -140,24 +167,22 @@ static bool claim(const struct sync *sync, struct nns_request request, uint32_t 
         settle(sync, request, nns_answer_for_error(rc));
         return false;
     }
-    if (!look_up(sync, inum, &answer))
+    if (!look_up(sync, id, &answer))
         return true;
     settle(sync, request, answer);
-    end_claim(sync, inum, &answer);
+    end_claim(sync, key_of(sync, id), &answer);
     return false;
 }
 
-/* A process that changed its namespace between our reading its link and our opening: what we opened is where
- * it is. */
-static void serve_moved(const struct sync *sync, struct nns_request request, int fd, struct nns_netns_id id)
+/* A namespace that was opened before it was looked up. */
+static void serve_opened(const struct sync *sync, struct nns_request request, int fd, struct nns_netns_id id)
 {
     struct nns_answer answer;
 
-    nns_count(NNS_COUNT_RESOLVE_MOVED, 1);
-    if (look_up(sync, id.inum, &answer)) {
+    if (look_up(sync, id, &answer)) {
         settle(sync, request, answer);
         close(fd);
-    } else if (claim(sync, request, id.inum)) {
+    } else if (claim(sync, request, id)) {
         hand_over(sync, request, fd, id);
     } else {
         close(fd);
@@ -172,61 +197,121 @@ static bool own_failure(int error)
 
 /*
  * Open the namespace this thread has claimed. When the request's process is gone or has moved, that is its
- * own affair: the claim passes to the next request that waits on it, until one succeeds or none is left.
+ * own affair: the claim passes to the next request that waits on it, until one succeeds or none is left. One
+ * that has moved is served where it is now.
  */
-static void open_claimed(const struct sync *sync, struct nns_request request, uint32_t inum)
+static void open_claimed(const struct sync *sync, struct nns_request request, struct nns_netns_id wanted)
 {
+    const uint64_t key = key_of(sync, wanted);
+
     while (true) {
         struct nns_netns_id id;
         int fd, rc = open_namespace(pid_of(request), &fd, &id);
 
-        if (!rc && id.inum == inum) {
+        if (!rc && key_of(sync, id) == key) {
             hand_over(sync, request, fd, id);
             return;
         }
-        if (!rc)
-            serve_moved(sync, request, fd, id);
-        else
+        if (!rc) {
+            nns_count(NNS_COUNT_RESOLVE_MOVED, 1);
+            serve_opened(sync, request, fd, id);
+        } else {
             settle(sync, request, nns_answer_for_error(rc));
+        }
         if (rc && !own_failure(rc)) {
             struct nns_answer answer = nns_answer_for_error(rc);
 
-            end_claim(sync, inum, &answer);
+            end_claim(sync, key, &answer);
             return;
         }
-        if (!nns_claims_pass(sync->context->claims, inum, &request))
+        if (!nns_claims_pass(sync->context->claims, key, &request))
             return;
         nns_count(NNS_COUNT_CLAIMS_PASSED, 1);
     }
 }
 
-static void sync_request(const struct sync *sync, struct nns_request request)
+/* Where its process is has been told without opening it. */
+static void sync_located(const struct sync *sync, struct nns_request request, struct nns_netns_id id)
 {
-    uint32_t pid = pid_of(request), inum;
     struct nns_answer answer;
-    int rc;
 
-    if (!sync->context->params->network_enabled) {
-        settle(sync, request, (struct nns_answer){.outcome = NNS_OUTCOME_DISABLED});
-        return;
-    }
-    if (pid == 0 || pid > sync->pid_max) {
-        settle(sync, request, (struct nns_answer){.outcome = NNS_OUTCOME_REFUSED});
-        return;
-    }
-    rc = nns_proc_netns(pid, &inum);
-    if (rc)
-        settle(sync, request, nns_answer_for_error(rc));
-    else if (look_up(sync, inum, &answer))
+    if (look_up(sync, id, &answer))
         settle(sync, request, answer);
-    else if (claim(sync, request, inum))
-        open_claimed(sync, request, inum);
+    else if (claim(sync, request, id))
+        open_claimed(sync, request, id);
 }
 
-void nns_sync_batch(const struct nns_sync_context *context, struct nns_epoch_reader *reader,
-                    struct nns_batch *batch)
+static void sync_by_link(const struct sync *sync, struct nns_request request)
 {
-    const struct sync sync = {.context = context, .reader = reader, .pid_max = nns_proc_pid_max()};
+    struct nns_netns_id id = {0};
+    int rc = nns_proc_netns(pid_of(request), &id.inum);
+
+    if (rc)
+        settle(sync, request, nns_answer_for_error(rc));
+    else
+        sync_located(sync, request, id);
+}
+
+/* Only the open namespace tells its cookie. */
+static void sync_by_opening(const struct sync *sync, struct nns_request request)
+{
+    struct nns_netns_id id;
+    int fd, rc = open_namespace(pid_of(request), &fd, &id);
+
+    if (rc)
+        settle(sync, request, nns_answer_for_error(rc));
+    else
+        serve_opened(sync, request, fd, id);
+}
+
+/* A task without namespaces is a zombie. */
+static void sync_resolved(const struct sync *sync, struct nns_request request)
+{
+    const struct nns_resolved *resolved = &sync->resolved[request.at];
+
+    if (resolved->cookie)
+        sync_located(sync, request,
+                     (struct nns_netns_id){.cookie = resolved->cookie, .inum = resolved->inum});
+    else
+        settle(sync, request, nns_answer_for_error(-ESRCH));
+}
+
+static void sync_request(const struct sync *sync, struct nns_request request)
+{
+    uint32_t pid = pid_of(request);
+
+    if (!sync->context->params->network_enabled)
+        settle(sync, request, (struct nns_answer){.outcome = NNS_OUTCOME_DISABLED});
+    else if (pid == 0 || pid > sync->pid_max)
+        settle(sync, request, (struct nns_answer){.outcome = NNS_OUTCOME_REFUSED});
+    else if (sync->resolved)
+        sync_resolved(sync, request);
+    else if (sync->context->weak)
+        sync_by_opening(sync, request);
+    else
+        sync_by_link(sync, request);
+}
+
+static const struct nns_resolved *resolve(const struct nns_sync_worker *worker, const struct nns_batch *batch)
+{
+    const struct nns_resolved *resolved;
+    uint32_t pids[NNS_BATCH_MAX];
+
+    if (!worker->context->resolver)
+        return NULL;
+    for (uint32_t i = 0; i < batch->count; i++)
+        pids[i] = batch->results[i].pid;
+    resolved = nns_resolve(worker->context->resolver, worker->number, pids, batch->count);
+    nns_count(resolved ? NNS_COUNT_RESOLVE_BATCHES : NNS_COUNT_RESOLVE_REFUSED, 1);
+    return resolved;
+}
+
+void nns_sync_batch(const struct nns_sync_worker *worker, struct nns_batch *batch)
+{
+    const struct sync sync = {.context = worker->context,
+                              .reader = worker->reader,
+                              .pid_max = nns_proc_pid_max(),
+                              .resolved = resolve(worker, batch)};
     uint32_t count = batch->count;
 
     /* The batch may be settled by others, and gone, as soon as its last request has been handed on. */
@@ -234,15 +319,46 @@ void nns_sync_batch(const struct nns_sync_context *context, struct nns_epoch_rea
         sync_request(&sync, (struct nns_request){.batch = batch, .at = i});
 }
 
-void nns_sync_sweep(const struct nns_sync_context *context)
+/* For what nobody asked for by a pid: a batch of one, whose answer nobody waits for. */
+static int make_request(struct nns_request *request)
 {
-    struct nns_swept *swept = calloc(1, sizeof(*swept));
+    struct nns_batch *batch = nns_batch_new(1);
 
-    if (!swept) {
-        nns_count(NNS_COUNT_LONELY_UNKNOWN, 1);
-        return;
+    if (!batch)
+        return -ENOMEM;
+    batch->own = true;
+    nns_batch_add(batch, 0);
+    *request = (struct nns_request){.batch = batch, .at = 0};
+    return 0;
+}
+
+static int serve_unasked(const struct sync *sync, int fd, struct nns_netns_id id)
+{
+    struct nns_request request;
+    int rc;
+
+    if (knows(sync, id)) {
+        close(fd);
+        return 0;
     }
-    swept->letter.kind = NNS_LETTER_SWEPT;
-    swept->error = nns_proc_inhabited(&swept->inhabited);
-    nns_mailbox_post(context->owner, &swept->letter);
+    rc = make_request(&request);
+    if (rc)
+        close(fd);
+    else
+        serve_opened(sync, request, fd, id);
+    return rc;
+}
+
+int nns_sync_path(const struct nns_sync_worker *worker, const char *path)
+{
+    const struct sync sync = {.context = worker->context, .reader = worker->reader};
+    struct nns_netns_id id;
+    int fd = nns_netns_open_path(path);
+    int rc = fd < 0 ? fd : nns_netns_identify(fd, &id);
+
+    if (fd >= 0 && !rc)
+        return serve_unasked(&sync, fd, id);
+    if (fd >= 0)
+        close(fd);
+    return rc;
 }

@@ -5,6 +5,8 @@
 #include "core/cache.h"
 #include "core/claims.h"
 #include "core/params.h"
+#include "io/resolve.h"
+#include "io/trace.h"
 #include "workers/completions.h"
 #include "workers/mailbox.h"
 
@@ -12,10 +14,12 @@
  * SyncCache: from a pid to its namespace's place in the cache. Runs on worker threads, reads the cache
  * without a lock and never writes it.
  *
- * A pid whose namespace is known costs one readlink and one look-up. The inum it yields is believed because
- * the cache's index of inums holds only namespaces kept alive by a pinned handle, and drops them before the
- * pin goes (I5). For an unknown namespace one worker wins the claim, opens it through a pidfd, reads its
- * identity from that fd (I4), and posts it to the owner; whoever comes meanwhile gets the same outcome.
+ * Where handles are weak a namespace is told by its cookie alone: a BPF program yields those of a whole
+ * batch, else each is opened. Where they are pinned a pid whose namespace is known costs one readlink and one
+ * look-up: the inum it yields is believed because the cache's index of inums holds only namespaces kept alive
+ * by a pinned handle, and drops them before the pin goes (I5). For an unknown namespace one worker wins the
+ * claim, opens it through a pidfd, reads its identity from that fd (I4), and posts it to the owner; whoever
+ * comes meanwhile gets the same outcome.
  */
 struct nns_sync_context {
     const struct nns_params *params;
@@ -23,14 +27,25 @@ struct nns_sync_context {
     struct nns_claims *claims;
     struct nns_mailbox *owner; /* where opened namespaces go */
     struct nns_completions *completions;
+    bool weak;                     /* as in struct nns_owner_context */
+    struct nns_resolver *resolver; /* NULL: pids are resolved one by one; only where handles are weak */
+    struct nns_trace *trace;       /* NULL: without discovery */
+    bool walk;                     /* it can walk over all tasks */
+};
+
+/* What each worker has of its own. */
+struct nns_sync_worker {
+    const struct nns_sync_context *context;
+    struct nns_epoch_reader *reader;
+    unsigned number; /* below the number of workers */
 };
 
 /* Work off every request of a batch. Each is settled here, by the owner, or by whoever holds the claim it
  * joined. */
-void nns_sync_batch(const struct nns_sync_context *context, struct nns_epoch_reader *reader,
-                    struct nns_batch *batch);
+void nns_sync_batch(const struct nns_sync_worker *worker, struct nns_batch *batch);
 
-/* Collect the inhabited namespaces and post them to the owner. */
-void nns_sync_sweep(const struct nns_sync_context *context);
+/* A namespace found by a path that leads to it: unless it is known it is opened and posted to the owner, as
+ * for a pid. 0, or -errno when it could not be opened. */
+int nns_sync_path(const struct nns_sync_worker *worker, const char *path);
 
 #endif

@@ -29,6 +29,8 @@ SANITIZE = os.environ.get("NNS_SANITIZE", "")
 PATIENCE = float(os.environ.get("NNS_PATIENCE", 90 if SANITIZE else 30))
 HOOKS = ("ingress", "egress")
 OUR_HANDLE = "0x2e"
+# A /run of a daemon's own, which hides the lock of the instance's first one from it.
+HIDDEN_RUN = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh")
 SANITIZER_REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|: runtime error: ")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -565,7 +567,13 @@ class HostTest(unittest.TestCase):
     maxDiff = None
     _named = 0
 
-    def daemon(self, settings=None, wait=True, **options):
+    def daemon(self, settings=None, wait=True, pinned=False, deaf=False, **options):
+        """pinned: without what lets it reopen a namespace, so that it has to hold each open. deaf: without
+        tracepoints, so that only requests and audits make it look."""
+        denied = ["open_by_handle_at=EPERM"] if pinned else []
+        denied += ["bpf@0:17=EPERM", "bpf@0:28=EPERM"] if deaf else []  # BPF_RAW_TRACEPOINT_OPEN, BPF_LINK_CREATE
+        if denied:
+            options["under"] = (*options.get("under", ()), f"{BUILD}/deny", *denied, "--")
         daemon = Daemon(dict(settings or {}), **options)
         self.addCleanup(daemon.close)
         if wait:

@@ -177,6 +177,7 @@ class BadClients(host.HostTest):
 
     def test_half_a_request_and_gone(self):
         # Four places, and no time limit that would give them back in our stead.
+        self.running.stop()
         self.running = self.daemon({"control.clients": "4", "control.timeout": "1h"})
         before = self.running.fds()
         for _ in range(20):
@@ -265,7 +266,7 @@ class BadClients(host.HostTest):
         self.assertBare(ns)
 
     def test_more_clients_than_allowed(self):
-        crowded = self.daemon({"control.clients": "4", "control.timeout": "20s"})
+        crowded = self.daemon({"instance": "second", "control.clients": "4", "control.timeout": "20s"})
         clients = []
         for _ in range(4):
             clients.append(host.Client(crowded.socket))

@@ -46,16 +46,16 @@ class Failing(host.HostTest):
 class Coming(host.HostTest):
     def test_a_request_for_a_known_namespace_brings_its_new_devices(self):
         ns = self.unnamed()
-        daemon = self.daemon({"lonely.timeout": "1s"})
+        daemon = self.daemon({"audit.interval": "1s"}, deaf=True)
         daemon.sync(ns.pid)
         self.assertCovered(ns)
         ns.add_pair("a", "b")
         daemon.queue.send(str(ns.pid).encode())
         self.assertCovered(ns)
         # Not more than once a request: rounds go on, listings do not.
-        dumps, sweeps = (daemon.counter(name) for name in ("list.dumps", "lonely.sweeps"))
-        host.until(lambda: daemon.counter("lonely.sweeps") >= sweeps + 3, "some more rounds")
-        self.assertEqual(daemon.counter("list.dumps"), dumps)
+        relisted, audited = (daemon.counter(f"namespaces.{name}") for name in ("relisted", "audited"))
+        host.until(lambda: daemon.counter("namespaces.audited") >= audited + 2, "some more rounds")
+        self.assertEqual(daemon.counter("namespaces.relisted"), relisted)
         daemon.stop()
         self.assertBare(ns)
 
@@ -79,7 +79,7 @@ class Replaced(host.HostTest):
         self.ns = self.unnamed()
         self.ns.quiet()
         self.ns.add_pair("a", "b")
-        self.daemon_ = self.daemon({"lonely.timeout": "1s"})  # a third of it: when what was asked for is listed
+        self.daemon_ = self.daemon({"audit.interval": "1s"}, deaf=True)  # in a quarter of it what was asked for is listed
         self.daemon_.sync(self.ns.pid)
         self.assertCovered(self.ns)
         for name, address in (("a", "10.99.1.1/24"), ("b", "10.99.2.1/24")):
@@ -208,7 +208,7 @@ class Renamed(host.HostTest):
 
 class Evicted(host.HostTest):
     def setUp(self):
-        self.daemon_ = self.daemon({"cache.capacity": "1", "lonely.timeout": "300ms"})
+        self.daemon_ = self.daemon({"cache.capacity": "1", "lonely.timeout": "300ms"}, pinned=True)
 
     def evict(self):
         victim, kept = self.unnamed(), self.named()

@@ -157,8 +157,8 @@ class Crash(host.HostTest):
         for ns in (self.ns, self.mounted):
             assertion(ns, instance)
 
-    def cover(self, settings=None):
-        daemon = self.daemon(settings)
+    def cover(self, settings=None, **options):
+        daemon = self.daemon(settings, **options)
         daemon.queue.send_pids(self.pids)
         self.both(self.assertCovered, daemon.instance)
         return daemon
@@ -270,7 +270,8 @@ class Crash(host.HostTest):
         daemon.stop()
 
     def test_a_qdisc_with_filters_of_the_instance_stays(self):
-        daemon, twin = self.cover(), self.cover()  # the twin puts its programs in the place of the first one's
+        # The twin, which nothing can tell of the first one, puts its programs in the place of the first one's.
+        daemon, twin = self.cover(), self.cover({"bpffs.path": ""}, under=host.HIDDEN_RUN)
         before = self.hooked(self.ns)
         done = daemon.command("detach", "--all", "--qdiscs", check=False)
         self.assertEqual(done.returncode, 1)
@@ -282,7 +283,7 @@ class Crash(host.HostTest):
 
     def test_qdiscs_told_to_a_person(self):
         crashed = self.cover()
-        other = self.cover({"instance": "other"})
+        other = self.cover({"instance": "other"}, deaf=True)  # else it would be back at once
         self.u32("a", "ingress", 3)
         crashed.kill()
         text = crashed.command("detach", "--all", "--qdiscs").stdout
@@ -324,7 +325,7 @@ class Crash(host.HostTest):
         heir.socket = crashed.socket
         heir.wait_ready()
 
-        rival = self.daemon({"control.path": crashed.socket}, wait=False)
+        rival = self.daemon({"instance": "rival", "control.path": crashed.socket}, wait=False)
         host.until(lambda: rival.process.poll() is not None, "the rival gives up")
         self.assertNotEqual(rival.process.returncode, 0)
         self.assertIn(crashed.socket, rival.stderr())
@@ -339,7 +340,7 @@ class Lonely(host.HostTest):
         doomed.add_veth("d0", own, "hostside")
         mounted.add_veth("m0", lively, "l0")
         visitor = self.visitor(mounted)
-        daemon = self.daemon({"lonely.timeout": "200ms"})
+        daemon = self.daemon({"lonely.timeout": "200ms"}, pinned=True)
         daemon.queue.send_pids([doomed.pid, visitor, lively.pid])
         for ns in (doomed, mounted, lively):
             self.assertCovered(ns)
@@ -364,7 +365,7 @@ class Lonely(host.HostTest):
     def test_a_thread_is_reason_enough_to_stay(self):
         ns = self.of_a_thread()
         canary = self.unnamed()
-        daemon = self.daemon({"lonely.timeout": "200ms"})
+        daemon = self.daemon({"lonely.timeout": "200ms"}, pinned=True)
         daemon.queue.send_pids([ns.pid, canary.pid])
         self.assertCovered(ns)
         self.assertCovered(canary)
@@ -411,7 +412,7 @@ class Full(host.HostTest):
             self.assertBare(ns)
 
     def test_descriptors_do_not_pile_up(self):
-        daemon = self.daemon({"lonely.timeout": "100ms"})
+        daemon = self.daemon({"lonely.timeout": "100ms"}, pinned=True)
         before = daemon.fds()
         for _ in range(5):
             made = [self.unnamed() for _ in range(20)]

@@ -47,7 +47,7 @@ static inline void owner_host_set_up(void)
                                              .cache = nns_cache_new(OWNER_HOST_CAPACITY),
                                              .claims = nns_claims_new(),
                                              .completions = &own.completions};
-    cr_assert_eq(nns_meter_open(&own.params, &own.context.meter, error, sizeof(error)), 0, "%s", error);
+    cr_assert_eq(nns_meter_open(&own.params, NULL, &own.context.meter, error, sizeof(error)), 0, "%s", error);
     cr_assert_eq(nns_owner_new(&own.context, &own.owner), 0);
 }
 

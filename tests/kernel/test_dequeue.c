@@ -166,12 +166,12 @@ Test(dequeue, a_device_attached_without_a_slot_stays_without)
     struct nns_namespace *ns;
     uint16_t taken;
     char *before, *after;
-    bool used;
+    enum nns_slot_past past;
 
     nns_role_assert_owner();
     nns_slots_deinit(&own.owner->slots);
-    cr_assert_eq(nns_slots_init(&own.owner->slots, 1), 0);
-    taken = nns_slots_take(&own.owner->slots, &used);
+    cr_assert_eq(nns_slots_init(&own.owner->slots, 1, NULL), 0);
+    taken = nns_slots_take(&own.owner->slots, 1, 1, &past);
     ns = owner_host_save(&held);
     nns_dequeue(own.owner, ns);
     cr_assert_eq(owner_host_filters(&held), 2);

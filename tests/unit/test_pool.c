@@ -54,8 +54,7 @@ static void submit(void)
 
 /* In place of sync.c's. */
 
-void nns_sync_batch(const struct nns_sync_context *context, struct nns_epoch_reader *reader,
-                    struct nns_batch *batch)
+void nns_sync_batch(const struct nns_sync_worker *worker, struct nns_batch *batch)
 {
     h.batches++;
     while (h.hold_batches)
@@ -65,7 +64,7 @@ void nns_sync_batch(const struct nns_sync_context *context, struct nns_epoch_rea
         submit();
 }
 
-void nns_sync_sweep(const struct nns_sync_context *context)
+void nns_do_chore(const struct nns_sync_worker *worker, enum nns_chore chore)
 {
     int now = ++h.sweeping;
 
@@ -108,18 +107,18 @@ Test(pool, one_sweep_at_a_time)
 {
     h.hold_sweeps = true;
     start(4);
-    nns_pool_sweep(h.pool);
+    nns_pool_want(h.pool, NNS_CHORE_SWEEP);
     WAIT_UNTIL(h.sweeping == 1);
     /* Every further ask wakes a thread; a batch each shows that all of them have come past it. */
     for (int i = 0; i < 3; i++)
-        nns_pool_sweep(h.pool);
+        nns_pool_want(h.pool, NNS_CHORE_SWEEP);
     h.hold_batches = true;
     for (int i = 0; i < 3; i++)
         submit();
     WAIT_UNTIL(h.batches == 3);
     h.hold_batches = false;
     h.hold_sweeps = false;
-    WAIT_UNTIL((nns_pool_sweep(h.pool), h.sweeps > 1));
+    WAIT_UNTIL((nns_pool_want(h.pool, NNS_CHORE_SWEEP), h.sweeps > 1));
     nns_pool_stop(h.pool);
     cr_expect_eq(h.most_sweeping, 1);
     finish();
@@ -129,12 +128,12 @@ Test(pool, one_sweep_at_a_time)
 Test(pool, a_sweep_comes_in_between_batches_that_never_end)
 {
     start(1);
-    nns_pool_sweep(h.pool);
+    nns_pool_want(h.pool, NNS_CHORE_SWEEP);
     WAIT_UNTIL(h.sweeps == 1);
     h.hold_batches = true;
     submit();
     WAIT_UNTIL(h.batches == 1);
-    nns_pool_sweep(h.pool);
+    nns_pool_want(h.pool, NNS_CHORE_SWEEP);
     h.keep_full = true;
     submit();
     h.hold_batches = false;
@@ -152,7 +151,7 @@ Test(pool, one_that_stops_works_off_its_batches_and_sweeps_no_more)
     submit();
     WAIT_UNTIL(h.batches == 1);
     submit();
-    nns_pool_sweep(h.pool);
+    nns_pool_want(h.pool, NNS_CHORE_SWEEP);
     nns_pool_stop(h.pool);
     cr_expect_eq(h.batches, 2);
     cr_expect_eq(h.sweeps, 0);

@@ -479,6 +479,8 @@ static const struct nns_status some_status = {
     .devices_excluded = 2,
     .missing_by_reason[NNS_REASON_SHARED_BLOCK] = 1,
     .slots_in_use = 3,
+    .slots_reserved = 2,
+    .meter_pinned = true,
     .program_ids = {21, 22},
 };
 
@@ -505,7 +507,10 @@ PROTOCOL_TEST(status)
     cr_expect_float_eq(json_real_value(json_object_get(part, "ratio")), 0.75, 1e-12);
     cr_expect_eq(integer_at(json_object_get(part, "missing"), "shared_block"), 1);
     cr_expect_eq(json_object_size(json_object_get(part, "missing")), NNS_REASON_COUNT);
-    cr_expect_eq(integer_at(json_object_get(object, "meter"), "slots_in_use"), 3);
+    part = json_object_get(object, "meter");
+    cr_expect_eq(integer_at(part, "slots_in_use"), 3);
+    cr_expect_eq(integer_at(part, "slots_reserved"), 2);
+    cr_expect(json_is_true(json_object_get(part, "pinned")));
     cr_expect_eq(integer_at(json_object_get(object, "programs"), "egress"), 22);
     cr_expect_eq(integer_at(json_object_get(object, "namespaces"), "known"), 0);
     json_decref(answer);

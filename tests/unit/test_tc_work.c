@@ -54,13 +54,20 @@ static void see(enum nns_qdisc kind)
         nns_tc_work_see_qdisc(&here.work, &qdisc);
 }
 
-static void see_filter(enum nns_hook hook, uint16_t priority, uint32_t id, bool ours)
+static void see_filter_with(enum nns_hook hook, uint16_t priority, uint32_t id, uint32_t classid,
+                            enum nns_tc_whose whose)
 {
     struct nns_tc_filter filter = {.ifindex = 3, .priority = priority};
-    nns_tc_task_see_filter(here.work.tasks, &here.set, hook, &filter, false);
+    nns_tc_task_see_filter(here.work.tasks, &here.set, hook, &filter, NNS_TC_ANOTHERS);
     filter.handle = NNS_TC_HANDLE;
     filter.program_id = id;
-    nns_tc_task_see_filter(here.work.tasks, &here.set, hook, &filter, ours);
+    filter.classid = classid;
+    nns_tc_task_see_filter(here.work.tasks, &here.set, hook, &filter, whose);
+}
+
+static void see_filter(enum nns_hook hook, uint16_t priority, uint32_t id, bool ours)
+{
+    see_filter_with(hook, priority, id, 0, ours ? NNS_TC_OURS : NNS_TC_ANOTHERS);
 }
 
 static void seen(void)
@@ -274,6 +281,52 @@ Test(tc_work, a_filter_with_another_slot_is_replaced)
     expect(NNS_EGRESS, 6, 10, NNS_REASON_NONE, 0);
     cr_assert_eq(here.stats.adopted, 2);
     cr_assert_eq(here.job.found, 1 << NNS_INGRESS | 1 << NNS_EGRESS);
+}
+
+/* What went on counting without a daemon counted in the very slot of the very map, and is not what this work
+ * put there itself. */
+Test(tc_work, what_counted_already_in_this_slot_is_told_from_the_rest)
+{
+    static const struct {
+        uint16_t slot;
+        uint32_t classid;
+        enum nns_tc_whose whose;
+        bool counted;
+    } cases[] = {
+        {7, 7, NNS_TC_OURS_COUNTS, true},  {7, 8, NNS_TC_OURS_COUNTS, false},
+        {7, 7, NNS_TC_OURS, false},        {7, 7, NNS_TC_ANOTHERS, false},
+        {0, 0, NNS_TC_OURS_COUNTS, false}, {7, 0x10007, NNS_TC_OURS_COUNTS, false},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        begin(NNS_QDISC_CLSACT);
+        here.job.slot = cases[i].slot;
+        cr_assert_not(here.job.looked);
+        see(NNS_QDISC_CLSACT);
+        see_filter_with(NNS_EGRESS, 10, 99, cases[i].classid, cases[i].whose);
+        cr_assert_not(here.job.looked, "not before all was seen");
+        seen();
+        cr_assert(here.job.looked);
+        cr_assert_eq(here.job.counted, cases[i].counted << NNS_EGRESS, "case %zu", i);
+        tear_down();
+    }
+    begin(NNS_QDISC_CLSACT);
+}
+
+Test(tc_work, what_this_work_put_there_did_not_count_before)
+{
+    begin(NNS_QDISC_CLSACT);
+    here.job.slot = 7;
+    see(NNS_QDISC_CLSACT);
+    seen();
+    plan(2);
+    cr_assert(SETTLE(0, NNS_NETLINK_UNHEARD));
+    see(NNS_QDISC_CLSACT);
+    see_filter_with(NNS_INGRESS, 10, 5, 7, NNS_TC_OURS_COUNTS);
+    see_filter_with(NNS_EGRESS, 10, 6, 7, NNS_TC_OURS_COUNTS);
+    seen();
+    cr_assert(here.job.looked);
+    cr_assert_eq(here.job.counted, 0);
 }
 
 /* The batch ran out of memory or its socket failed: what was heard in the round before is no answer. */

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/audit.h"
+
+#include <errno.h>
+
+#include "core/counters.h"
+#include "workers/dequeue.h"
+
+enum { PARTS = 4, SHARDS_A_PART = NNS_CACHE_SHARDS / PARTS };
+
+static uint64_t interval(const struct nns_owner *owner)
+{
+    uint64_t ms = owner->context.params->audit_interval_ms / PARTS;
+
+    return ms ? ms : 1;
+}
+
+NNS_OWNER_ONLY static void audit_part(struct nns_owner *owner)
+{
+    const uint32_t end = (owner->audit_part + 1) * SHARDS_A_PART;
+    struct nns_cache_cursor cursor = {.shard = owner->audit_part * SHARDS_A_PART};
+    struct nns_namespace *ns;
+
+    while ((ns = nns_cache_next(owner->context.cache, &cursor)) && cursor.shard < end) {
+        nns_look_again(owner, ns, NNS_LOOK_AUDIT);
+        nns_count(NNS_COUNT_NAMESPACES_AUDITED, 1);
+    }
+    owner->audit_part = (owner->audit_part + 1) % PARTS;
+}
+
+NNS_OWNER_ONLY static void revisit_asked(struct nns_owner *owner)
+{
+    struct nns_cache_cursor cursor = {0};
+    struct nns_namespace *ns;
+
+    while ((ns = nns_cache_next(owner->context.cache, &cursor))) {
+        if (!atomic_exchange_explicit(&ns->asked, false, memory_order_acq_rel))
+            continue;
+        ns->lonely_ms = 0;
+        ns->doomed = false;
+        nns_look_again(owner, ns, NNS_LOOK_NEWS);
+        nns_count(NNS_COUNT_NAMESPACES_RELISTED, 1);
+    }
+}
+
+/* An evicted namespace is shown as uncovered while it lives. Where handles are pinned the lonely looks tell.
+ */
+NNS_OWNER_ONLY static void drop_dead_evicted(struct nns_owner *owner)
+{
+    for (size_t i = 0; i < NNS_EVICTED_MAX && owner->evicted.count; i++) {
+        const struct nns_evicted *evicted = &owner->evicted.items[i];
+        const struct nns_netns_id id = {.cookie = evicted->cookie, .inum = evicted->inum};
+
+        if (id.cookie && nns_netns_is_dead(id))
+            nns_evicted_forget(&owner->evicted, id.cookie, id.inum);
+    }
+}
+
+uint64_t nns_audit_tick(struct nns_owner *owner, uint64_t now_ms)
+{
+    struct nns_cache_stats stats;
+
+    nns_cache_stats(owner->context.cache, &stats);
+    if (!stats.entries && !owner->evicted.count) {
+        owner->next_audit_ms = 0;
+        return UINT64_MAX;
+    }
+    if (!owner->next_audit_ms) {
+        owner->next_audit_ms = now_ms + interval(owner);
+    } else if (owner->next_audit_ms <= now_ms) {
+        if (owner->audit_part == 0 && owner->context.params->discover_enabled)
+            nns_pool_want(owner->pool, NNS_CHORE_SCAN);
+        revisit_asked(owner);
+        audit_part(owner);
+        if (owner->context.weak)
+            drop_dead_evicted(owner);
+        owner->next_audit_ms = now_ms + interval(owner);
+    }
+    return owner->next_audit_ms - now_ms;
+}

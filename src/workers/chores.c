@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/chores.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/counters.h"
+#include "core/log.h"
+#include "io/mounts.h"
+#include "io/proc.h"
+#include "workers/letters.h"
+
+static struct nns_log_limit scan_limit;
+
+/* ---- who is inhabited ---- */
+
+static void sweep(const struct nns_sync_context *context)
+{
+    struct nns_swept *swept = calloc(1, sizeof(*swept));
+
+    if (!swept) {
+        nns_count(NNS_COUNT_LONELY_UNKNOWN, 1);
+        return;
+    }
+    swept->letter.kind = NNS_LETTER_SWEPT;
+    swept->error = nns_proc_inhabited(&swept->inhabited);
+    nns_mailbox_post(context->owner, &swept->letter);
+}
+
+/* ---- what is there ---- */
+
+struct scan {
+    const struct nns_sync_worker *worker;
+    struct nns_batch *batch; /* pids found, being filled */
+    int error;               /* why not all was seen */
+};
+
+static void hand_on(struct scan *scan)
+{
+    if (!scan->batch)
+        return;
+    nns_sync_batch(scan->worker, scan->batch);
+    scan->batch = NULL;
+}
+
+static void take_task(void *context, const struct nns_trace_event *event)
+{
+    struct scan *scan = context;
+
+    if (!scan->batch)
+        scan->batch = nns_batch_new(NNS_BATCH_MAX);
+    if (!scan->batch) {
+        scan->error = -ENOMEM;
+        return;
+    }
+    scan->batch->own = true;
+    nns_batch_add(scan->batch, event->number);
+    nns_count(NNS_COUNT_DISCOVER_PIDS, 1);
+    if (scan->batch->count == NNS_BATCH_MAX)
+        hand_on(scan);
+}
+
+/* A path that leads nowhere any more is no news, and not a failure. */
+static int take_path(struct scan *scan, const char *path)
+{
+    int rc = nns_sync_path(scan->worker, path);
+
+    if (rc && rc != -ENOENT && rc != -EINVAL)
+        scan->error = rc;
+    return rc;
+}
+
+static int take_mount(void *context, const char *path, uint32_t inum)
+{
+    take_path(context, path);
+    return 0;
+}
+
+static int take_any(const char *path, uint32_t inum, void *context)
+{
+    return take_path(context, path) == -ENOENT ? -ENOENT : 0;
+}
+
+static void scan_mounts(struct scan *scan)
+{
+    int rc = nns_mounts_each(take_mount, scan);
+
+    scan->error = rc ? rc : scan->error;
+}
+
+static void scan_all(struct scan *scan)
+{
+    int rc;
+
+    nns_count(NNS_COUNT_DISCOVER_SCANS, 1);
+    if (!scan->worker->context->walk) {
+        rc = nns_proc_each_namespace(take_any, scan);
+        scan->error = rc ? rc : scan->error;
+        return;
+    }
+    rc = nns_trace_walk(scan->worker->context->trace, false, take_task, scan);
+    hand_on(scan);
+    scan->error = rc ? rc : scan->error;
+    scan_mounts(scan);
+}
+
+static void report(const struct scan *scan)
+{
+    if (!scan->error)
+        return;
+    nns_count(NNS_COUNT_DISCOVER_FAILED, 1);
+    nns_log_limited(&scan_limit, NNS_LOG_WARNING, "cannot see all namespaces: %s",
+                    strerrordesc_np(-scan->error));
+}
+
+void nns_do_chore(const struct nns_sync_worker *worker, enum nns_chore chore)
+{
+    struct scan scan = {.worker = worker};
+
+    switch (chore) {
+    case NNS_CHORE_SWEEP:
+        sweep(worker->context);
+        break;
+    case NNS_CHORE_SCAN:
+        scan_all(&scan);
+        break;
+    case NNS_CHORE_MOUNTS:
+        scan_mounts(&scan);
+        break;
+    case NNS_CHORES:
+        break;
+    }
+    report(&scan);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NNS_WORKERS_CHORES_H
+#define NNS_WORKERS_CHORES_H
+
+#include "workers/sync.h"
+
+/* What workers do beside serving requests. */
+enum nns_chore {
+    NNS_CHORE_SWEEP,  /* collect the inhabited namespaces and post them to the owner */
+    NNS_CHORE_SCAN,   /* find the namespaces of all tasks and mounts that can be seen from here */
+    NNS_CHORE_MOUNTS, /* those of mounts alone */
+    NNS_CHORES
+};
+
+void nns_do_chore(const struct nns_sync_worker *worker, enum nns_chore chore);
+
+#endif

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/discover.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/counters.h"
+#include "core/log.h"
+#include "workers/letters.h"
+
+struct nns_discover {
+    uv_poll_t trace_poll, mounts_poll;
+    struct nns_trace *trace;   /* borrowed, or NULL */
+    struct nns_mounts *mounts; /* likewise */
+    struct nns_dispatch *dispatch;
+    struct nns_mailbox *owner;
+    struct nns_batch *batch;   /* being filled */
+    struct nns_events *events; /* likewise */
+    uint64_t lost;             /* as last seen */
+    unsigned open;             /* poll handles not closed yet */
+    bool reading;
+};
+
+static struct nns_log_limit error_limit, lost_limit;
+
+/* ---- events ---- */
+
+static void hand_on_batch(struct nns_discover *discover)
+{
+    if (discover->batch)
+        nns_dispatch_add(discover->dispatch, discover->batch);
+    discover->batch = NULL;
+}
+
+static void hand_on_events(struct nns_discover *discover)
+{
+    if (discover->events)
+        nns_mailbox_post_now(discover->owner, &discover->events->letter);
+    discover->events = NULL;
+}
+
+static struct nns_events *events_under_way(struct nns_discover *discover)
+{
+    if (!discover->events) {
+        discover->events = calloc(1, sizeof(*discover->events));
+        if (discover->events)
+            discover->events->letter.kind = NNS_LETTER_EVENTS;
+    }
+    return discover->events;
+}
+
+/* Without memory an event is lost like one that the kernel had no room for. */
+static void lose(struct nns_discover *discover)
+{
+    nns_count(NNS_COUNT_EVENTS_LOST, 1);
+    nns_pool_want(discover->dispatch->pool, NNS_CHORE_SCAN);
+}
+
+static void take_task(struct nns_discover *discover, uint32_t pid)
+{
+    if (!discover->batch)
+        discover->batch = nns_batch_new(NNS_BATCH_MAX);
+    if (!discover->batch) {
+        lose(discover);
+        return;
+    }
+    nns_batch_add(discover->batch, pid);
+    nns_count(NNS_COUNT_DISCOVER_PIDS, 1);
+    if (discover->batch->count == NNS_BATCH_MAX)
+        hand_on_batch(discover);
+}
+
+static void take_event(void *context, const struct nns_trace_event *event)
+{
+    struct nns_discover *discover = context;
+    struct nns_events *events;
+
+    nns_count(NNS_COUNT_EVENTS_READ, 1);
+    if (event->kind == NNS_TRACE_TASK) {
+        take_task(discover, event->number);
+        return;
+    }
+    events = events_under_way(discover);
+    if (!events) {
+        lose(discover);
+        return;
+    }
+    events->items[events->count++] = *event;
+    if (events->count == NNS_EVENTS_MAX)
+        hand_on_events(discover);
+}
+
+static void look_for_losses(struct nns_discover *discover)
+{
+    uint64_t lost = nns_trace_lost(discover->trace);
+    struct nns_events *events;
+
+    if (lost == discover->lost)
+        return;
+    nns_count(NNS_COUNT_EVENTS_LOST, lost - discover->lost);
+    nns_log_limited(&lost_limit, NNS_LOG_WARNING, "%llu events were lost: looking at everything",
+                    (unsigned long long)(lost - discover->lost));
+    nns_pool_want(discover->dispatch->pool, NNS_CHORE_SCAN);
+    events = events_under_way(discover);
+    if (!events)
+        return; /* at the next one, with memory */
+    events->lost = true;
+    discover->lost = lost;
+}
+
+static void stop_reading(struct nns_discover *discover)
+{
+    uv_poll_stop(&discover->trace_poll);
+    discover->reading = false;
+}
+
+static void on_trace(uv_poll_t *poll, int status, int happened)
+{
+    struct nns_discover *discover = poll->data;
+    int rc;
+
+    if (!nns_dispatch_clear(discover->dispatch)) {
+        stop_reading(discover);
+        return;
+    }
+    rc = nns_trace_read(discover->trace, take_event, discover);
+    if (rc < 0) {
+        nns_count(NNS_COUNT_FEED_ERRORS, 1);
+        nns_log_limited(&error_limit, NNS_LOG_ERROR, "cannot read events: %s", strerrordesc_np(-rc));
+    }
+    look_for_losses(discover);
+    hand_on_batch(discover);
+    hand_on_events(discover);
+}
+
+static void on_mounts(uv_poll_t *poll, int status, int happened)
+{
+    struct nns_discover *discover = poll->data;
+
+    if (nns_mounts_changed(discover->mounts))
+        nns_pool_want(discover->dispatch->pool, NNS_CHORE_MOUNTS);
+}
+
+/* ---- opening and closing ---- */
+
+void nns_discover_resume(struct nns_discover *discover)
+{
+    uv_poll_t *poll = &discover->trace_poll;
+
+    if (!discover->trace || discover->reading || uv_is_closing((uv_handle_t *)poll))
+        return;
+    discover->reading = uv_poll_start(poll, UV_READABLE, on_trace) == 0;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct nns_discover *discover = handle->data;
+
+    if (--discover->open)
+        return;
+    free(discover->batch);
+    free(discover->events);
+    free(discover);
+}
+
+void nns_discover_close(struct nns_discover *discover)
+{
+    if (!discover)
+        return;
+    if (!discover->open) {
+        free(discover);
+        return;
+    }
+    if (discover->trace)
+        uv_close((uv_handle_t *)&discover->trace_poll, on_closed);
+    if (discover->mounts)
+        uv_close((uv_handle_t *)&discover->mounts_poll, on_closed);
+}
+
+static int watch(struct nns_discover *discover, uv_loop_t *loop, uv_poll_t *poll, int fd)
+{
+    int rc = uv_poll_init(loop, poll, fd);
+
+    if (rc)
+        return rc;
+    poll->data = discover;
+    discover->open++;
+    return 0;
+}
+
+static int watch_both(struct nns_discover *discover, uv_loop_t *loop, struct nns_trace *trace,
+                      struct nns_mounts *mounts, enum nns_mounts_way way)
+{
+    int rc = 0;
+
+    if (trace && nns_trace_fd(trace) >= 0) {
+        rc = watch(discover, loop, &discover->trace_poll, nns_trace_fd(trace));
+        discover->trace = rc ? NULL : trace;
+        nns_discover_resume(discover);
+    }
+    if (mounts && !rc) {
+        rc = watch(discover, loop, &discover->mounts_poll, nns_mounts_fd(mounts));
+        discover->mounts = rc ? NULL : mounts;
+        /* mountinfo is readable always. */
+        if (!rc)
+            rc = uv_poll_start(&discover->mounts_poll,
+                               way == NNS_MOUNTS_FANOTIFY ? UV_READABLE : UV_PRIORITIZED, on_mounts);
+    }
+    return rc;
+}
+
+int nns_discover_open(uv_loop_t *loop, struct nns_trace *trace, struct nns_mounts *mounts,
+                      enum nns_mounts_way way, struct nns_dispatch *dispatch, struct nns_mailbox *owner,
+                      struct nns_discover **out)
+{
+    struct nns_discover *discover = calloc(1, sizeof(*discover));
+    int rc;
+
+    if (!discover)
+        return -ENOMEM;
+    discover->dispatch = dispatch;
+    discover->owner = owner;
+    rc = watch_both(discover, loop, trace, mounts, way);
+    if (rc)
+        nns_discover_close(discover);
+    else
+        *out = discover;
+    return rc;
+}

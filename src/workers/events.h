@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NNS_WORKERS_EVENTS_H
+#define NNS_WORKERS_EVENTS_H
+
+#include "workers/owner_state.h"
+
+/* What the kernel tells of devices. All on the owner thread. Events only say where to look: the namespace is
+ * made due, and the visit finds out what is true. */
+void nns_take_events(struct nns_owner *owner, const struct nns_events *events) NNS_OWNER_ONLY;
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/memory.h"
+
+#include <malloc.h>
+
+#ifdef NNS_JEMALLOC
+#include <jemalloc/jemalloc.h>
+
+/* Few threads allocate, and freed pages go back soon, also when nothing is allocated any more: a host's
+ * memory is not ours to sit on. */
+const char *malloc_conf = "narenas:2,background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0";
+
+#define TEXT(number)  #number
+#define NUMBER(macro) TEXT(macro)
+
+void nns_memory_trim(void)
+{
+    mallctl("thread.tcache.flush", NULL, NULL, NULL, 0);
+    mallctl("arena." NUMBER(MALLCTL_ARENAS_ALL) ".purge", NULL, NULL, NULL, 0);
+}
+#else
+void nns_memory_trim(void)
+{
+    malloc_trim(0);
+}
+#endif

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NNS_WORKERS_MEMORY_H
+#define NNS_WORKERS_MEMORY_H
+
+/* The allocator's one home: how it is set up, and what has to be asked of it. */
+
+/* Give back to the kernel what is free: loading BPF programs takes megabytes for a moment. */
+void nns_memory_trim(void);
+
+#endif

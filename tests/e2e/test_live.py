@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nobody tells the daemon anything: namespaces and devices come, move and go, and it keeps up. Audits are a day apart
+unless a test is about them, so that what is covered was found by an event."""
+
+import os
+import signal
+
+import host
+
+DAY = {"audit.interval": "24h"}
+WATCHFUL = {"discover.enabled": "true", **DAY}
+
+
+class Found(host.HostTest):
+    """Namespaces."""
+
+    def test_those_that_are_there_at_the_start(self):
+        made = [self.unnamed() for _ in range(40)] + [self.named(), self.of_a_thread()]
+        made[0].add_pair("a", "b")
+        own = host.own_namespace()
+        daemon = self.daemon(WATCHFUL)
+        for ns in made + [own]:
+            self.assertCovered(ns)
+        self.assertEqual(daemon.counter("feed.pids"), 0)
+        daemon.stop()
+        for ns in made + [own]:
+            self.assertBare(ns)
+
+    def test_those_that_come(self):
+        daemon = self.daemon(WATCHFUL)
+        self.assertCovered(host.own_namespace())
+        for _ in range(20):
+            self.assertCovered(self.unnamed())
+            self.assertCovered(self.named())
+        outer, inner = self.nested()
+        self.assertCovered(outer)
+        self.assertCovered(inner)
+        daemon.stop()
+
+    def test_one_whose_only_process_unshared_and_stays_is_found_by_an_audit(self):
+        daemon = self.daemon({**WATCHFUL, "audit.interval": "1s"})
+        self.assertCovered(self.of_a_thread())
+        daemon.stop()
+
+    def test_none_is_looked_for_when_that_is_not_wanted(self):
+        daemon = self.daemon({**DAY, "discover.enabled": "false"})
+        ns, mounted, named = self.unnamed(), self.named(), self.unnamed()
+        daemon.sync(named.pid)
+        self.assertCovered(named)
+        self.assertBare(ns)
+        self.assertBare(mounted)
+        daemon.stop()
+
+
+class Devices(host.HostTest):
+    def setUp(self):
+        self.ns = self.unnamed()
+        self.running = self.daemon({**DAY, "discover.enabled": "false"})
+        self.running.sync(self.ns.pid)
+        self.assertCovered(self.ns)
+
+    def test_one_that_comes_up(self):
+        self.ns.add_pair("a", "b")
+        for name in ("a", "b"):
+            self.ns.ip("link", "set", "dev", name, "up")
+        self.assertCovered(self.ns)
+        self.running.stop()
+        self.assertBare(self.ns)
+
+    def test_one_of_every_kind(self):
+        self.ns.ip("link", "add", "name", "br", "type", "bridge")
+        self.ns.ip("link", "add", "name", "i", "type", "ifb")
+        self.ns.ip("tuntap", "add", "dev", "t", "mode", "tun")
+        self.ns.ip("link", "add", "name", "vx", "type", "vxlan", "id", "7", "dstport", "4789")
+        self.ns.ip("link", "add", "name", "mv", "link", "br", "type", "macvlan")
+        for name in ("br", "i", "t", "vx", "mv"):
+            self.ns.ip("link", "set", "dev", name, "up")
+        self.ns.devices += ["br", "i", "t", "vx", "mv"]
+        self.assertCovered(self.ns)
+        self.running.stop()
+
+    def test_one_whose_qdisc_somebody_deletes(self):
+        self.ns.add_pair("a", "b")
+        for name in ("a", "b"):
+            self.ns.ip("link", "set", "dev", name, "up")
+        self.assertCovered(self.ns)
+        for _ in range(20):
+            self.ns.tc("qdisc", "del", "dev", "a", "clsact")
+            self.assertCovered(self.ns)
+        self.running.stop()
+
+    def test_one_that_moves_there_and_back(self):
+        other = self.unnamed()
+        self.running.sync(other.pid)
+        self.ns.add_pair("a", "b")
+        for name in ("a", "b"):
+            self.ns.ip("link", "set", "dev", name, "up")
+        self.assertCovered(self.ns)
+        for here, there in 5 * ((self.ns, other), (other, self.ns)):
+            here.ip("link", "set", "dev", "a", "netns", there.reference)
+            here.devices.remove("a")
+            there.devices.append("a")
+            there.ip("link", "set", "dev", "a", "up")
+            self.assertCovered(there)
+            self.assertCovered(here)
+        self.running.stop()
+
+    def test_one_that_loses_a_filter_gets_it_back_by_an_audit(self):
+        other = self.unnamed()
+        daemon = self.daemon({"audit.interval": "400ms", "instance": "second"})
+        daemon.sync(other.pid)
+        for _ in range(3):
+            other.tc("filter", "del", "dev", "lo", "egress")
+            host.until(lambda: other.covered("second"), "the filter is back")
+        daemon.stop()
+        self.running.stop()
+
+
+class Gone(host.HostTest):
+    def test_a_namespace_that_dies_is_let_go_at_once_and_forgotten(self):
+        own = host.own_namespace()
+        daemon = self.daemon({**DAY, "discover.enabled": "false"})
+        made = [self.unnamed() for _ in range(20)]
+        for i, ns in enumerate(made):
+            ns.add_veth("eth0", own, f"h{i}")
+        daemon.sync(*[ns.pid for ns in made])
+        before = daemon.fds()
+        cookies = {ns.cookie for ns in made}
+        for ns in made:
+            ns.kill()
+        host.until(lambda: "h0" not in own.ip("-o", "link"), "they die: nothing of ours holds them")
+        host.until(lambda: not cookies & {row["cookie"] for row in daemon.ask("list")["namespaces"]}, "they are forgotten")
+        self.assertEqual(daemon.counter("namespaces.dead"), len(made))
+        self.assertEqual(daemon.status()["namespaces"]["pinned"], 0)
+        self.assertLessEqual(len(daemon.fds()), len(before))
+        daemon.stop()
+
+    def test_no_namespace_is_held_between_pieces_of_work(self):
+        daemon = self.daemon(WATCHFUL)
+        made = [self.unnamed() for _ in range(10)] + [self.named()]
+        for ns in made:
+            self.assertCovered(ns)
+        self.assertFalse([name for name in daemon.fds() if name.startswith("net:")][1:], "its own alone")
+        daemon.stop()
+
+
+if __name__ == "__main__":
+    host.main()

@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A daemon that ends and a next one that goes on: filters are adopted in place, counts continue, and what belongs
+to another device does not. One daemon an instance."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import threading
+
+import host
+
+ADDRESSES = ("10.98.0.1", "10.98.0.2")
+PINS = "/sys/fs/bpf/netnsync/default"
+
+
+def pins(directory=PINS):
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(os.listdir(directory))
+    return None
+
+
+class Pair(host.HostTest):
+    """Two namespaces with a veth pair between them, and a count of what went through it."""
+
+    def setUp(self):
+        self.ends = (self.unnamed(), self.named())
+        self.names = ("left", "right")
+        for ns in self.ends:
+            ns.quiet()
+        self.ends[0].add_veth("left", self.ends[1], "right")
+        for ns, name, address in zip(self.ends, self.names, ADDRESSES):
+            ns.ip("link", "set", "lo", "up")
+            ns.ip("link", "set", name, "up")
+            ns.ip("address", "add", f"{address}/24", "dev", name)
+        self.pids = (self.ends[0].pid, self.visitor(self.ends[1]))
+        self.into, self.out = self.endpoint(1), self.endpoint(0)
+        self.into.bind((ADDRESSES[1], 4711))
+
+    def endpoint(self, i):
+        with self.ends[i].inside():
+            made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(made.close)
+        made.settimeout(host.PATIENCE)
+        return made
+
+    def exchange(self, packets=200):
+        """From left to right, with every packet taken there before the next leaves."""
+        for number in range(packets):
+            data = number.to_bytes(4, "big") * 25
+            self.out.sendto(data, (ADDRESSES[1], 4711))
+            self.assertEqual(self.into.recv(65536), data)
+
+    @contextlib.contextmanager
+    def traffic(self):
+        """Packets that go on and on meanwhile."""
+        over, sent = threading.Event(), []
+
+        def send():
+            while not over.is_set():
+                self.exchange(1)
+                sent.append(1)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            host.until(lambda: sent, "the traffic flows")
+            yield
+            before = len(sent)
+            host.until(lambda: len(sent) > before + 100, "the traffic goes on")
+        finally:
+            over.set()
+            thread.join()
+
+    def serve(self, settings=None, **options):
+        daemon = self.daemon(settings, **options)
+        daemon.sync(*self.pids)
+        for ns in self.ends:
+            self.assertCovered(ns)  # with exactly one filter a hook
+        return daemon
+
+    def kernel(self):
+        return [ns.traffic(name) for ns, name in zip(self.ends, self.names)]
+
+    def counted(self, daemon):
+        rows = [daemon.device(ns, name) for ns, name in zip(self.ends, self.names)]
+        return [{hook: (row[hook]["packets"], row[hook]["bytes"]) for hook in host.HOOKS} for row in rows]
+
+    def difference(self, daemon):
+        """What the kernel counted and we did not: the packets before the first daemon came."""
+        return [{hook: tuple(theirs - ours for theirs, ours in zip(end[hook], mine[hook])) for hook in host.HOOKS}
+                for end, mine in zip(self.kernel(), self.counted(daemon))]
+
+
+class Restart(Pair):
+    def crash(self, daemon):
+        daemon.kill()
+
+    settings = {}
+
+    def test_counts_go_on_and_no_packet_is_missed(self):
+        daemon = self.serve(self.settings)
+        self.assertTrue(daemon.status()["meter"]["pinned"])
+        missed = self.difference(daemon)
+        self.exchange()
+        for _ in range(3):
+            before = self.counted(daemon)
+            self.crash(daemon)
+            for ns in self.ends:
+                self.assertCovered(ns)
+            with self.traffic():  # without a daemon, and while the next one takes over
+                self.exchange_more()
+                daemon = self.serve(self.settings)
+            for ours, earlier in zip(self.counted(daemon), before):
+                for hook in host.HOOKS:
+                    self.assertGreaterEqual(ours[hook][0], earlier[hook][0])
+            self.assertEqual(self.difference(daemon), missed, "each packet is counted, and counted once")
+            self.assertEqual(daemon.status()["meter"]["slots_reserved"], 0)
+            current = set(daemon.status()["programs"].values())
+            for ns in self.ends:
+                for rows in ns.ours().values():
+                    self.assertIn(rows[0]["options"]["prog"]["id"], current)
+        self.assertGreater(self.counted(daemon)[0]["egress"][0], 200)
+        daemon.command("detach", "--all")
+        daemon.stop()
+
+    def exchange_more(self):
+        start = self.kernel()[0]["egress"][0]
+        host.until(lambda: self.kernel()[0]["egress"][0] > start + 200, "packets without a daemon")
+
+
+class Kept(Restart):
+    """The same with an orderly stop that leaves the filters."""
+
+    settings = {"keep_attached": "true"}
+
+    def crash(self, daemon):
+        daemon.stop(signal.SIGTERM)
+        self.assertEqual(pins(), ["holders", "slots"])
+
+
+class Meanwhile(Pair):
+    """What happens while there is no daemon."""
+
+    def begin(self):
+        daemon = self.serve()
+        self.exchange()
+        self.assertGreaterEqual(self.counted(daemon)[0]["egress"][0], 200)
+        ifindex = daemon.device(self.ends[0], "left")["ifindex"]
+        daemon.kill()
+        return ifindex
+
+    def replace(self, ifindex):
+        """Another device under left's ifindex."""
+        left = self.ends[0]
+        left.ip("link", "del", "dev", "left")
+        self.ends[1].devices.remove("right")
+        left.ip("link", "add", "name", "left", "index", ifindex, "type", "veth", "peer", "name", "other")
+        left.devices.append("other")
+
+    def assertNothing(self, daemon, name="left"):
+        row = daemon.device(self.ends[0], name)
+        self.assertEqual([row[hook]["packets"] for hook in host.HOOKS], [0, 0])
+        return row
+
+    def test_a_device_replaced_under_its_ifindex_starts_at_nothing(self):
+        ifindex = self.begin()
+        self.replace(ifindex)
+        daemon = self.serve()
+        self.assertEqual(self.assertNothing(daemon)["ifindex"], ifindex)
+        daemon.stop()
+
+    def test_one_that_somebody_gave_a_clsact_starts_at_nothing_too(self):
+        ifindex = self.begin()
+        self.replace(ifindex)
+        self.ends[0].tc("qdisc", "add", "dev", "left", "clsact")
+        self.ends[0].tc("filter", "add", "dev", "left", "egress", "prio", "10", "u32", "match", "u32", "0", "0")
+        daemon = self.serve()
+        self.assertNothing(daemon)
+        daemon.stop()
+
+    def test_what_another_daemon_put_there_is_no_proof(self):
+        """It counted elsewhere, and in a slot of the same number by chance."""
+        ifindex = self.begin()
+        self.replace(ifindex)
+        between = self.serve({"bpffs.path": ""})
+        self.assertFalse(between.status()["meter"]["pinned"])
+        between.kill()
+        daemon = self.serve()
+        self.assertTrue(daemon.status()["meter"]["pinned"])
+        self.assertNothing(daemon)
+        daemon.stop()
+
+    def test_one_that_lost_a_filter_keeps_its_counts(self):
+        self.begin()
+        self.ends[0].tc("filter", "del", "dev", "left", "ingress")
+        daemon = self.serve()
+        self.assertGreaterEqual(self.counted(daemon)[0]["egress"][0], 200)
+        daemon.stop()
+
+    def test_a_newcomer_gets_nobodys_slot(self):
+        self.begin()
+        newcomer = self.unnamed()
+        newcomer.add_pair("a", "b")
+        daemon = self.daemon()
+        daemon.sync(newcomer.pid)
+        reserved = daemon.status()["meter"]["slots_reserved"]
+        self.assertGreaterEqual(reserved, 4, "two ends with their loopbacks")
+        counted = [row[hook]["packets"] for row in daemon.row(newcomer)["devices"] for hook in host.HOOKS]
+        self.assertEqual(counted, [0] * 6)
+        daemon.sync(*self.pids)
+        self.assertGreaterEqual(self.counted(daemon)[0]["egress"][0], 200)
+        self.assertEqual(daemon.status()["meter"]["slots_reserved"], reserved - 4)
+        daemon.stop()
+
+
+class Layout(Pair):
+    def test_another_number_of_slots_begins_at_nothing_and_says_so(self):
+        daemon = self.serve()
+        self.exchange()
+        daemon.kill()
+        heir = self.serve({"meter.memory": "1M"})
+        self.assertIn("counts begin at nothing", heir.stderr())
+        self.assertEqual(self.counted(heir)[0]["egress"][0], 0)
+        self.exchange()
+        self.assertGreaterEqual(self.counted(heir)[0]["egress"][0], 200)
+        heir.stop()
+
+    def test_unpinned(self):
+        host.run("umount", "/sys/fs/bpf")
+        self.addCleanup(host.run, "mount", "-t", "bpf", "bpf", "/sys/fs/bpf")
+        daemon = self.serve()
+        self.assertFalse(daemon.status()["meter"]["pinned"])
+        self.assertEqual(daemon.stderr().count("counts will not outlive this daemon"), 1, daemon.stderr())
+        self.exchange()
+        daemon.kill()
+        heir = self.serve()
+        self.assertEqual(self.counted(heir)[0]["egress"][0], 0)
+        heir.stop()
+
+
+class Pins(Pair):
+    def test_they_go_at_an_orderly_stop(self):
+        daemon = self.serve()
+        self.assertEqual(pins(), ["holders", "slots"])
+        daemon.stop()
+        self.assertIsNone(pins())
+
+    def test_they_stay_with_the_filters_and_go_with_them(self):
+        daemon = self.serve({"keep_attached": "true"})
+        daemon.stop()
+        self.assertEqual(pins(), ["holders", "slots"])
+        done = daemon.command("--json", "detach", "--all")
+        self.assertTrue(json.loads(done.stdout)["detached"]["counts"])
+        self.assertIsNone(pins())
+        for ns in self.ends:
+            self.assertBare(ns)
+        done = daemon.command("--json", "detach", "--all")
+        self.assertFalse(json.loads(done.stdout)["detached"]["counts"])
+
+    def test_detach_for_a_crashed_daemon_with_a_place_of_its_own(self):
+        crashed = self.serve({"bpffs.path": "/sys/fs/bpf/elsewhere"})
+        self.assertEqual(pins("/sys/fs/bpf/elsewhere/default"), ["holders", "slots"])
+        crashed.kill()
+        text = crashed.command("detach", "--all", "--bpffs", "/sys/fs/bpf/elsewhere").stdout
+        self.assertIn(", and its counts", text)
+        self.assertIsNone(pins("/sys/fs/bpf/elsewhere/default"))
+
+    def test_detach_at_the_wrong_socket_leaves_a_living_daemons(self):
+        daemon = self.serve()
+        done = host.command("detach", "--all", socket=f"{daemon.directory}/nobody", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("instance default has a daemon", done.stderr)
+        self.assertEqual(pins(), ["holders", "slots"])
+        daemon.stop()
+
+    def test_a_start_that_fails_leaves_what_a_crash_left(self):
+        daemon = self.serve()
+        self.exchange()
+        daemon.kill()
+        for settings in ({"control.path": "/proc/no/such.sock"}, {"queue.name": "/nns-e2e-bad", "queue.depth": "60000"},
+                         {"program.object": "/dev/null", "program.ingress": "a", "program.egress": "b",
+                          "bpffs.path": ""}):
+            failing = self.daemon(settings, wait=False)
+            host.until(lambda: failing.process.poll() is not None, "it gives up")
+            self.assertNotEqual(failing.process.returncode, 0)
+            self.assertEqual(pins(), ["holders", "slots"], failing.stderr())
+        heir = self.serve()
+        self.assertGreaterEqual(self.counted(heir)[0]["egress"][0], 200)
+        heir.stop()
+        failing = self.daemon({"control.path": "/proc/no/such.sock"}, wait=False)
+        host.until(lambda: failing.process.poll() is not None, "it gives up")
+        self.assertIsNone(pins(), "and nothing of its own")
+
+
+class Single(host.HostTest):
+    def assertRefused(self, says, settings=None, **options):
+        rival = self.daemon(settings, wait=False, **options)
+        host.until(lambda: rival.process.poll() is not None, "the rival gives up")
+        self.assertEqual(rival.process.returncode, 1, rival.stderr())
+        self.assertIn(f"instance default has a daemon already: it holds {says}", rival.stderr())
+
+    def test_a_second_daemon_does_not_start(self):
+        ns = self.unnamed()
+        daemon = self.daemon()
+        daemon.sync(ns.pid)
+        before = ns.filter_texts()
+        self.assertRefused("/run/netnsync/default.lock")
+        self.assertRefused("/run/netnsync/default.lock", {"bpffs.path": ""})
+        self.assertRefused("its directory in /sys/fs/bpf/netnsync", under=host.HIDDEN_RUN)
+        self.assertEqual(ns.filter_texts(), before)
+        self.assertEqual(pins(), ["holders", "slots"])
+        self.daemon({"instance": "other"}).stop()
+        daemon.kill()
+        self.daemon().stop()
+
+    def test_without_a_bpffs_the_file_is_enough(self):
+        daemon = self.daemon({"bpffs.path": ""})
+        self.assertRefused("/run/netnsync/default.lock", {"bpffs.path": ""})
+        self.assertRefused("/run/netnsync/default.lock")
+        daemon.stop()
+
+
+if __name__ == "__main__":
+    host.main()
