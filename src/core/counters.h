@@ -53,6 +53,9 @@
       "known namespaces listed again because they were asked for")                                           \
     X(NAMESPACES_DEAD, "namespaces.dead",                                                                    \
       "namespaces flushed because the kernel says that they are no more")                                    \
+    X(NAMESPACES_ASTRAY, "namespaces.astray",                                                                \
+      "times that the process or mount which led to a namespace did so no more")                             \
+    X(NAMESPACES_FOUND, "namespaces.found", "times that another was found for such a namespace")             \
     X(NAMESPACES_LONELY, "namespaces.lonely", "namespaces flushed because no process and no mount was left") \
     X(NAMESPACES_FLUSHED, "namespaces.flushed", "namespaces flushed for any reason")                         \
     X(DISCOVER_SCANS, "discover.scans", "looks at the namespaces of all tasks and mounts")                   \

@@ -20,13 +20,35 @@
  * of inums.
  */
 
+/* How the daemon gets into namespaces again, decided once at start. */
+enum nns_handle_way {
+    NNS_HANDLES_PINNED,    /* each is held open */
+    NNS_HANDLES_BY_MEMBER, /* by a process in it, or a mount of it */
+    NNS_HANDLES_BY_ID      /* by its identity alone (nsfs file handles) */
+};
+
+/* Do handles keep nothing alive? Then only cookies tell a namespace, never inums (I5). */
+static inline bool nns_weak(enum nns_handle_way way)
+{
+    return way != NNS_HANDLES_PINNED;
+}
+
+/* What leads to a namespace as long as it stays there: whatever is opened through it is verified (I5). */
+struct nns_place {
+    uint32_t pid; /* a process or thread in it; 0: none */
+    char *path;   /* owned; NULL: none */
+};
+
 /* What lets us enter a namespace again. PINNED: fd keeps it alive. WEAK: it is opened anew for each piece of
- * work, by cookie and inum, and fd is -1 in between. NONE: not opened yet. */
+ * work, by cookie and inum or by its place, and fd is -1 in between. NONE: not opened yet, or astray. */
 enum nns_handle_kind { NNS_HANDLE_NONE, NNS_HANDLE_PINNED, NNS_HANDLE_WEAK };
+
+#define NNS_PLACE_NULL ((struct nns_place){.pid = 0, .path = NULL})
 
 struct nns_handle {
     uint8_t kind; /* enum nns_handle_kind */
     int fd;       /* owned, or -1 */
+    struct nns_place place;
 };
 
 #define NNS_HANDLE_NULL ((struct nns_handle){.kind = NNS_HANDLE_NONE, .fd = -1})
@@ -37,6 +59,7 @@ struct nns_namespace {
     struct nns_index_node by_inum;
     _Atomic bool referenced; /* set by readers, cleared by the eviction hand */
     _Atomic bool asked;      /* set by a request that found it, cleared by the owner's next round */
+    _Atomic bool astray;     /* set by the owner: its place leads there no more, and another is wanted */
 
     /* The owner's. */
     bool host; /* the daemon's own namespace: set right after it is inserted; never evicted, flushed only with
@@ -52,6 +75,7 @@ struct nns_namespace {
     int32_t due_slot;           /* place in the owner's heap of due namespaces, -1 outside */
     uint64_t due_ms;            /* when work is due, on the monotonic clock */
     uint64_t lonely_ms;         /* since when no process and no mount was found; 0: some were */
+    uint64_t astray_ms;         /* since when it is astray */
     struct nns_waiter *waiters; /* who wants to hear when its devices have been worked off */
     struct nns_retired retired;
 };
@@ -67,6 +91,12 @@ static inline void nns_namespace_ask(struct nns_namespace *ns)
 {
     if (!atomic_load_explicit(&ns->asked, memory_order_relaxed))
         atomic_store_explicit(&ns->asked, true, memory_order_release);
+}
+
+/* Any thread; whoever is told so and asks for it does so after it went astray. */
+static inline bool nns_is_astray(const struct nns_namespace *ns)
+{
+    return atomic_load_explicit(&ns->astray, memory_order_acquire);
 }
 
 static inline uint32_t nns_namespace_inum(const struct nns_namespace *ns)

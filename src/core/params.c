@@ -92,6 +92,10 @@ static bool valid_namespace(const char *text)
 
 static const char *const attach_modes[] = {
     [NNS_ATTACH_AUTO] = "auto", [NNS_ATTACH_CLSACT] = "clsact", [NNS_ATTACH_CLSACT + 1] = NULL};
+static const char *const handle_modes[] = {[NNS_HANDLE_MODE_AUTO] = "auto",
+                                           [NNS_HANDLE_MODE_MEMBER] = "member",
+                                           [NNS_HANDLE_MODE_PINNED] = "pinned",
+                                           [NNS_HANDLE_MODE_PINNED + 1] = NULL};
 static const char *const log_levels[] = {[NNS_LOG_ERROR] = "error",
                                          [NNS_LOG_WARNING] = "warning",
                                          [NNS_LOG_INFO] = "info",
@@ -135,8 +139,13 @@ static const struct param table[] = {
      .text = "batches of pids that may wait for a thread; when it is full, the queue is not read"},
     {"cache.capacity", AT(cache_capacity), IS_NUMBER(1, 4 * MEBI, "namespaces"), .standard = "65536",
      .text = "how many namespaces are kept; beyond it one is evicted, and is then not covered"},
+    {"handle.mode", AT(handle_mode), IS_CHOICE(handle_modes), .standard = "auto",
+     .text = "how the daemon gets into a namespace again. member: by a process in it or a mount of it; "
+             "pinned: by holding each open, which keeps it alive; auto: by its identity alone, else as "
+             "member, else as pinned"},
     {"lonely.timeout", AT(lonely_timeout_ms), IS_DURATION(10, 24 * HOUR), .standard = "30s",
-     .text = "where handles are pinned: how long a namespace that no process and no mount holds is kept"},
+     .text = "how long a namespace is kept that no process and no mount holds, where the kernel does not "
+             "tell which are dead"},
     {"audit.interval", AT(audit_interval_ms), IS_DURATION(10, 24 * HOUR), .standard = "60s",
      .text = "how often every namespace is checked for what no event told, in four parts"},
     {"devices.queue", AT(devices_queue), IS_NUMBER(1, MEBI, "devices"), .standard = "4096",

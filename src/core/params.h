@@ -21,6 +21,9 @@ struct nns_list {
 
 enum nns_attach_mode { NNS_ATTACH_AUTO, NNS_ATTACH_CLSACT };
 
+/* How namespaces are entered again; AUTO: the best way this host has. */
+enum nns_handle_mode { NNS_HANDLE_MODE_AUTO, NNS_HANDLE_MODE_MEMBER, NNS_HANDLE_MODE_PINNED };
+
 struct nns_params {
     char *instance;         /* core/instance_name.h; part of our filters' names */
     bool network_enabled;   /* false: every request is answered "disabled" */
@@ -33,6 +36,7 @@ struct nns_params {
     uint32_t workers_count;      /* 0: one a CPU, at most 4 */
     uint32_t workers_queue;      /* batches waiting for a worker */
     uint32_t cache_capacity;     /* namespaces */
+    uint32_t handle_mode;        /* enum nns_handle_mode */
     uint32_t lonely_timeout_ms;
     uint32_t audit_interval_ms;
     uint32_t devices_queue; /* devices waiting per namespace */

@@ -616,9 +616,10 @@ static json_t *coverage_object(const struct nns_status *status)
 
 static json_t *namespaces_object(const struct nns_status *status)
 {
-    return json_pack("{s:o, s:o, s:o, s:o}", "known", number(status->namespaces), "capacity",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "known", number(status->namespaces), "capacity",
                      number(status->namespaces_capacity), "pinned", number(status->namespaces_pinned),
-                     "evicted", number(status->namespaces_evicted_now));
+                     "astray", number(status->namespaces_astray), "evicted",
+                     number(status->namespaces_evicted_now));
 }
 
 static json_t *work_object(const struct nns_status *status)

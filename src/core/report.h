@@ -45,7 +45,7 @@ struct nns_status {
     const char *version;
     char instance[NNS_INSTANCE_MAX + 1];
     const char *resolver, *handles, *identity, *first_scan, *discovery, *device_events, *attach, *meter_key;
-    uint64_t namespaces, namespaces_capacity, namespaces_pinned, namespaces_evicted_now;
+    uint64_t namespaces, namespaces_capacity, namespaces_pinned, namespaces_astray, namespaces_evicted_now;
     uint64_t devices_known, devices_covered, devices_queued, devices_failed, devices_excluded;
     uint64_t missing_by_reason[NNS_REASON_COUNT]; /* devices not covered, by reason */
     uint64_t slots_in_use, slots_reserved, slots_limit, meter_bytes;

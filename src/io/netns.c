@@ -239,6 +239,17 @@ void nns_netns_expect(int socket, unsigned answers)
     setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 }
 
+/* Not with a netlink socket, whose death, and with it the namespace's, takes 13 ms. */
+static int cookie_of_here(uint64_t *cookie)
+{
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    int r = nns_netns_socket_cookie(fd, cookie);
+    close(fd);
+    return r;
+}
+
 static int open_socket(void)
 {
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
@@ -270,6 +281,26 @@ int nns_netns_enter(int fd, unsigned answers)
     else
         nns_netns_expect(socket_or_error, answers);
     return socket_or_error;
+}
+
+int nns_netns_cookie(int fd, uint64_t *cookie)
+{
+    if (setns(fd, CLONE_NEWNET) < 0)
+        return -errno;
+    int r = cookie_of_here(cookie);
+    go_home();
+    return r;
+}
+
+int nns_netns_identify_fully(int fd, struct nns_netns_id *id)
+{
+    struct nns_netns_id found;
+    int r = nns_netns_identify(fd, &found);
+    if (r == 0 && !found.cookie)
+        r = nns_netns_cookie(fd, &found.cookie);
+    if (r == 0)
+        *id = found;
+    return r;
 }
 
 void nns_netns_move_on(int socket)
@@ -305,17 +336,6 @@ static bool try_pidfd_thread(void)
     return pidfd >= 0;
 }
 
-static uint64_t cookie_of_here(void)
-{
-    uint64_t cookie = 0;
-    int fd = open_socket();
-    if (fd < 0)
-        return 0;
-    nns_netns_socket_cookie(fd, &cookie);
-    close(fd);
-    return cookie;
-}
-
 /* Believed only where it is the cookie: the cache's key, whichever way it was read. */
 static bool try_ns_get_id(int fd, uint64_t cookie)
 {
@@ -329,6 +349,16 @@ static bool try_open_by_id(void)
     if (!own.abilities.ns_get_id || !own.id.cookie)
         return false;
     int fd = open_verified(own.id);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+/* The first process is always there, and nobody is more its own master: who may open its namespace may open
+ * all that /proc shows. */
+static bool try_members(void)
+{
+    int fd = own.id.cookie ? nns_netns_open_path("/proc/1/ns/net") : -1;
     if (fd >= 0)
         close(fd);
     return fd >= 0;
@@ -352,7 +382,7 @@ int nns_netns_probe(struct nns_netns_abilities *abilities)
         close(fd);
         return r;
     }
-    id.cookie = cookie_of_here();
+    cookie_of_here(&id.cookie);
     if (own.fd >= 0)
         close(own.fd);
     own.fd = fd;
@@ -363,6 +393,7 @@ int nns_netns_probe(struct nns_netns_abilities *abilities)
         .ns_get_id = try_ns_get_id(fd, id.cookie),
     };
     own.abilities.open_by_id = try_open_by_id();
+    own.abilities.members = try_members();
     *abilities = own.abilities;
     return 0;
 }

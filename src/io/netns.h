@@ -13,7 +13,7 @@
  * its own or the daemon stops (I8). Every ability is probed by trying it once.
  */
 struct nns_netns_id {
-    uint64_t cookie; /* 0 when it is not known yet: then nns_netns_socket_cookie tells */
+    uint64_t cookie; /* 0 when it is not known yet: then nns_netns_cookie tells */
     uint32_t inum;
 };
 
@@ -23,6 +23,7 @@ struct nns_netns_abilities {
     bool pidfd_thread; /* PIDFD_THREAD, Linux 6.9 */
     bool ns_get_id;    /* NS_GET_ID on a namespace fd, Linux 6.18 */
     bool open_by_id;   /* nsfs file handles, Linux 6.18 */
+    bool members;      /* others' processes lead to their namespaces, whose cookies can be read, Linux 5.14 */
 };
 
 /* Look what the kernel can do and open the daemon's own namespace. Once, before any thread. 0 or -errno. */
@@ -57,6 +58,13 @@ bool nns_netns_is_dead(struct nns_netns_id id);
 
 /* Verify that fd is a network namespace and say which. 0; -EINVAL when it is none; -errno. */
 int nns_netns_identify(int fd, struct nns_netns_id *id);
+
+/* The cookie of an open namespace whose fd does not tell it: the thread goes in for a moment. The thread must
+ * be at home. 0 or -errno. */
+int nns_netns_cookie(int fd, uint64_t *cookie);
+
+/* The same as nns_netns_identify, but the cookie is always told. */
+int nns_netns_identify_fully(int fd, struct nns_netns_id *id);
 
 /*
  * Enter a namespace and open a NETLINK_ROUTE socket in it, ready for requests: strict checking, capped acks,

@@ -28,8 +28,8 @@ NNS_OWNER_ONLY static struct nns_namespace *find(struct nns_owner *owner, struct
 
     if (ns || !selector.inum)
         return ns;
-    return owner->context.weak ? find_youngest(owner, selector.inum)
-                               : nns_cache_find_inum(cache, selector.inum);
+    return nns_weak(owner->context.way) ? find_youngest(owner, selector.inum)
+                                        : nns_cache_find_inum(cache, selector.inum);
 }
 
 /* When a device that is not covered is looked at next; 0: not before somebody asks. */
@@ -168,11 +168,16 @@ NNS_OWNER_ONLY static void add_coverage(struct nns_owner *owner, struct nns_stat
 
 static void add_capabilities(const struct nns_owner *owner, struct nns_status *status)
 {
+    static const char *const handles[] = {
+        [NNS_HANDLES_PINNED] = "pinned",
+        [NNS_HANDLES_BY_MEMBER] = "weak: member's pid or mount path",
+        [NNS_HANDLES_BY_ID] = "weak: nsfs file handle",
+    };
     const struct nns_netns_abilities *abilities = owner->context.abilities;
 
     status->resolver = abilities->pidfd_ioctl ? "readlink for known, pidfd ioctl for new" : "/proc";
     status->identity = abilities->ns_get_id ? "NS_GET_ID" : "SO_NETNS_COOKIE";
-    status->handles = owner->context.weak ? "weak: nsfs file handle" : "pinned";
+    status->handles = handles[owner->context.way];
     status->first_scan = "none";
     status->discovery = "queue only";
     status->device_events = "none";
@@ -191,6 +196,7 @@ NNS_OWNER_ONLY static void fill_status(struct nns_owner *owner, struct nns_statu
     status->namespaces = stats.entries;
     status->namespaces_capacity = stats.capacity;
     status->namespaces_pinned = owner->pinned;
+    status->namespaces_astray = owner->astray.count;
     add_coverage(owner, status);
     status->slots_in_use = nns_slots_in_use(&owner->slots);
     status->slots_reserved = nns_slots_reserved(&owner->slots);

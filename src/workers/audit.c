@@ -43,8 +43,7 @@ NNS_OWNER_ONLY static void revisit_asked(struct nns_owner *owner)
     }
 }
 
-/* An evicted namespace is shown as uncovered while it lives. Where handles are pinned the lonely looks tell.
- */
+/* An evicted namespace is shown as uncovered while it lives. On the other rungs the lonely looks tell. */
 NNS_OWNER_ONLY static void drop_dead_evicted(struct nns_owner *owner)
 {
     for (size_t i = 0; i < NNS_EVICTED_MAX && owner->evicted.count; i++) {
@@ -72,7 +71,7 @@ uint64_t nns_audit_tick(struct nns_owner *owner, uint64_t now_ms)
             nns_pool_want(owner->pool, NNS_CHORE_SCAN);
         revisit_asked(owner);
         audit_part(owner);
-        if (owner->context.weak)
+        if (owner->context.way == NNS_HANDLES_BY_ID)
             drop_dead_evicted(owner);
         owner->next_audit_ms = now_ms + interval(owner);
     }

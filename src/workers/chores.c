@@ -55,6 +55,7 @@ static void take_task(void *context, const struct nns_trace_event *event)
         return;
     }
     scan->batch->own = true;
+    nns_sync_saw(scan->worker, event->cookie);
     nns_batch_add(scan->batch, event->number);
     nns_count(NNS_COUNT_DISCOVER_PIDS, 1);
     if (scan->batch->count == NNS_BATCH_MAX)
@@ -66,6 +67,8 @@ static int take_path(struct scan *scan, const char *path)
 {
     int rc = nns_sync_path(scan->worker, path);
 
+    if (rc == -ESRCH)
+        rc = -ENOENT;
     if (rc && rc != -ENOENT && rc != -EINVAL)
         scan->error = rc;
     return rc;
@@ -89,20 +92,57 @@ static void scan_mounts(struct scan *scan)
     scan->error = rc ? rc : scan->error;
 }
 
+static void search(struct scan *scan)
+{
+    int rc = nns_proc_each_namespace(take_any, scan);
+
+    scan->error = rc ? rc : scan->error;
+}
+
 static void scan_all(struct scan *scan)
 {
     int rc;
 
-    nns_count(NNS_COUNT_DISCOVER_SCANS, 1);
     if (!scan->worker->context->walk) {
-        rc = nns_proc_each_namespace(take_any, scan);
-        scan->error = rc ? rc : scan->error;
+        search(scan);
         return;
     }
     rc = nns_trace_walk(scan->worker->context->trace, false, take_task, scan);
     hand_on(scan);
     scan->error = rc ? rc : scan->error;
     scan_mounts(scan);
+}
+
+/* Where namespaces go astray the owner wants to know who was not there. */
+static void tell_owner(const struct scan *scan, bool searched, uint64_t began_ns)
+{
+    const struct nns_sync_context *context = scan->worker->context;
+    struct nns_looked *looked;
+
+    if (context->way != NNS_HANDLES_BY_MEMBER)
+        return;
+    looked = calloc(1, sizeof(*looked));
+    if (!looked)
+        return; /* it asks again */
+    looked->letter.kind = NNS_LETTER_LOOKED;
+    looked->searched = searched;
+    looked->error = scan->error;
+    looked->began_ms = began_ns / 1000000;
+    looked->ended_ms = uv_hrtime() / 1000000;
+    nns_mailbox_post(context->owner, &looked->letter);
+}
+
+/* At all that can be seen. */
+static void look(struct scan *scan, bool searched)
+{
+    uint64_t began_ns = uv_hrtime();
+
+    nns_count(NNS_COUNT_DISCOVER_SCANS, 1);
+    if (searched)
+        search(scan);
+    else
+        scan_all(scan);
+    tell_owner(scan, searched, began_ns);
 }
 
 static void report(const struct scan *scan)
@@ -122,8 +162,11 @@ void nns_do_chore(const struct nns_sync_worker *worker, enum nns_chore chore)
     case NNS_CHORE_SWEEP:
         sweep(worker->context);
         break;
+    case NNS_CHORE_SEARCH:
+        look(&scan, true);
+        break;
     case NNS_CHORE_SCAN:
-        scan_all(&scan);
+        look(&scan, false);
         break;
     case NNS_CHORE_MOUNTS:
         scan_mounts(&scan);

@@ -7,7 +7,9 @@
 /* What workers do beside serving requests. */
 enum nns_chore {
     NNS_CHORE_SWEEP,  /* collect the inhabited namespaces and post them to the owner */
-    NNS_CHORE_SCAN,   /* find the namespaces of all tasks and mounts that can be seen from here */
+    NNS_CHORE_SEARCH, /* the same by /proc alone, which is slower, and sees all mounts of all others, too */
+    NNS_CHORE_SCAN,   /* find the namespaces of all tasks and mounts that can be seen from here; without
+                         discovery only those that are astray */
     NNS_CHORE_MOUNTS, /* those of mounts alone */
     NNS_CHORES
 };

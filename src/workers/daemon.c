@@ -37,6 +37,7 @@ struct daemon {
     uv_idle_t last_rounds;
     int rounds_left;
     struct nns_netns_abilities abilities;
+    enum nns_handle_way way;
     struct nns_instance *instance;
     struct nns_meter *meter;
     struct nns_cache *cache;
@@ -204,7 +205,7 @@ static unsigned worker_count(const struct nns_params *params)
 
 /* Each pinned namespace holds an fd: as many as the process may have, less what everything else can need, is
  * all the cache can use. */
-static size_t cache_capacity(const struct nns_params *params, bool weak)
+static size_t cache_capacity(const struct nns_params *params, enum nns_handle_way way)
 {
     /* The mailbox twice: it fills again while the owner works off what it took. */
     const rlim_t spare = OTHER_FDS + params->control_clients + 2 * NNS_OWNER_MAILBOX +
@@ -212,7 +213,7 @@ static size_t cache_capacity(const struct nns_params *params, bool weak)
     struct rlimit limit;
     size_t usable;
 
-    if (weak)
+    if (nns_weak(way))
         return params->cache_capacity;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
@@ -233,7 +234,7 @@ static int start_threads(struct daemon *daemon)
     const struct nns_owner_context context = {
         .params = daemon->params,
         .abilities = &daemon->abilities,
-        .weak = daemon->abilities.open_by_id,
+        .way = daemon->way,
         .cache = daemon->cache,
         .claims = daemon->claims,
         .completions = &daemon->completions,
@@ -250,7 +251,7 @@ static int start_threads(struct daemon *daemon)
         .claims = daemon->claims,
         .owner = nns_owner_mailbox(daemon->owner),
         .completions = &daemon->completions,
-        .weak = daemon->abilities.open_by_id,
+        .way = daemon->way,
         .resolver = daemon->resolver,
         .trace = daemon->trace,
         .walk = daemon->trace_abilities.walk,
@@ -286,6 +287,25 @@ static int open_watches(struct daemon *daemon)
     return 0;
 }
 
+/* The best that this host and the operator let us have. 0 or -EOPNOTSUPP. */
+static int choose_way(const struct nns_params *params, const struct nns_netns_abilities *abilities,
+                      enum nns_handle_way *way)
+{
+    if (params->handle_mode == NNS_HANDLE_MODE_MEMBER && !abilities->members) {
+        nns_error("handle.mode = member: the namespaces of other processes cannot be opened or told apart");
+        return -EOPNOTSUPP;
+    }
+    if (params->handle_mode == NNS_HANDLE_MODE_PINNED)
+        *way = NNS_HANDLES_PINNED;
+    else if (params->handle_mode == NNS_HANDLE_MODE_AUTO && abilities->open_by_id)
+        *way = NNS_HANDLES_BY_ID;
+    else
+        *way = abilities->members ? NNS_HANDLES_BY_MEMBER : NNS_HANDLES_PINNED;
+    if (*way == NNS_HANDLES_PINNED)
+        nns_info("each namespace is held open, until no process and no mount is left");
+    return 0;
+}
+
 /* The parts that can fail for a reason of the operator's say so in a sentence. */
 static int open_parts(struct daemon *daemon)
 {
@@ -301,6 +321,9 @@ static int open_parts(struct daemon *daemon)
         nns_error("cannot look at network namespaces: %s", strerror(-rc));
         return rc;
     }
+    rc = choose_way(daemon->params, &daemon->abilities, &daemon->way);
+    if (rc)
+        return rc;
     rc = nns_instance_open(daemon->params, &daemon->instance, error, sizeof(error));
     if (!rc)
         rc = nns_meter_open(daemon->params, nns_instance_pins(daemon->instance), &daemon->meter, error,
@@ -312,9 +335,9 @@ static int open_parts(struct daemon *daemon)
     rc = open_watches(daemon);
     if (rc)
         return rc;
-    if (daemon->abilities.open_by_id && nns_resolver_open(worker_count(daemon->params), &daemon->resolver))
+    if (nns_weak(daemon->way) && nns_resolver_open(worker_count(daemon->params), &daemon->resolver))
         nns_info("pids are resolved one by one: this kernel has no BPF program for that");
-    daemon->cache = nns_cache_new(cache_capacity(daemon->params, daemon->abilities.open_by_id));
+    daemon->cache = nns_cache_new(cache_capacity(daemon->params, daemon->way));
     daemon->claims = nns_claims_new();
     if (daemon->cache && daemon->claims)
         return 0;

@@ -437,13 +437,15 @@ NNS_OWNER_ONLY static void schedule(struct nns_owner *owner, struct nns_namespac
 
 void nns_dequeue(struct nns_owner *owner, struct nns_namespace *ns)
 {
-    int socket = nns_handle_enter(ns, 1);
+    int socket = nns_handle_enter(owner, ns, 1);
     int rc = socket < 0 ? socket : visit(owner, ns, socket);
 
     if (socket == -ESTALE) {
         nns_flush(owner, ns, NNS_FLUSH_DEAD);
         return;
     }
+    if (ns->handle.kind == NNS_HANDLE_NONE)
+        return; /* astray: the visit is made up for when it is found, and whoever waits does so till then */
     if (socket >= 0)
         nns_handle_leave(owner, ns, socket);
     if (rc) {

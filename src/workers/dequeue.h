@@ -30,7 +30,7 @@ void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_
 
 /* Do all that is due for a namespace with a handle: list it if asked to, attach what is queued or to be
  * retried, schedule the next retry, tell who waits. A namespace that proves to be dead is flushed: the
- * pointer is dead then, too. */
+ * pointer is dead then, too. One that goes astray is left as it is. */
 void nns_dequeue(struct nns_owner *owner, struct nns_namespace *ns) NNS_OWNER_ONLY;
 
 #endif

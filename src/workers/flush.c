@@ -6,6 +6,7 @@
 
 #include "core/counters.h"
 #include "core/log.h"
+#include "workers/astray.h"
 #include "workers/dequeue.h"
 #include "workers/handle.h"
 #include "workers/waiters.h"
@@ -112,7 +113,12 @@ static unsigned count_carrying(const struct nns_namespace *ns, device_filter wan
     return count;
 }
 
-/* The namespace is no more, and what was there went with it: its slots are free for others. */
+/*
+ * The namespace is no more, and what was there went with it: its slots are free for others. Of one that was
+ * astray this is not certain: somebody may hold it by a mere descriptor or socket, out of our reach. Its
+ * filters then go on counting in slots that others have by now. To keep those slots for ever would cost far
+ * more: where handles are by member every namespace that dies ends like this.
+ */
 NNS_OWNER_ONLY static void lose_all(struct nns_namespace *ns)
 {
     for (uint32_t i = 0; i < ns->devices.count; i++)
@@ -128,7 +134,7 @@ NNS_OWNER_ONLY static bool detach(struct nns_owner *owner, struct nns_namespace 
 
     if (!carrying)
         return true;
-    socket = rc ? rc : nns_handle_enter(ns, 2 * NNS_HOOKS * carrying);
+    socket = rc ? rc : nns_handle_enter(owner, ns, 2 * NNS_HOOKS * carrying);
     if (socket == -ESTALE) {
         lose_all(ns);
         return true;
@@ -218,7 +224,7 @@ NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace 
 int nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush_reason reason)
 {
     bool keep = reason == NNS_FLUSH_CLOSED && owner->context.params->keep_attached;
-    bool dead = reason == NNS_FLUSH_DEAD, clean = keep || dead || detach(owner, ns);
+    bool dead = reason == NNS_FLUSH_DEAD || nns_astray_dead(ns), clean = keep || dead || detach(owner, ns);
 
     if (dead)
         lose_all(ns);
@@ -235,6 +241,8 @@ int nns_flush_all(struct nns_owner *owner, enum nns_flush_reason reason)
     struct nns_namespace *ns;
     int rc = 0;
 
+    if (reason != NNS_FLUSH_CLOSED || !owner->context.params->keep_attached)
+        nns_astray_gather(owner);
     owner->moving_on = true;
     while ((ns = nns_cache_next(owner->context.cache, &cursor)))
         rc = nns_flush(owner, ns, reason) ? -EBUSY : rc;

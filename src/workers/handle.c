@@ -2,7 +2,13 @@
 #include "workers/handle.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
+
+#include "core/counters.h"
+#include "workers/astray.h"
+
+/* ---- giving ---- */
 
 NNS_OWNER_ONLY static int pin(struct nns_owner *owner, struct nns_namespace *ns, int fd)
 {
@@ -16,18 +22,78 @@ NNS_OWNER_ONLY static int pin(struct nns_owner *owner, struct nns_namespace *ns,
     return 0;
 }
 
-int nns_handle_give(struct nns_owner *owner, struct nns_namespace *ns, int fd)
+static void empty(struct nns_place *place)
 {
-    if (!owner->context.weak)
-        return pin(owner, ns, fd);
-    ns->handle = (struct nns_handle){.kind = NNS_HANDLE_WEAK, .fd = fd};
+    free(place->path);
+    *place = NNS_PLACE_NULL;
+}
+
+int nns_handle_give(struct nns_owner *owner, struct nns_namespace *ns, int fd, struct nns_place *place)
+{
+    int rc = nns_weak(owner->context.way) ? 0 : pin(owner, ns, fd);
+
+    if (rc)
+        return rc;
+    if (nns_weak(owner->context.way))
+        ns->handle = (struct nns_handle){.kind = NNS_HANDLE_WEAK, .fd = fd};
+    if (owner->context.way == NNS_HANDLES_BY_MEMBER) {
+        /* We are in the host's own ourselves, for as long as it is of any use. */
+        if (ns->host) {
+            empty(place);
+            place->pid = (uint32_t)getpid();
+        }
+        ns->handle.place = *place;
+        *place = NNS_PLACE_NULL;
+        nns_astray_found(owner, ns);
+    }
+    empty(place);
     return 0;
 }
 
-NNS_OWNER_ONLY static int reopen(struct nns_namespace *ns)
+/* ---- entering ---- */
+
+/* What says that the way is barred or a dead end, and nothing of our own state. */
+static bool leads_elsewhere(int error)
+{
+    switch (error) {
+    case -EMFILE:
+    case -ENFILE:
+    case -ENOMEM:
+    case -EINTR:
+        return false;
+    default:
+        return true;
+    }
+}
+
+static int open_place(const struct nns_place *place)
+{
+    enum nns_netns_way way;
+
+    return place->pid ? nns_netns_open_pid(place->pid, &way) : nns_netns_open_path(place->path);
+}
+
+/* An fd on what a place leads to, if that is the namespace as far as the fd tells: cookie, else inum. -ENOENT
+ * when it is not; a refusal is that too, as another place may do. */
+static int open_member(const struct nns_namespace *ns)
+{
+    int fd = open_place(&ns->handle.place);
+    struct nns_netns_id id;
+    int rc = fd < 0 ? fd : nns_netns_identify(fd, &id);
+
+    if (!rc && (id.inum != nns_namespace_inum(ns) || (id.cookie && id.cookie != nns_namespace_cookie(ns))))
+        rc = -ENOENT;
+    if (!rc)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return leads_elsewhere(rc) ? -ENOENT : rc;
+}
+
+NNS_OWNER_ONLY static int reopen(struct nns_owner *owner, struct nns_namespace *ns)
 {
     const struct nns_netns_id id = {.cookie = nns_namespace_cookie(ns), .inum = nns_namespace_inum(ns)};
-    int fd = nns_netns_open_id(id);
+    int fd = owner->context.way == NNS_HANDLES_BY_ID ? nns_netns_open_id(id) : open_member(ns);
 
     if (fd >= 0)
         ns->handle.fd = fd;
@@ -42,18 +108,69 @@ void nns_handle_done(struct nns_namespace *ns)
     ns->handle.fd = -1;
 }
 
-int nns_handle_enter(struct nns_namespace *ns, unsigned answers)
+/* Where an fd does not tell its cookie the socket that was opened inside does, before anything is sent (I5).
+ */
+NNS_OWNER_ONLY static int verify_inside(struct nns_owner *owner, const struct nns_namespace *ns, int socket)
 {
-    int fd = ns->handle.fd, socket;
+    uint64_t cookie;
+    int rc;
+
+    if (owner->context.way != NNS_HANDLES_BY_MEMBER || owner->context.abilities->ns_get_id)
+        return 0;
+    rc = nns_netns_socket_cookie(socket, &cookie);
+    if (!rc && cookie != nns_namespace_cookie(ns))
+        rc = -ENOENT;
+    if (rc)
+        nns_netns_leave(socket);
+    return rc;
+}
+
+NNS_OWNER_ONLY static int enter(struct nns_owner *owner, struct nns_namespace *ns, unsigned answers)
+{
+    int fd = ns->handle.fd >= 0 ? ns->handle.fd : reopen(owner, ns);
+    int socket = fd < 0 ? fd : nns_netns_enter(fd, answers);
+    int rc = socket < 0 ? socket : verify_inside(owner, ns, socket);
+
+    return rc ? rc : socket;
+}
+
+/* The place leads there no more. */
+NNS_OWNER_ONLY static void lose(struct nns_owner *owner, struct nns_namespace *ns)
+{
+    nns_handle_done(ns);
+    empty(&ns->handle.place);
+    ns->handle = NNS_HANDLE_NULL;
+    nns_astray_begin(owner, ns);
+}
+
+int nns_handle_enter(struct nns_owner *owner, struct nns_namespace *ns, unsigned answers)
+{
+    int socket;
 
     if (ns->handle.kind == NNS_HANDLE_NONE)
         return -ENOENT;
-    if (fd < 0)
-        fd = reopen(ns);
-    socket = fd < 0 ? fd : nns_netns_enter(fd, answers);
+    socket = enter(owner, ns, answers);
     if (socket < 0)
         nns_handle_done(ns);
+    if (socket == -ENOENT && owner->context.way == NNS_HANDLES_BY_MEMBER)
+        lose(owner, ns);
     return socket;
+}
+
+void nns_handle_check(struct nns_owner *owner, struct nns_namespace *ns)
+{
+    uint64_t cookie;
+    int fd, rc;
+
+    if (ns->handle.kind != NNS_HANDLE_WEAK || owner->context.way != NNS_HANDLES_BY_MEMBER)
+        return;
+    fd = reopen(owner, ns);
+    rc = fd < 0 ? fd : 0;
+    if (!rc && !owner->context.abilities->ns_get_id)
+        rc = nns_netns_cookie(fd, &cookie) == 0 && cookie != nns_namespace_cookie(ns) ? -ENOENT : 0;
+    nns_handle_done(ns);
+    if (rc == -ENOENT)
+        lose(owner, ns);
 }
 
 void nns_handle_leave(struct nns_owner *owner, struct nns_namespace *ns, int socket)
@@ -76,4 +193,6 @@ void nns_handle_drop(struct nns_owner *owner, struct nns_namespace *ns)
     }
     if (handle.fd >= 0)
         close(handle.fd);
+    empty(&handle.place);
+    nns_astray_forget(owner, ns);
 }

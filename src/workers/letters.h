@@ -16,7 +16,13 @@
 
 /* What the owner thread receives. Whoever posts a letter gives it away; the owner frees it, or sends an order
  * back. */
-enum nns_letter_kind { NNS_LETTER_OPENED, NNS_LETTER_SWEPT, NNS_LETTER_EVENTS, NNS_LETTER_ORDER };
+enum nns_letter_kind {
+    NNS_LETTER_OPENED,
+    NNS_LETTER_SWEPT,
+    NNS_LETTER_LOOKED,
+    NNS_LETTER_EVENTS,
+    NNS_LETTER_ORDER
+};
 
 /* From a worker: a namespace it claimed and opened. The owner ends the claim. */
 struct nns_opened {
@@ -25,6 +31,7 @@ struct nns_opened {
     uint64_t claim;             /* its key */
     struct nns_netns_id id;     /* read from the fd */
     int fd;                     /* owned by the letter */
+    struct nns_place place;     /* likewise: what led there */
 };
 
 /* From a worker: which namespaces some process or mount holds. */
@@ -32,6 +39,14 @@ struct nns_swept {
     struct nns_letter letter;
     int error; /* 0, or -errno: then nothing follows */
     struct nns_inums inhabited;
+};
+
+/* From a worker: it has looked at tasks and mounts. What it found was posted before. */
+struct nns_looked {
+    struct nns_letter letter;
+    bool searched; /* an NNS_CHORE_SEARCH, else an NNS_CHORE_SCAN */
+    int error;     /* 0, or -errno: then not all was seen */
+    uint64_t began_ms, ended_ms;
 };
 
 #define NNS_EVENTS_MAX 128

@@ -21,7 +21,7 @@ static uint64_t interval(const struct nns_owner *owner)
 
 uint64_t nns_lonely_tick(struct nns_owner *owner, uint64_t now_ms)
 {
-    if (owner->context.weak || (!owner->pinned && !owner->evicted.count)) {
+    if (owner->context.way == NNS_HANDLES_BY_ID || (!owner->pinned && !owner->evicted.count)) {
         owner->next_sweep_ms = 0;
         return UINT64_MAX;
     }
@@ -89,6 +89,9 @@ void nns_lonely_judge(struct nns_owner *owner, const struct nns_swept *swept)
         return;
     }
     judge_evicted(owner, &swept->inhabited);
+    /* Where handles are weak inums tell nothing of those that are known, and we keep none of them alive. */
+    if (nns_weak(owner->context.way))
+        return;
     while ((ns = nns_cache_next(owner->context.cache, &cursor))) {
         if (inhabited(ns, &swept->inhabited)) {
             ns->lonely_ms = 0;

@@ -13,7 +13,8 @@
  * says nothing (I9).
  */
 
-/* Ask for a look when it is time. Returns milliseconds until the next, UINT64_MAX when nothing is pinned. */
+/* Ask for a look when it is time. Returns milliseconds until the next, UINT64_MAX when nothing is pinned (and
+ * nothing evicted that only such a look can tell the death of). */
 uint64_t nns_lonely_tick(struct nns_owner *owner, uint64_t now_ms) NNS_OWNER_ONLY;
 
 /* What a look found: marks who is lonely, and who has been for long enough as due for flushing. */

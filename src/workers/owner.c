@@ -9,6 +9,7 @@
 
 #include "core/counters.h"
 #include "workers/answer.h"
+#include "workers/astray.h"
 #include "workers/audit.h"
 #include "workers/dequeue.h"
 #include "workers/events.h"
@@ -99,15 +100,16 @@ NNS_OWNER_ONLY static void receive_opened(struct nns_owner *owner, struct nns_op
     struct nns_answer answer = {.cookie = opened->id.cookie, .inum = opened->id.inum};
     struct nns_request_list waiting;
     struct nns_namespace *ns = NULL;
-    int saved = nns_save_opened(owner, opened->id, opened->fd, &ns);
-    bool ours = saved == NNS_SAVED_NEW || saved == NNS_SAVED_HANDLE;
+    int saved = nns_save_opened(owner, opened->id, opened->fd, &opened->place, &ns);
+    bool is_new = saved == NNS_SAVED_NEW || saved == NNS_SAVED_HANDLE;
+    bool ours = is_new || saved == NNS_SAVED_FOUND;
 
     if (saved < 0)
         answer = nns_answer_for_error(saved);
     else if (saved == NNS_SAVED_NOTHING)
         answer = nns_answer_for_error(-ENODATA); /* no cookie: a kernel before 5.14 */
     else
-        answer.outcome = ours ? NNS_OUTCOME_NEW : NNS_OUTCOME_KNOWN;
+        answer.outcome = is_new ? NNS_OUTCOME_NEW : NNS_OUTCOME_KNOWN;
     nns_settle(owner->context.completions, opened->request, &answer);
     nns_claims_end(owner->context.claims, opened->claim, &waiting);
     nns_settle_all(owner->context.completions, &waiting, &answer);
@@ -119,6 +121,7 @@ NNS_OWNER_ONLY static void receive_opened(struct nns_owner *owner, struct nns_op
             nns_namespace_ask(ns); /* as every request does that finds it known */
         close(opened->fd);
     }
+    free(opened->place.path);
     free(opened);
 }
 
@@ -138,6 +141,10 @@ NNS_OWNER_ONLY static void receive(struct nns_owner *owner, struct nns_letter *l
     case NNS_LETTER_SWEPT:
         receive_swept(owner, (struct nns_swept *)letter);
         break;
+    case NNS_LETTER_LOOKED:
+        nns_astray_judge(owner, (struct nns_looked *)letter);
+        free(letter);
+        break;
     case NNS_LETTER_EVENTS:
         nns_take_events(owner, (struct nns_events *)letter);
         free(letter);
@@ -156,8 +163,10 @@ NNS_OWNER_ONLY static void work_off(struct nns_owner *owner, struct nns_namespac
         nns_flush(owner, ns, NNS_FLUSH_LONELY);
     else if (ns->handle.kind != NNS_HANDLE_NONE)
         nns_dequeue(owner, ns);
-    else
+    else if (!nns_is_astray(ns))
         nns_waiters_tell(owner, ns, -EAGAIN); /* its devices wait for a handle, and so would they */
+    else if (ns->waiters)
+        nns_astray_hurry(owner);
 }
 
 NNS_OWNER_ONLY static void work_off_due(struct nns_owner *owner)
@@ -173,12 +182,14 @@ NNS_OWNER_ONLY static uint64_t next_wait_ms(struct nns_owner *owner)
 {
     uint64_t now = nns_now_ms();
     uint64_t sweep = nns_lonely_tick(owner, now), audit = nns_audit_tick(owner, now);
-    uint64_t due = nns_due_next(&owner->due);
+    uint64_t look = nns_astray_tick(owner, now), due = nns_due_next(&owner->due);
 
     if (due != UINT64_MAX)
         due = due > now ? due - now : 0;
     if (sweep < due)
         due = sweep;
+    if (look < due)
+        due = look;
     return audit < due ? audit : due;
 }
 

@@ -28,7 +28,7 @@ struct nns_owner;
 struct nns_owner_context {
     const struct nns_params *params;
     const struct nns_netns_abilities *abilities;
-    bool weak; /* handles pin nothing; then only cookies tell a namespace, never inums (I5) */
+    enum nns_handle_way way;
     struct nns_cache *cache;
     struct nns_claims *claims;
     struct nns_completions *completions;

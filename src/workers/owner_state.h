@@ -19,6 +19,12 @@ struct nns_waiter {
     struct nns_order *order;
 };
 
+/* When looks of a kind were last asked for and had, and how long the last one took. */
+struct nns_pace {
+    bool asked; /* and not had yet */
+    uint64_t asked_ms, had_ms, cost_ms;
+};
+
 struct nns_owner {
     struct nns_owner_context context; /* constant */
     struct nns_pool *pool;            /* constant once started */
@@ -37,6 +43,11 @@ struct nns_owner {
     struct nns_evicted_set evicted;
     bool moving_on; /* from one namespace straight to the next, not home in between */
     size_t pinned;  /* handles that keep a namespace alive */
+    struct {
+        size_t count; /* namespaces that are astray */
+        bool wanted;  /* some for which nobody has looked yet, or somebody waits */
+        struct nns_pace scan, search;
+    } astray;
     uint64_t next_sweep_ms, next_audit_ms;
     uint32_t audit_part; /* the next */
     uint64_t started_ms;

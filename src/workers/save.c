@@ -2,6 +2,8 @@
 #include "workers/save.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/counters.h"
@@ -56,10 +58,12 @@ int nns_save_unopened(struct nns_owner *owner, struct nns_netns_id id, struct nn
     return rc;
 }
 
-int nns_save_opened(struct nns_owner *owner, struct nns_netns_id id, int fd, struct nns_namespace **out)
+int nns_save_opened(struct nns_owner *owner, struct nns_netns_id id, int fd, struct nns_place *place,
+                    struct nns_namespace **out)
 {
     struct nns_namespace *ns = nns_cache_find(owner->context.cache, id.cookie);
     bool known = ns != NULL;
+    bool astray = known && nns_is_astray(ns);
     int rc;
 
     if (!owner->context.params->network_enabled || !id.cookie || !id.inum)
@@ -71,7 +75,7 @@ int nns_save_opened(struct nns_owner *owner, struct nns_netns_id id, int fd, str
     rc = known ? 0 : add_entry(owner, id, &ns);
     if (rc)
         return rc;
-    rc = nns_handle_give(owner, ns, fd);
+    rc = nns_handle_give(owner, ns, fd, place);
     if (rc) {
         if (!known)
             nns_cache_remove(owner->context.cache, ns);
@@ -80,7 +84,9 @@ int nns_save_opened(struct nns_owner *owner, struct nns_netns_id id, int fd, str
     ns->lonely_ms = 0;
     ns->doomed = false;
     *out = ns;
-    return known ? NNS_SAVED_HANDLE : NNS_SAVED_NEW;
+    if (known)
+        return astray ? NNS_SAVED_FOUND : NNS_SAVED_HANDLE;
+    return NNS_SAVED_NEW;
 }
 
 /* Open a path and make sure it is the namespace we were told. An fd or -errno. */
@@ -92,9 +98,8 @@ static int open_verified(struct nns_netns_id id, const char *path)
 
     if (fd < 0)
         return fd;
-    rc = nns_netns_identify(fd, &found);
-    /* Where an fd does not tell its cookie the inum has to do; the path was only just resolved. */
-    if (!rc && (found.inum != id.inum || (found.cookie && found.cookie != id.cookie)))
+    rc = nns_netns_identify_fully(fd, &found);
+    if (!rc && (found.inum != id.inum || found.cookie != id.cookie))
         rc = -ESTALE;
     if (rc) {
         close(fd);
@@ -106,6 +111,7 @@ static int open_verified(struct nns_netns_id id, const char *path)
 int nns_save_handle_lazy(struct nns_owner *owner, struct nns_netns_id id, const char *(*path)(void *context),
                          void *context, struct nns_namespace **out)
 {
+    struct nns_place place = NNS_PLACE_NULL;
     struct nns_namespace *ns;
     const char *where;
     int fd, saved;
@@ -123,11 +129,13 @@ int nns_save_handle_lazy(struct nns_owner *owner, struct nns_netns_id id, const 
     fd = open_verified(id, where);
     if (fd < 0)
         return fd;
-    saved = nns_save_opened(owner, id, fd, out);
-    if (saved == NNS_SAVED_NEW || saved == NNS_SAVED_HANDLE)
+    place.path = strdup(where);
+    saved = place.path ? nns_save_opened(owner, id, fd, &place, out) : -ENOMEM;
+    if (saved == NNS_SAVED_NEW || saved == NNS_SAVED_HANDLE || saved == NNS_SAVED_FOUND)
         nns_handle_done(*out);
     else
         close(fd);
+    free(place.path);
     return saved;
 }
 

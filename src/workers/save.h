@@ -12,15 +12,16 @@ enum nns_saved {
     NNS_SAVED_NOTHING, /* no identity, no path, or networking disabled */
     NNS_SAVED_NEW,     /* was unknown; now an entry with a handle */
     NNS_SAVED_HANDLE,  /* was known without a handle; has one now */
+    NNS_SAVED_FOUND,   /* likewise, as it was astray */
     NNS_SAVED_KNOWN    /* was known with a handle: not new */
 };
 
 /*
- * Save a namespace that is open already. On NEW and HANDLE the fd belongs to the entry and *out is the entry;
- * on KNOWN *out is the entry and the fd stays the caller's, as it does on error. A full cache evicts first.
- * An answer above; -ENOSPC when nothing can be evicted; -ENOMEM.
+ * Save a namespace that is open already, and what led there. On NEW, HANDLE and FOUND fd and place belong to
+ * the entry and *out is the entry; on KNOWN *out is the entry and both stay the caller's, as they do on
+ * error. A full cache evicts first. An answer above; -ENOSPC when nothing can be evicted; -ENOMEM.
  */
-int nns_save_opened(struct nns_owner *owner, struct nns_netns_id id, int fd,
+int nns_save_opened(struct nns_owner *owner, struct nns_netns_id id, int fd, struct nns_place *place,
                     struct nns_namespace **out) NNS_OWNER_ONLY;
 
 /*

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/counters.h"
@@ -18,6 +19,7 @@ struct sync {
     struct nns_epoch_reader *reader;
     uint32_t pid_max;                    /* as the host has it now: operators raise it */
     const struct nns_resolved *resolved; /* the batch's, in its order; NULL: not yet */
+    const char *path;                    /* what is looked at instead of the request's pid, or NULL */
 };
 
 static void settle(const struct sync *sync, struct nns_request request, struct nns_answer answer)
@@ -34,41 +36,58 @@ static uint32_t pid_of(struct nns_request request)
  */
 static uint64_t key_of(const struct sync *sync, struct nns_netns_id id)
 {
-    return sync->context->weak ? id.cookie : id.inum;
+    return nns_weak(sync->context->way) ? id.cookie : id.inum;
 }
 
 static struct nns_namespace *find(const struct sync *sync, struct nns_netns_id id)
 {
     struct nns_cache *cache = sync->context->cache;
 
-    return sync->context->weak ? nns_cache_find(cache, id.cookie) : nns_cache_find_inum(cache, id.inum);
+    return nns_weak(sync->context->way) ? nns_cache_find(cache, id.cookie)
+                                        : nns_cache_find_inum(cache, id.inum);
 }
 
-static bool knows(const struct sync *sync, struct nns_netns_id id)
+/* It is known, but to be opened all the same: the owner has lost its way there. The other rungs are spared
+ * the look. */
+static bool is_astray(const struct sync *sync, const struct nns_namespace *ns)
 {
-    bool known;
+    return sync->context->way == NNS_HANDLES_BY_MEMBER && nns_is_astray(ns);
+}
+
+/* Is there nothing to do for a namespace that nobody asked for? Without discovery an unknown one is none of
+ * our affairs. */
+static bool may_pass(const struct sync *sync, struct nns_netns_id id)
+{
+    struct nns_namespace *ns;
+    bool pass;
 
     nns_epoch_enter(nns_cache_epoch(sync->context->cache), sync->reader);
-    known = find(sync, id) != NULL;
+    ns = find(sync, id);
+    pass = ns ? !is_astray(sync, ns) : !sync->context->params->discover_enabled;
     nns_epoch_leave(sync->reader);
-    return known;
+    return pass;
 }
 
-/* The hit: an answer without asking anybody. */
+/* The hit: an answer without asking anybody. One that is astray is no hit, but has been asked for, which says
+ * that it lives. */
 static bool look_up(const struct sync *sync, struct nns_netns_id id, struct nns_answer *answer)
 {
     struct nns_cache *cache = sync->context->cache;
     struct nns_namespace *ns;
+    bool hit = false;
 
     nns_epoch_enter(nns_cache_epoch(cache), sync->reader);
     ns = find(sync, id);
     if (ns) {
         nns_namespace_ask(ns);
+        hit = !is_astray(sync, ns);
+    }
+    if (hit) {
         *answer = (struct nns_answer){
             .outcome = NNS_OUTCOME_KNOWN, .cookie = nns_namespace_cookie(ns), .inum = id.inum};
     }
     nns_epoch_leave(sync->reader);
-    return ns != NULL;
+    return hit;
 }
 
 /* End a claim that came to nothing new: the same answer for everybody who joined it. */
@@ -80,21 +99,14 @@ static void end_claim(const struct sync *sync, uint64_t key, const struct nns_an
     nns_settle_all(sync->context->completions, &waiting, answer);
 }
 
-/* Kernels that do not tell the cookie of an fd tell it of a socket. */
-static int read_cookie_inside(int fd, uint64_t *cookie)
+/* Where handles are pinned the inum is key enough, and the cookie asked for only of what is to be saved. */
+static int identify(const struct sync *sync, int fd, struct nns_netns_id *id)
 {
-    int socket = nns_netns_enter(fd, 1);
-    int rc;
-
-    if (socket < 0)
-        return socket;
-    rc = nns_netns_socket_cookie(socket, cookie);
-    nns_netns_leave(socket);
-    return rc;
+    return nns_weak(sync->context->way) ? nns_netns_identify_fully(fd, id) : nns_netns_identify(fd, id);
 }
 
 /* Open a process's namespace and read its identity from the fd. 0 or -errno. */
-static int open_namespace(uint32_t pid, int *fd, struct nns_netns_id *id)
+static int open_namespace(const struct sync *sync, uint32_t pid, int *fd, struct nns_netns_id *id)
 {
     enum nns_netns_way way;
     int opened = nns_netns_open_pid(pid, &way);
@@ -103,7 +115,7 @@ static int open_namespace(uint32_t pid, int *fd, struct nns_netns_id *id)
     if (opened < 0)
         return opened;
     nns_count(way == NNS_NETNS_BY_PIDFD ? NNS_COUNT_RESOLVE_PIDFD : NNS_COUNT_RESOLVE_PROC, 1);
-    rc = nns_netns_identify(opened, id);
+    rc = identify(sync, opened, id);
     if (rc)
         close(opened);
     else
@@ -111,16 +123,37 @@ static int open_namespace(uint32_t pid, int *fd, struct nns_netns_id *id)
     return rc;
 }
 
+/* Only a path has to be kept: it is copied. 0 or -ENOMEM. */
+static int make_place(const struct sync *sync, struct nns_request request, struct nns_place *place)
+{
+    *place = (struct nns_place){.pid = pid_of(request)};
+    if (!sync->path)
+        return 0;
+    place->path = strdup(sync->path);
+    return place->path ? 0 : -ENOMEM;
+}
+
+static struct nns_opened *make_letter(const struct sync *sync, struct nns_request request)
+{
+    struct nns_opened *opened = calloc(1, sizeof(*opened));
+
+    if (opened && make_place(sync, request, &opened->place)) {
+        free(opened);
+        return NULL;
+    }
+    return opened;
+}
+
 /* From an open fd to the owner. 0, with the fd given away, or -errno with the fd still the caller's. */
 static int post_opened(const struct sync *sync, struct nns_request request, int fd, struct nns_netns_id id)
 {
     const uint64_t key = key_of(sync, id);
-    int rc = id.cookie ? 0 : read_cookie_inside(fd, &id.cookie);
+    int rc = id.cookie ? 0 : nns_netns_cookie(fd, &id.cookie);
     struct nns_opened *opened;
 
     if (rc)
         return rc;
-    opened = calloc(1, sizeof(*opened));
+    opened = make_letter(sync, request);
     if (!opened)
         return -ENOMEM;
     opened->letter.kind = NNS_LETTER_OPENED;
@@ -206,7 +239,7 @@ static void open_claimed(const struct sync *sync, struct nns_request request, st
 
     while (true) {
         struct nns_netns_id id;
-        int fd, rc = open_namespace(pid_of(request), &fd, &id);
+        int fd, rc = open_namespace(sync, pid_of(request), &fd, &id);
 
         if (!rc && key_of(sync, id) == key) {
             hand_over(sync, request, fd, id);
@@ -256,7 +289,7 @@ static void sync_by_link(const struct sync *sync, struct nns_request request)
 static void sync_by_opening(const struct sync *sync, struct nns_request request)
 {
     struct nns_netns_id id;
-    int fd, rc = open_namespace(pid_of(request), &fd, &id);
+    int fd, rc = open_namespace(sync, pid_of(request), &fd, &id);
 
     if (rc)
         settle(sync, request, nns_answer_for_error(rc));
@@ -286,7 +319,7 @@ static void sync_request(const struct sync *sync, struct nns_request request)
         settle(sync, request, (struct nns_answer){.outcome = NNS_OUTCOME_REFUSED});
     else if (sync->resolved)
         sync_resolved(sync, request);
-    else if (sync->context->weak)
+    else if (nns_weak(sync->context->way))
         sync_by_opening(sync, request);
     else
         sync_by_link(sync, request);
@@ -337,7 +370,7 @@ static int serve_unasked(const struct sync *sync, int fd, struct nns_netns_id id
     struct nns_request request;
     int rc;
 
-    if (knows(sync, id)) {
+    if (may_pass(sync, id)) {
         close(fd);
         return 0;
     }
@@ -349,12 +382,26 @@ static int serve_unasked(const struct sync *sync, int fd, struct nns_netns_id id
     return rc;
 }
 
+void nns_sync_saw(const struct nns_sync_worker *worker, uint64_t cookie)
+{
+    const struct nns_sync_context *context = worker->context;
+    struct nns_namespace *ns;
+
+    if (context->way != NNS_HANDLES_BY_MEMBER)
+        return;
+    nns_epoch_enter(nns_cache_epoch(context->cache), worker->reader);
+    ns = nns_cache_find(context->cache, cookie);
+    if (ns)
+        nns_namespace_ask(ns);
+    nns_epoch_leave(worker->reader);
+}
+
 int nns_sync_path(const struct nns_sync_worker *worker, const char *path)
 {
-    const struct sync sync = {.context = worker->context, .reader = worker->reader};
+    const struct sync sync = {.context = worker->context, .reader = worker->reader, .path = path};
     struct nns_netns_id id;
     int fd = nns_netns_open_path(path);
-    int rc = fd < 0 ? fd : nns_netns_identify(fd, &id);
+    int rc = fd < 0 ? fd : identify(&sync, fd, &id);
 
     if (fd >= 0 && !rc)
         return serve_unasked(&sync, fd, id);

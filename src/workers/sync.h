@@ -15,11 +15,12 @@
  * without a lock and never writes it.
  *
  * Where handles are weak a namespace is told by its cookie alone: a BPF program yields those of a whole
- * batch, else each is opened. Where they are pinned a pid whose namespace is known costs one readlink and one
- * look-up: the inum it yields is believed because the cache's index of inums holds only namespaces kept alive
- * by a pinned handle, and drops them before the pin goes (I5). For an unknown namespace one worker wins the
- * claim, opens it through a pidfd, reads its identity from that fd (I4), and posts it to the owner; whoever
- * comes meanwhile gets the same outcome.
+ * batch, else each is opened. One that is known but astray is opened like an unknown one, so that the owner
+ * gets another place that leads there. Where they are pinned a pid whose namespace is known costs one
+ * readlink and one look-up: the inum it yields is believed because the cache's index of inums holds only
+ * namespaces kept alive by a pinned handle, and drops them before the pin goes (I5). For an unknown namespace
+ * one worker wins the claim, opens it through a pidfd, reads its identity from that fd (I4), and posts it to
+ * the owner; whoever comes meanwhile gets the same outcome.
  */
 struct nns_sync_context {
     const struct nns_params *params;
@@ -27,7 +28,7 @@ struct nns_sync_context {
     struct nns_claims *claims;
     struct nns_mailbox *owner; /* where opened namespaces go */
     struct nns_completions *completions;
-    bool weak;                     /* as in struct nns_owner_context */
+    enum nns_handle_way way;
     struct nns_resolver *resolver; /* NULL: pids are resolved one by one; only where handles are weak */
     struct nns_trace *trace;       /* NULL: without discovery */
     bool walk;                     /* it can walk over all tasks */
@@ -44,8 +45,12 @@ struct nns_sync_worker {
  * joined. */
 void nns_sync_batch(const struct nns_sync_worker *worker, struct nns_batch *batch);
 
-/* A namespace found by a path that leads to it: unless it is known it is opened and posted to the owner, as
- * for a pid. 0, or -errno when it could not be opened. */
+/* Some task is in this namespace, whether or not it can be opened: if it is known, it lives. */
+void nns_sync_saw(const struct nns_sync_worker *worker, uint64_t cookie);
+
+/* A namespace found by a path that leads to it: unless it is known, or there is no discovery, it is opened
+ * and posted to the owner, as for a pid; in any case if it is astray. 0, or -errno when it could not be
+ * opened. */
 int nns_sync_path(const struct nns_sync_worker *worker, const char *path);
 
 #endif

@@ -567,10 +567,11 @@ class HostTest(unittest.TestCase):
     maxDiff = None
     _named = 0
 
-    def daemon(self, settings=None, wait=True, pinned=False, deaf=False, **options):
-        """pinned: without what lets it reopen a namespace, so that it has to hold each open. deaf: without
-        tracepoints, so that only requests and audits make it look."""
-        denied = ["open_by_handle_at=EPERM"] if pinned else []
+    def daemon(self, settings=None, wait=True, pinned=False, deaf=False, denied=(), **options):
+        """pinned: it holds each namespace open. deaf: without
+        tracepoints, so that only requests and audits make it look. denied: further rules of deny."""
+        settings = {"handle.mode": "pinned", **(settings or {})} if pinned else settings
+        denied = list(denied)
         denied += ["bpf@0:17=EPERM", "bpf@0:28=EPERM"] if deaf else []  # BPF_RAW_TRACEPOINT_OPEN, BPF_LINK_CREATE
         if denied:
             options["under"] = (*options.get("under", ()), f"{BUILD}/deny", *denied, "--")

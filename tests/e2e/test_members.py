@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Handles by member: where the kernel opens no namespace by its identity, a process or a mount leads there, and
+nothing is held. What happens to namespaces when those go, move, and are replaced by others of the same number."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import host
+
+DAY = {"audit.interval": "24h"}
+SHORT = {**DAY, "lonely.timeout": "600ms"}
+LONG = {**DAY, "lonely.timeout": "1h"}
+
+HANDLES_BY_ID = "open_by_handle_at=EPERM"
+NS_GET_ID = "ioctl:0x8008b70d=ENOTTY"
+RUN_PROGRAMS = "bpf@0:10=EPERM"  # neither the resolver nor the walk
+PTRACE = ("setpriv", "--inh-caps=-sys_ptrace", "--bounding-set=-sys_ptrace")
+
+# Goes where its standard input says, a path a line, and says so.
+WANDERER = """import ctypes, os, sys
+for line in sys.stdin:
+    fd = os.open(line.strip(), os.O_RDONLY)
+    if ctypes.CDLL(None).setns(fd, 0x40000000):
+        sys.exit("setns")
+    os.close(fd)
+    print("there", flush=True)
+"""
+
+
+class MembersTest(host.HostTest):
+    DENIED = (HANDLES_BY_ID,)
+
+    def by_member(self, settings=None):
+        daemon = self.daemon({**SHORT, **(settings or {})}, denied=self.DENIED)
+        self.assertEqual(daemon.status()["capabilities"]["handles"], "weak: member's pid or mount path")
+        return daemon
+
+    def seen_from(self, ns, pid):
+        """The same namespace, with its log of devices, as another process in it leads there."""
+        other = host.Namespace(f"/proc/{pid}/ns/net", pid)
+        self.assertEqual(other.cookie, ns.cookie)
+        other.devices = ns.devices
+        return other
+
+    def held(self, ns):
+        """The same, held by a mere descriptor, which no look finds. Closed after the test, or by release."""
+        fd = os.open(ns.path, os.O_RDONLY)
+        self.release = lambda: os.close(fd)
+        held = host.Namespace(f"/proc/{os.getpid()}/fd/{fd}")
+        held._cookie, held.devices = ns.cookie, ns.devices
+        return held
+
+    def add_pair_up(self, ns, *names):
+        ns.add_pair(*names)
+        for name in names:
+            ns.ip("link", "set", "dev", name, "up")
+
+    def assertHoldsNothing(self, daemon):
+        self.assertEqual([name for name in daemon.fds() if name.startswith("net:")], [f"net:[{host.netns_inum('self')}]"])
+        self.assertEqual(daemon.status()["namespaces"]["pinned"], 0)
+
+    def wait_astray(self, daemon, ns):
+        host.until(lambda: daemon.row(ns)["handle"] == "none", "it is known to be astray")
+        self.assertEqual(daemon.status()["namespaces"]["astray"], 1)
+
+    def assertFound(self, daemon, ns):
+        self.assertCovered(ns)
+        counters = daemon.status()["counters"]
+        self.assertGreater(counters["namespaces.astray"], 0)
+        self.assertEqual(counters["namespaces.found"], counters["namespaces.astray"])
+        self.assertEqual((counters["namespaces.flushed"], counters["namespaces.added"]), (0, 1))
+        self.assertEqual(daemon.row(ns)["handle"], "weak")
+        self.assertHoldsNothing(daemon)
+
+
+class Members:
+    """On each of the ways to learn a cookie."""
+
+    def test_namespaces_that_die_are_held_by_nobody_and_forgotten(self):
+        own = host.own_namespace()
+        daemon = self.by_member()
+        made = [self.unnamed() for _ in range(10)]
+        for i, ns in enumerate(made):
+            ns.add_veth("eth0", own, f"h{i}")
+        daemon.sync(*[ns.pid for ns in made])
+        for ns in made:
+            self.assertCovered(ns)
+        self.assertHoldsNothing(daemon)
+        cookies = {ns.cookie for ns in made}
+        for ns in made:
+            ns.kill()
+        host.until(lambda: "h0" not in own.ip("-o", "link"), "they die: nothing of ours holds them")
+        host.until(lambda: not cookies & {row["cookie"] for row in daemon.ask("list")["namespaces"]},
+                   "they are forgotten")
+        status = daemon.status()
+        self.assertEqual((status["counters"]["namespaces.lonely"], status["counters"]["detach.failed"]), (10, 0))
+        self.assertEqual((status["namespaces"]["astray"], status["meter"]["slots_in_use"]), (0, 0))
+        daemon.stop()
+
+    def test_a_member_that_ends_while_another_lives(self):
+        ns = self.unnamed()
+        daemon = self.by_member()
+        daemon.sync(ns.pid)
+        other = self.seen_from(ns, self.visitor(ns))
+        ns.kill()
+        self.add_pair_up(other, "a", "b")
+        self.assertFound(daemon, other)
+        daemon.stop()
+        self.assertBare(other)
+
+    def test_a_member_that_moves(self):
+        ns, elsewhere = self.unnamed(), self.unnamed()
+        wanderer = host.start(sys.executable, "-c", WANDERER, ns=ns, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              text=True)
+        self.addCleanup(host.end, wanderer)
+        daemon = self.by_member()
+        self.assertEqual(daemon.sync(wanderer.pid)[wanderer.pid]["cookie"], ns.cookie)
+        wanderer.stdin.write(f"{elsewhere.path}\n")
+        wanderer.stdin.flush()
+        self.assertEqual(wanderer.stdout.readline(), "there\n")
+        self.add_pair_up(ns, "a", "b")
+        self.assertFound(daemon, ns)
+        self.assertBare(elsewhere)
+        daemon.stop()
+        self.assertBare(ns)
+
+    def test_a_pid_that_another_process_has_now(self):
+        ns = self.unnamed()
+        daemon = self.by_member()
+        daemon.sync(ns.pid)
+        other = self.seen_from(ns, self.visitor(ns))
+        pid = ns.pid
+        ns.kill()
+        heir = self.heir_of(pid)
+        self.add_pair_up(other, "a", "b")
+        self.assertFound(daemon, other)
+        self.assertBare(heir)
+        daemon.stop()
+        self.assertBare(other)
+
+    def heir_of(self, pid):
+        """A namespace whose process has the pid of one that has ended."""
+        def born():
+            with open("/proc/sys/kernel/ns_last_pid", "w") as file:
+                file.write(str(pid - 1))
+            heir = self.unnamed()
+            return heir if heir.pid == pid else heir.kill()
+
+        return host.until(born, "a process has the pid")
+
+    def test_a_mount_that_goes_while_a_process_lives(self):
+        named = self.named()
+        daemon = self.by_member()
+        visitor = self.visitor(named)
+        daemon.sync(visitor)
+        os.kill(visitor, signal.SIGKILL)
+        self.add_pair_up(named, "a", "b")
+        self.assertFound(daemon, named)  # by the mount
+        other = self.seen_from(named, self.visitor(named))
+        host.run("ip", "netns", "del", named.name)
+        self.add_pair_up(other, "c", "d")
+        self.assertFound(daemon, other)
+        daemon.stop()
+        self.assertBare(other)
+
+    def test_one_that_is_astray_is_found_by_a_request(self):
+        ns = self.unnamed()
+        daemon = self.by_member(LONG)
+        daemon.sync(ns.pid)
+        held = self.held(ns)
+        ns.kill()
+        self.add_pair_up(held, "a", "b")
+        self.wait_astray(daemon, held)
+        self.add_pair_up(held, "c", "d")
+        visitor = self.visitor(held)
+        self.release()
+        answer = daemon.sync(visitor)[visitor]
+        self.assertEqual((answer["outcome"], answer["cookie"]), ("known", ns.cookie))
+        again = self.seen_from(ns, visitor)
+        self.assertTrue(again.covered())
+        self.assertFound(daemon, again)
+        daemon.stop()
+        self.assertBare(again)
+
+    def test_one_that_is_out_of_reach_is_forgotten_in_time(self):
+        ns = self.unnamed()
+        daemon = self.by_member()
+        daemon.sync(ns.pid)
+        held = self.held(ns)
+        self.addCleanup(self.release)
+        ns.kill()
+        self.add_pair_up(held, "a", "b")
+        host.until(lambda: not daemon.row(held), "it is forgotten")
+        self.assertEqual(daemon.counter("namespaces.lonely"), 1)
+        # It is one like any other when it is met again.
+        visitor = self.visitor(held)
+        self.assertEqual(daemon.sync(visitor)[visitor]["outcome"], "new")
+        self.assertTrue(held.covered())
+        daemon.stop()
+        self.assertBare(held)
+
+    def test_at_the_end_whoever_went_astray_is_looked_for(self):
+        ns = self.unnamed()
+        gone = self.unnamed()
+        daemon = self.by_member(LONG)
+        daemon.sync(ns.pid, gone.pid)
+        other = self.seen_from(ns, self.visitor(ns))
+        daemon.tell(signal.SIGSTOP)
+        ns.kill()
+        gone.kill()
+        daemon.tell(signal.SIGTERM)
+        daemon.tell(signal.SIGCONT)
+        daemon.wait_end()
+        self.assertBare(other)
+
+
+class ByDescriptor(Members, MembersTest):
+    """The descriptor tells the cookie, a program that of many pids."""
+
+
+class BySocket(Members, MembersTest):
+    """Only a socket inside tells the cookie once a namespace is open."""
+    DENIED = (HANDLES_BY_ID, NS_GET_ID)
+
+
+class ByProc(Members, MembersTest):
+    """Nor does a program tell of any task: as on a kernel that lets us load none."""
+    DENIED = (HANDLES_BY_ID, NS_GET_ID, RUN_PROGRAMS)
+
+
+if __name__ == "__main__":
+    host.main()
