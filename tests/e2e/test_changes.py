@@ -207,8 +207,10 @@ class Renamed(host.HostTest):
 
 
 class Evicted(host.HostTest):
+    MODE = "pinned"
+
     def setUp(self):
-        self.daemon_ = self.daemon({"cache.capacity": "1", "lonely.timeout": "300ms"}, pinned=True)
+        self.daemon_ = self.daemon({"cache.capacity": "1", "lonely.timeout": "300ms", "handle.mode": self.MODE})
 
     def evict(self):
         victim, kept = self.unnamed(), self.named()
@@ -267,6 +269,11 @@ class Evicted(host.HostTest):
         code, said = self.get(f"/proc/{heir.pid}/ns/net")
         self.assertEqual(code, 1, f"nobody told the daemon of it, and it says {said}")
         self.daemon_.stop()
+
+
+class EvictedByMember(Evicted):
+    """Where nothing is pinned either, nor told dead by the kernel."""
+    MODE = "member"
 
 
 if __name__ == "__main__":

@@ -61,9 +61,19 @@ class MembersTest(host.HostTest):
         self.assertEqual([name for name in daemon.fds() if name.startswith("net:")], [f"net:[{host.netns_inum('self')}]"])
         self.assertEqual(daemon.status()["namespaces"]["pinned"], 0)
 
-    def wait_astray(self, daemon, ns):
-        host.until(lambda: daemon.row(ns)["handle"] == "none", "it is known to be astray")
-        self.assertEqual(daemon.status()["namespaces"]["astray"], 1)
+    def tracked_with_a_way_to_poke_it(self, settings=None):
+        """A daemon and a namespace that it covers, with a device whose other end is outside: to change something
+        there without a process that goes in, and could be found."""
+        ns = self.unnamed()
+        ns.add_veth("poked", host.own_namespace(), "poke")
+        daemon = self.by_member(settings)
+        daemon.sync(ns.pid)
+        self.assertCovered(ns)
+        return daemon, ns
+
+    def poke(self, ns):
+        host.run("ip", "link", "del", "poke")
+        ns.devices.remove("poked")
 
     def assertFound(self, daemon, ns):
         self.assertCovered(ns)
@@ -166,14 +176,13 @@ class Members:
         self.assertBare(other)
 
     def test_one_that_is_astray_is_found_by_a_request(self):
-        ns = self.unnamed()
-        daemon = self.by_member(LONG)
-        daemon.sync(ns.pid)
+        daemon, ns = self.tracked_with_a_way_to_poke_it(LONG)
         held = self.held(ns)
         ns.kill()
+        self.poke(ns)
+        host.until(lambda: daemon.row(held)["handle"] == "none", "it is known to be astray")
+        self.assertEqual(daemon.status()["namespaces"]["astray"], 1)
         self.add_pair_up(held, "a", "b")
-        self.wait_astray(daemon, held)
-        self.add_pair_up(held, "c", "d")
         visitor = self.visitor(held)
         self.release()
         answer = daemon.sync(visitor)[visitor]
@@ -185,13 +194,11 @@ class Members:
         self.assertBare(again)
 
     def test_one_that_is_out_of_reach_is_forgotten_in_time(self):
-        ns = self.unnamed()
-        daemon = self.by_member()
-        daemon.sync(ns.pid)
+        daemon, ns = self.tracked_with_a_way_to_poke_it()
         held = self.held(ns)
         self.addCleanup(self.release)
         ns.kill()
-        self.add_pair_up(held, "a", "b")
+        self.poke(ns)
         host.until(lambda: not daemon.row(held), "it is forgotten")
         self.assertEqual(daemon.counter("namespaces.lonely"), 1)
         # It is one like any other when it is met again.
@@ -228,6 +235,63 @@ class BySocket(Members, MembersTest):
 class ByProc(Members, MembersTest):
     """Nor does a program tell of any task: as on a kernel that lets us load none."""
     DENIED = (HANDLES_BY_ID, NS_GET_ID, RUN_PROGRAMS)
+
+
+class Discovered(MembersTest):
+    """Nobody asks, and no look is due: an event brings it back."""
+
+    def lose(self):
+        daemon, ns = self.tracked_with_a_way_to_poke_it({**LONG, "discover.enabled": "true"})
+        held = self.held(ns)
+        self.addCleanup(self.release)
+        ns.kill()
+        self.poke(ns)
+        host.until(lambda: daemon.row(held)["handle"] == "none", "it is known to be astray")
+        host.until(lambda: daemon.counter("discover.scans") == 2, "and has been looked for")
+        return daemon, held
+
+    def assertBack(self, daemon, ns):
+        host.until(lambda: daemon.row(ns)["handle"] == "weak", "it is found again")
+        self.assertCovered(ns)
+        daemon.stop()
+        self.assertBare(ns)
+
+    def test_by_a_process_that_comes(self):
+        daemon, ns = self.lose()
+        self.visitor(ns)
+        self.assertBack(daemon, ns)
+
+    def test_by_a_mount_that_comes(self):
+        daemon, ns = self.lose()
+        with open("/run/again", "w"):
+            pass
+        host.run("mount", "--bind", ns.path, "/run/again")
+        self.addCleanup(host.run, "umount", "/run/again")
+        self.assertBack(daemon, ns)
+
+
+class Chosen(host.HostTest):
+    def handles(self, settings=None, **options):
+        daemon = self.daemon(settings, **options)
+        ns = self.unnamed()
+        self.assertEqual(daemon.sync(ns.pid)[ns.pid]["outcome"], "new")
+        self.assertTrue(ns.covered())
+        pins = len([name for name in daemon.fds() if name == f"net:[{ns.inum}]"])
+        handles, handle = daemon.status()["capabilities"]["handles"], daemon.row(ns)["handle"]
+        daemon.stop()
+        return handles, handle, pins
+
+    def test_by_the_operator(self):
+        self.assertEqual(self.handles({"handle.mode": "pinned"}), ("pinned", "pinned", 1))
+        self.assertEqual(self.handles({"handle.mode": "member"}), ("weak: member's pid or mount path", "weak", 0))
+
+    def test_pinned_where_others_processes_lead_nowhere(self):
+        daemon = self.daemon(under=PTRACE, denied=(HANDLES_BY_ID,))
+        self.assertEqual(daemon.status()["capabilities"]["handles"], "pinned")
+        daemon.stop()
+        daemon = self.daemon({"handle.mode": "member"}, under=PTRACE, wait=False)
+        daemon.wait_end(1)
+        self.assertIn("handle.mode = member: ", daemon.stderr())
 
 
 if __name__ == "__main__":
