@@ -203,7 +203,7 @@ static int take_path(const char *path, uint32_t inum, void *context)
     return 0;
 }
 
-/* Returns how many have been missed for the first time. */
+/* Returns how many have been missed for the first time, and are to have another look. */
 NNS_OWNER_ONLY static size_t doom_missed(struct nns_owner *owner)
 {
     struct nns_cache_cursor cursor = {0};
@@ -236,6 +236,8 @@ void nns_astray_gather(struct nns_owner *owner)
         search.error = rc ? rc : search.error;
         left = search.error ? left : doom_missed(owner);
     }
+    if (owner->astray.count && !search.error)
+        nns_info("taken for dead: %zu namespaces that no process and no mount leads to", owner->astray.count);
     if (search.error)
         nns_log_limited(&astray_limit, NNS_LOG_WARNING, "cannot see all namespaces: %s",
                         strerrordesc_np(-search.error));

@@ -473,6 +473,7 @@ static const struct nns_status some_status = {
     .version = "0.1.0",
     .instance = "default",
     .resolver = "proc",
+    .namespaces_astray = 5,
     .devices_known = 4,
     .devices_covered = 3,
     .devices_failed = 1,
@@ -513,6 +514,7 @@ PROTOCOL_TEST(status)
     cr_expect(json_is_true(json_object_get(part, "pinned")));
     cr_expect_eq(integer_at(json_object_get(object, "programs"), "egress"), 22);
     cr_expect_eq(integer_at(json_object_get(object, "namespaces"), "known"), 0);
+    cr_expect_eq(integer_at(json_object_get(object, "namespaces"), "astray"), 5);
     json_decref(answer);
 }
 
