@@ -3,9 +3,11 @@
 nothing is held. What happens to namespaces when those go, move, and are replaced by others of the same number."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import unittest
 
 import host
 
@@ -285,6 +287,7 @@ class Chosen(host.HostTest):
         self.assertEqual(self.handles({"handle.mode": "pinned"}), ("pinned", "pinned", 1))
         self.assertEqual(self.handles({"handle.mode": "member"}), ("weak: member's pid or mount path", "weak", 0))
 
+    @unittest.skipUnless(shutil.which(PTRACE[0]), "no setpriv here")
     def test_pinned_where_others_processes_lead_nowhere(self):
         daemon = self.daemon(under=PTRACE, denied=(HANDLES_BY_ID,))
         self.assertEqual(daemon.status()["capabilities"]["handles"], "pinned")
