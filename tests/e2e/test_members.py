@@ -272,6 +272,33 @@ class Discovered(MembersTest):
         self.assertBack(daemon, ns)
 
 
+class Many(MembersTest):
+    COUNT = 300 if "NNS_LONG" in os.environ else 20
+
+    def test_all_go_astray_are_found_and_die(self):
+        made = [self.unnamed() for _ in range(self.COUNT)]
+        daemon = self.by_member({"discover.enabled": "true"})
+        for ns in made:
+            self.assertCovered(ns)
+        before = len(daemon.fds())
+        others = [self.seen_from(ns, self.visitor(ns)) for ns in made]
+        for ns, other in zip(made, others):
+            ns.kill()
+            self.add_pair_up(other, "a", "b")
+        for other in others:
+            self.assertCovered(other)
+        self.assertHoldsNothing(daemon)
+        self.assertEqual(daemon.counter("namespaces.flushed"), 0)
+        cookies = {other.cookie for other in others}
+        for other in others:
+            os.kill(other.pid, signal.SIGKILL)
+        host.until(lambda: not cookies & {row["cookie"] for row in daemon.ask("list")["namespaces"]},
+                   "they are forgotten")
+        self.assertEqual(daemon.counter("detach.failed"), 0)
+        self.assertLessEqual(len(daemon.fds()), before)
+        daemon.stop()
+
+
 class Chosen(host.HostTest):
     def handles(self, settings=None, **options):
         daemon = self.daemon(settings, **options)
