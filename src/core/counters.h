@@ -45,6 +45,7 @@
       "dumps of devices or qdiscs spoilt by a change meanwhile, and asked for again")                        \
     X(NAMESPACES_ADDED, "namespaces.added", "namespaces added to the cache")                                 \
     X(NAMESPACES_EVICTED, "namespaces.evicted", "live namespaces flushed because the cache was full")        \
+    X(NAMESPACES_WITHDRAWN, "namespaces.withdrawn", "excluded namespaces our filters were taken off")        \
     X(EVICTED_UNLISTED, "namespaces.evicted_unlisted", "evicted namespaces not shown any more: too many")    \
     X(NAMESPACES_GIVEN_UP, "namespaces.given_up",                                                            \
       "namespaces that could not be visited, after the last retry")                                          \
