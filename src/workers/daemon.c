@@ -344,11 +344,10 @@ static int open_feeds(struct daemon *daemon)
         return rc;
     }
     rc = nns_discover_open(&daemon->loop, daemon->trace, daemon->mounts, daemon->mounts_way,
-                           &daemon->dispatch, nns_owner_mailbox(daemon->owner), &daemon->discover);
+                           params->network_enabled && params->discover_enabled, &daemon->dispatch,
+                           nns_owner_mailbox(daemon->owner), &daemon->discover);
     if (rc)
         nns_error("cannot watch: %s", strerror(-rc));
-    else if (params->network_enabled && params->discover_enabled)
-        nns_pool_want(daemon->pool, NNS_CHORE_SCAN);
     return rc;
 }
 

@@ -4,6 +4,21 @@
 #include "core/counters.h"
 #include "workers/dequeue.h"
 
+/* How long a namespace whose device came up may take to be found by a task in it. */
+enum { PATIENCE_MS = 500 };
+
+/* Only what comes up is a sign of life: in a namespace that is forgotten already devices still go. */
+NNS_OWNER_ONLY static void take_strangers(struct nns_owner *owner, const struct nns_trace_event *event)
+{
+    const struct nns_owner_context *context = &owner->context;
+
+    nns_count(NNS_COUNT_EVENTS_UNKNOWN, 1);
+    if (event->kind != NNS_TRACE_DEVICE_UP || !context->params->discover_enabled ||
+        nns_exclusions_have(context->exclusions, event->cookie))
+        return;
+    nns_strangers_note(&owner->strangers, event->cookie, nns_now_ms(), context->params->audit_interval_ms);
+}
+
 /* A device that is reported although it is covered by our account is checked against the kernel. One that is
  * not known yet is found by the listing; one of a namespace not known yet will be, when that is saved. */
 NNS_OWNER_ONLY static void take_event(struct nns_owner *owner, const struct nns_trace_event *event)
@@ -12,7 +27,7 @@ NNS_OWNER_ONLY static void take_event(struct nns_owner *owner, const struct nns_
     struct nns_device *device;
 
     if (!ns) {
-        nns_count(NNS_COUNT_EVENTS_UNKNOWN, 1);
+        take_strangers(owner, event);
         return;
     }
     device = nns_devices_find(&ns->devices, event->number);
@@ -37,4 +52,15 @@ void nns_take_events(struct nns_owner *owner, const struct nns_events *events)
         take_event(owner, &events->items[i]);
     if (events->lost)
         resync(owner);
+}
+
+uint64_t nns_events_tick(struct nns_owner *owner, uint64_t now_ms)
+{
+    uint64_t wait = nns_strangers_wait(&owner->strangers, now_ms, PATIENCE_MS);
+
+    if (wait)
+        return wait;
+    nns_pool_want(owner->pool, NNS_CHORE_SCAN);
+    nns_strangers_look(&owner->strangers, now_ms);
+    return UINT64_MAX;
 }

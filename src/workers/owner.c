@@ -194,14 +194,15 @@ NNS_OWNER_ONLY static void work_off_due(struct nns_owner *owner)
 NNS_OWNER_ONLY static uint64_t next_wait_ms(struct nns_owner *owner)
 {
     uint64_t now = nns_now_ms();
-    uint64_t sweep = nns_lonely_tick(owner, now), audit = nns_audit_tick(owner, now);
-    uint64_t due = nns_due_next(&owner->due);
+    const uint64_t waits[] = {nns_lonely_tick(owner, now), nns_audit_tick(owner, now),
+                              nns_events_tick(owner, now)};
+    uint64_t due = nns_due_next(&owner->due), wait = due;
 
     if (due != UINT64_MAX)
-        due = due > now ? due - now : 0;
-    if (sweep < due)
-        due = sweep;
-    return audit < due ? audit : due;
+        wait = due > now ? due - now : 0;
+    for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++)
+        wait = waits[i] < wait ? waits[i] : wait;
+    return wait;
 }
 
 /* What came after the order to stop: nobody is to wait for an answer. Everything in flight had settled, so no
