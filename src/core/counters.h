@@ -60,6 +60,7 @@
     X(DISCOVER_FAILED, "discover.failed", "such looks that did not see all")                                 \
     X(DISCOVER_PIDS, "discover.pids", "pids found in namespaces that were not known")                        \
     X(EVENTS_READ, "events.read", "events of namespaces and devices read from the kernel")                   \
+    X(EVENTS_RESYNCS, "events.resyncs", "looks at everything because events were lost")                      \
     X(EVENTS_UNKNOWN, "events.unknown", "events of devices in namespaces that are not known")                \
     X(EVENTS_LOST, "events.lost", "events that the kernel had no room for, each followed by a look at all")  \
     X(DEVICES_QUEUED, "devices.queued", "devices queued for attachment")                                     \

@@ -37,8 +37,10 @@ struct nns_owner {
     size_t scratch; /* how many either holds */
     struct nns_evicted_set evicted;
     struct nns_strangers strangers;
-    bool moving_on; /* from one namespace straight to the next, not home in between */
-    size_t pinned;  /* handles that keep a namespace alive */
+    bool lost_events;     /* not made up for yet */
+    uint64_t resynced_ms; /* 0: never */
+    bool moving_on;       /* from one namespace straight to the next, not home in between */
+    size_t pinned;        /* handles that keep a namespace alive */
     uint64_t next_sweep_ms, next_audit_ms;
     uint32_t audit_part; /* the next */
     uint64_t started_ms;
