@@ -33,8 +33,9 @@ void nns_astray_begin(struct nns_owner *owner, struct nns_namespace *ns)
         owner->astray.search.had_ms = ns->astray_ms; /* the first one is due after a scan only */
     owner->astray.wanted = true;
     nns_count(NNS_COUNT_NAMESPACES_ASTRAY, 1);
-    /* Its tasks are news again, to the tracepoints and to a walk. */
-    nns_trace_forget(owner->context.trace, nns_namespace_cookie(ns));
+    /* Its tasks are news again, to the tracepoints and to a walk; those of an excluded one never are. */
+    if (!nns_exclusions_have(owner->context.exclusions, nns_namespace_cookie(ns)))
+        nns_trace_forget(owner->context.trace, nns_namespace_cookie(ns));
 }
 
 void nns_astray_forget(struct nns_owner *owner, struct nns_namespace *ns)
