@@ -272,6 +272,11 @@ int nns_netns_enter(int fd, unsigned answers)
     return socket_or_error;
 }
 
+int nns_netns_enter_new(void)
+{
+    return unshare(CLONE_NEWNET) < 0 ? -errno : 0;
+}
+
 void nns_netns_move_on(int socket)
 {
     close(socket);

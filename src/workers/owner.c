@@ -13,6 +13,7 @@
 #include "workers/dequeue.h"
 #include "workers/events.h"
 #include "workers/flush.h"
+#include "workers/hearing.h"
 #include "workers/lonely.h"
 #include "workers/owner_state.h"
 #include "workers/save.h"
@@ -43,6 +44,12 @@ static void describe_set(const struct nns_owner_context *context, struct nns_tc_
     }
 }
 
+/* One more than asked for is for the host's own namespace. */
+static uint32_t numbers(const struct nns_owner_context *context)
+{
+    return context->telling == NNS_TOLD_BY_RTNETLINK ? context->params->events_nsid_max + 1 : 0;
+}
+
 int nns_owner_new(const struct nns_owner_context *context, struct nns_owner **out)
 {
     struct nns_owner *owner = calloc(1, sizeof(*owner));
@@ -57,12 +64,16 @@ int nns_owner_new(const struct nns_owner_context *context, struct nns_owner **ou
     describe_set(context, &owner->sets[0]);
     rc = slots ? nns_slots_init(&owner->slots, slots, nns_meter_holders(context->meter)) : 0;
     if (!rc)
+        rc = nns_nsids_init(&owner->nsids, numbers(context));
+    if (!rc)
         rc = nns_mailbox_init(&owner->mailbox, NNS_OWNER_MAILBOX);
     if (rc) {
+        nns_nsids_deinit(&owner->nsids);
         nns_slots_deinit(&owner->slots);
         free(owner);
         return rc;
     }
+    nns_describe_hearing(owner);
     *out = owner;
     return 0;
 }
@@ -142,6 +153,10 @@ NNS_OWNER_ONLY static void receive(struct nns_owner *owner, struct nns_letter *l
         nns_take_events(owner, (struct nns_events *)letter);
         free(letter);
         break;
+    case NNS_LETTER_LINKS:
+        nns_take_link_news(owner, (struct nns_link_news *)letter);
+        free(letter);
+        break;
     case NNS_LETTER_ORDER:
         nns_answer_order(owner, (struct nns_order *)letter);
         break;
@@ -169,17 +184,20 @@ NNS_OWNER_ONLY static void work_off_due(struct nns_owner *owner)
         work_off(owner, ns);
 }
 
+static uint64_t sooner(uint64_t left, uint64_t right)
+{
+    return left < right ? left : right;
+}
+
 NNS_OWNER_ONLY static uint64_t next_wait_ms(struct nns_owner *owner)
 {
     uint64_t now = nns_now_ms();
     uint64_t sweep = nns_lonely_tick(owner, now), audit = nns_audit_tick(owner, now);
-    uint64_t due = nns_due_next(&owner->due);
+    uint64_t listing = nns_listing_tick(owner, now), due = nns_due_next(&owner->due);
 
     if (due != UINT64_MAX)
         due = due > now ? due - now : 0;
-    if (sweep < due)
-        due = sweep;
-    return audit < due ? audit : due;
+    return sooner(due, sooner(listing, sooner(sweep, audit)));
 }
 
 /* What came after the order to stop: nobody is to wait for an answer. Everything in flight had settled, so no
@@ -198,6 +216,8 @@ NNS_OWNER_ONLY static void work_off_mail(struct nns_owner *owner, uint64_t wait_
 {
     struct nns_letter *letter = nns_mailbox_take(&owner->mailbox, wait_ms);
 
+    if (nns_mailbox_awaited(&owner->mailbox))
+        nns_completions_add_room(owner->context.completions);
     while (letter) {
         struct nns_letter *next = letter->next;
 
@@ -256,6 +276,7 @@ void nns_owner_free(struct nns_owner *owner)
     nns_mailbox_deinit(&owner->mailbox);
     nns_due_deinit(&owner->due);
     nns_slots_deinit(&owner->slots);
+    nns_nsids_deinit(&owner->nsids);
     free(owner->jobs);
     free(owner->visited);
     free(owner);

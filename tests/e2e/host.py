@@ -569,9 +569,11 @@ class HostTest(unittest.TestCase):
 
     def daemon(self, settings=None, wait=True, pinned=False, deaf=False, **options):
         """pinned: without what lets it reopen a namespace, so that it has to hold each open. deaf: without
-        tracepoints, so that only requests and audits make it look."""
+        tracepoints, so that rtnetlink tells of devices; to "rtnetlink": without that as well, so that only a
+        timer, requests and audits make it look."""
         denied = ["open_by_handle_at=EPERM"] if pinned else []
         denied += ["bpf@0:17=EPERM", "bpf@0:28=EPERM"] if deaf else []  # BPF_RAW_TRACEPOINT_OPEN, BPF_LINK_CREATE
+        denied += ["setsockopt@2:8=EPERM"] if deaf == "rtnetlink" else []  # NETLINK_LISTEN_ALL_NSID
         if denied:
             options["under"] = (*options.get("under", ()), f"{BUILD}/deny", *denied, "--")
         daemon = Daemon(dict(settings or {}), **options)
