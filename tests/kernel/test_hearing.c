@@ -328,6 +328,22 @@ Test(hearing, who_died_unheard_has_no_place_after_a_loss)
     owner_host_let_go(&held[1]);
 }
 
+Test(hearing, who_is_found_dead_has_no_place)
+{
+    struct owner_held held = owner_host_hold();
+    struct nns_namespace *ns;
+
+    nns_role_assert_owner();
+    if (!can_die())
+        return;
+    ns = visit_new(&held);
+    end(&held, ns->nsid);
+    visit(ns);
+    cr_assert_null(owner_host_find(&held));
+    cr_assert_eq(own.owner->nsids.count, 0);
+    cr_assert_eq(own.owner->heard, 0);
+}
+
 /* ---- what is news ---- */
 
 Test(hearing, what_is_news_of_a_device)
