@@ -68,7 +68,7 @@ void nns_hear(struct nns_owner *owner, struct nns_namespace *ns)
 {
     int32_t nsid;
 
-    if (owner->context.telling != NNS_TOLD_BY_RTNETLINK || ns->nsid >= 0)
+    if (owner->context.telling != NNS_TOLD_BY_RTNETLINK || ns->nsid >= 0 || ns->excluded)
         return;
     nsid = nns_nsids_find(&owner->nsids, nns_namespace_cookie(ns));
     if (nsid < 0 && may_have_number(owner, ns))
@@ -149,27 +149,19 @@ NNS_OWNER_ONLY static int drop_dead_numbers(struct nns_owner *owner)
     return rc;
 }
 
-/* Anything may have changed in the namespaces that are told of. The others have their listings. */
-NNS_OWNER_ONLY static void resync(struct nns_owner *owner)
+void nns_take_link_news(struct nns_owner *owner, const struct nns_link_news *news)
 {
-    struct nns_cache_cursor cursor = {0};
-    struct nns_namespace *ns;
-    int rc = drop_dead_numbers(owner);
+    int rc;
 
+    for (uint32_t i = 0; i < news->count; i++)
+        take_event(owner, &news->items[i]);
+    if (!news->lost)
+        return;
+    owner->lost_events = true;
+    rc = drop_dead_numbers(owner);
     if (rc)
         nns_log_limited(&numbers_limit, NNS_LOG_WARNING, "cannot see which namespaces rtnetlink tells of: %s",
                         strerrordesc_np(-rc));
-    while ((ns = nns_cache_next(owner->context.cache, &cursor)))
-        if (ns->nsid >= 0)
-            nns_look_again(owner, ns, NNS_LOOK_AUDIT);
-}
-
-void nns_take_link_news(struct nns_owner *owner, const struct nns_link_news *news)
-{
-    for (uint32_t i = 0; i < news->count; i++)
-        take_event(owner, &news->items[i]);
-    if (news->lost)
-        resync(owner);
 }
 
 /* ---- listings ---- */

@@ -19,7 +19,8 @@ void nns_hear(struct nns_owner *owner, struct nns_namespace *ns) NNS_OWNER_ONLY;
 /* A namespace is forgotten. Its number is free if it is dead; else it is still told of, to no avail. */
 void nns_unhear(struct nns_owner *owner, struct nns_namespace *ns, bool dead) NNS_OWNER_ONLY;
 
-/* Make those due of whose devices rtnetlink told something. */
+/* Make those due of whose devices rtnetlink told something. What it lost is made up for as in
+ * workers/events.h. */
 void nns_take_link_news(struct nns_owner *owner, const struct nns_link_news *news) NNS_OWNER_ONLY;
 
 /* List the next part of those that nothing tells of when it is time. Returns milliseconds until the one after

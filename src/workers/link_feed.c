@@ -69,8 +69,7 @@ static bool tell_of_losses(struct nns_link_feed *feed)
     if (!news_under_way(feed))
         return false;
     nns_count(NNS_COUNT_EVENTS_OVERRUNS, 1);
-    nns_log_limited(&lost_limit, NNS_LOG_WARNING,
-                    "events of rtnetlink were lost: looking at all it tells of");
+    nns_log_limited(&lost_limit, NNS_LOG_WARNING, "events of rtnetlink were lost: looking at everything");
     feed->news->lost = true;
     feed->lost = false;
     return true;

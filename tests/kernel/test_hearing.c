@@ -3,6 +3,7 @@
 #include "owner_host.h"
 
 #include "core/counters.h"
+#include "workers/events.h"
 #include "workers/hearing.h"
 #include "workers/link_feed.h"
 
@@ -323,6 +324,7 @@ Test(hearing, who_died_unheard_has_no_place_after_a_loss)
     cr_assert_eq(own.owner->nsids.count, 2);
     tell_of_losses();
     cr_assert_eq(own.owner->nsids.count, 1);
+    nns_events_tick(own.owner, nns_now_ms());
     cr_assert_geq(ns->due_slot, 0);
     cr_assert(owner_host_device(ns, "lo")->doubted, "anything may have happened to it");
     owner_host_let_go(&held[1]);
