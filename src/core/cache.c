@@ -193,6 +193,7 @@ static struct nns_namespace *namespace_new(uint64_t cookie, uint32_t inum)
             .by_cookie.key = cookie,
             .by_inum.key = inum,
             .handle = NNS_HANDLE_NULL,
+            .nsid = NNS_NSID_NONE,
             .due_slot = -1,
         };
     return ns;

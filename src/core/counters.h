@@ -66,6 +66,12 @@
     X(EVENTS_RESYNCS, "events.resyncs", "looks at everything because events were lost")                      \
     X(EVENTS_UNKNOWN, "events.unknown", "events of devices in namespaces that are not known")                \
     X(EVENTS_LOST, "events.lost", "events that the kernel had no room for, each followed by a look at all")  \
+    X(EVENTS_OVERRUNS, "events.overruns",                                                                    \
+      "times rtnetlink had no room for events or was not heard, followed by a look at all")                  \
+    X(EVENTS_HEARD, "events.heard", "namespaces given a number, so that rtnetlink tells of their devices")   \
+    X(EVENTS_REFUSED, "events.refused",                                                                      \
+      "attempts to give one that failed: the namespace's devices are listed instead")                        \
+    X(EVENTS_LISTINGS, "events.listings", "listings of namespaces of whose devices nothing tells")           \
     X(DEVICES_QUEUED, "devices.queued", "devices queued for attachment")                                     \
     X(DEVICES_DUPLICATE, "devices.duplicate", "devices that stood in the queue already")                     \
     X(DEVICES_OVERFLOWED, "devices.overflowed", "device queues that filled up and ended in a new listing")   \

@@ -10,6 +10,7 @@
 #include "core/device_queue.h"
 #include "core/epoch.h"
 #include "core/index.h"
+#include "core/nsids.h"
 
 /*
  * One network namespace as the daemon knows it: the entry of the cache.
@@ -72,6 +73,7 @@ struct nns_namespace {
     bool doomed;                /* to be flushed at the next piece of work */
     uint8_t tries;              /* failed visits in a row */
     uint16_t list_error;        /* positive errno of the last listing, 0 when it went well */
+    int32_t nsid;               /* by which rtnetlink tells of it, or NNS_NSID_NONE */
     uint32_t shard_slot;        /* place in its shard's eviction ring */
     int32_t due_slot;           /* place in the owner's heap of due namespaces, -1 outside */
     uint64_t due_ms;            /* when work is due, on the monotonic clock */

@@ -148,6 +148,12 @@ static const struct param table[] = {
              "tell which are dead"},
     {"audit.interval", AT(audit_interval_ms), IS_DURATION(10, 24 * HOUR), .standard = "60s",
      .text = "how often every namespace is checked for what no event told, in four parts"},
+    {"events.nsid_max", AT(events_nsid_max), IS_NUMBER(0, 8192, "namespaces"), .standard = "1000",
+     .text = "of how many namespaces rtnetlink tells where no tracepoint does; each slows every change of a "
+             "device on the host a little; 0: of none"},
+    {"events.interval", AT(events_interval_ms), IS_DURATION(10, 24 * HOUR), .standard = "5s",
+     .text = "how often the devices are listed of namespaces that neither tells of; at most one namespace a "
+             "millisecond"},
     {"devices.queue", AT(devices_queue), IS_NUMBER(1, MEBI, "devices"), .standard = "4096",
      .text = "devices of a namespace that may wait for attachment; beyond it they are listed anew"},
     {"discover.enabled", AT(discover_enabled), IS_BOOL, .standard = "true",

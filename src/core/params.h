@@ -39,6 +39,8 @@ struct nns_params {
     uint32_t handle_mode;        /* enum nns_handle_mode */
     uint32_t lonely_timeout_ms;
     uint32_t audit_interval_ms;
+    uint32_t events_nsid_max; /* namespaces; 0: rtnetlink is not used */
+    uint32_t events_interval_ms;
     uint32_t devices_queue; /* devices waiting per namespace */
     bool discover_enabled;
     struct nns_list exclude_devices;    /* globs over device names */

@@ -303,6 +303,11 @@ int nns_netns_identify_fully(int fd, struct nns_netns_id *id)
     return r;
 }
 
+int nns_netns_enter_new(void)
+{
+    return unshare(CLONE_NEWNET) < 0 ? -errno : 0;
+}
+
 void nns_netns_move_on(int socket)
 {
     close(socket);

@@ -73,6 +73,10 @@ int nns_netns_identify_fully(int fd, struct nns_netns_id *id);
  */
 int nns_netns_enter(int fd, unsigned answers);
 
+/* Make a new namespace, which is gone with the last socket opened in it, and stay inside until
+ * nns_netns_leave(-1). 0, or -errno with the thread where it was. */
+int nns_netns_enter_new(void);
+
 /* Make the socket's receive buffer large enough for so many error messages; it never shrinks. */
 void nns_netns_expect(int socket, unsigned answers);
 

@@ -180,7 +180,7 @@ static void add_capabilities(const struct nns_owner *owner, struct nns_status *s
     status->handles = handles[owner->context.way];
     status->first_scan = "none";
     status->discovery = "queue only";
-    status->device_events = "none";
+    status->device_events = owner->device_events;
     status->attach = "clsact";
     status->meter_key = nns_meter_slots(owner->context.meter) ? "slot" : "none";
 }

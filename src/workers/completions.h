@@ -8,8 +8,8 @@
 #include "workers/letters.h"
 
 /*
- * The way back to the loop thread: settled batches, answered orders, and word that the workers' queue has
- * room again.
+ * The way back to the loop thread: settled batches, answered orders, and word that the workers' queue, or
+ * the owner's mailbox, has room again.
  *
  * Any thread adds; the loop is woken by uv_async only when there was nothing before, takes everything and
  * works unlocked. Batches that nobody waits for (no job) come back a few
@@ -20,7 +20,7 @@ struct nns_completions {
     uv_mutex_t lock; /* guards all below but the handle */
     struct nns_batch *batches;
     struct nns_order *orders;
-    bool room;      /* the pool took a batch from a full queue */
+    bool room;      /* the pool took a batch from a full queue, or the owner emptied a full mailbox */
     bool woken;     /* the loop has been told and has not taken yet */
     bool eager;     /* the loop wants to know of every batch */
     unsigned quiet; /* batches without a job that the loop has not been told of */

@@ -16,6 +16,7 @@
 #include "io/proc.h"
 #include "workers/discover.h"
 #include "workers/feed.h"
+#include "workers/link_feed.h"
 #include "workers/memory.h"
 #include "workers/owner.h"
 #include "workers/requests.h"
@@ -47,9 +48,12 @@ struct daemon {
     struct nns_trace *trace;       /* NULL without networking */
     struct nns_trace_abilities trace_abilities;
     struct nns_exclusions *exclusions;
-    struct nns_mounts *mounts; /* NULL without discovery */
+    enum nns_telling telling;
+    struct nns_link_events *link_events; /* NULL: not used */
+    struct nns_mounts *mounts;           /* NULL without discovery */
     enum nns_mounts_way mounts_way;
     struct nns_discover *discover;
+    struct nns_link_feed *link_feed; /* NULL without link_events */
     struct nns_owner *owner;
     struct nns_sync_context sync;
     struct nns_pool *pool;
@@ -121,6 +125,8 @@ static void stop(struct daemon *daemon)
     daemon->feed = NULL;
     nns_discover_close(daemon->discover);
     daemon->discover = NULL;
+    nns_link_feed_close(daemon->link_feed);
+    daemon->link_feed = NULL;
     /* From here on nothing new is begun, whatever clients go on asking: only what is under way goes on. */
     if (daemon->requests)
         nns_requests_stop(daemon->requests);
@@ -190,6 +196,8 @@ static void on_completions(uv_async_t *async)
         nns_feed_resume(daemon->feed);
     if (daemon->discover && nns_dispatch_clear(&daemon->dispatch))
         nns_discover_resume(daemon->discover);
+    if (taken.room)
+        nns_link_feed_resume(daemon->link_feed);
     stop_threads(daemon);
 }
 
@@ -242,6 +250,8 @@ static int start_threads(struct daemon *daemon)
         .meter = daemon->meter,
         .trace = daemon->trace,
         .exclusions = daemon->exclusions,
+        .telling = daemon->telling,
+        .link_events = daemon->link_events,
     };
     int rc = nns_owner_new(&context, &daemon->owner);
 
@@ -267,6 +277,24 @@ static int start_threads(struct daemon *daemon)
     return nns_owner_start(daemon->owner, daemon->pool);
 }
 
+/* The best that is to be had of what tells of devices. */
+static void choose_telling(struct daemon *daemon)
+{
+    int rc = -ECANCELED;
+
+    if (daemon->trace_abilities.devices) {
+        daemon->telling = NNS_TOLD_BY_TRACEPOINTS;
+        return;
+    }
+    if (daemon->params->events_nsid_max)
+        rc = nns_link_feed_prepare(&daemon->link_events);
+    daemon->telling = rc ? NNS_TOLD_BY_LISTINGS : NNS_TOLD_BY_RTNETLINK;
+    nns_info("no tracepoint tells of devices: %s",
+             rc ? "they are listed every events.interval" : "rtnetlink does");
+    if (rc && rc != -ECANCELED)
+        nns_info("rtnetlink does not either: %s", strerror(-rc));
+}
+
 /* What tells of namespaces and devices; without it there are the queue, and audits. */
 static int open_watches(struct daemon *daemon)
 {
@@ -281,7 +309,10 @@ static int open_watches(struct daemon *daemon)
         nns_error("cannot watch devices: %s", strerror(-rc));
         return rc;
     }
-    if (!params->network_enabled || !discover)
+    if (!params->network_enabled)
+        return 0;
+    choose_telling(daemon);
+    if (!discover)
         return 0;
     rc = nns_mounts_open(&daemon->mounts, &daemon->mounts_way);
     if (rc)
@@ -369,6 +400,9 @@ static int open_feeds(struct daemon *daemon)
     rc = nns_discover_open(&daemon->loop, daemon->trace, daemon->mounts, daemon->mounts_way,
                            params->network_enabled && params->discover_enabled, &daemon->dispatch,
                            nns_owner_mailbox(daemon->owner), &daemon->discover);
+    if (!rc)
+        rc = nns_link_feed_open(&daemon->loop, daemon->link_events, nns_owner_mailbox(daemon->owner),
+                                &daemon->link_feed);
     if (rc)
         nns_error("cannot watch: %s", strerror(-rc));
     return rc;
@@ -417,6 +451,7 @@ NNS_OWNER_ONLY static void free_parts(struct daemon *daemon)
     nns_meter_close(daemon->meter);
     nns_resolver_close(daemon->resolver);
     nns_trace_close(daemon->trace);
+    nns_link_events_close(daemon->link_events);
     nns_mounts_close(daemon->mounts);
     nns_instance_close(daemon->instance, unpin);
 }

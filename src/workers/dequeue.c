@@ -12,6 +12,7 @@
 #include "workers/exclude.h"
 #include "workers/flush.h"
 #include "workers/handle.h"
+#include "workers/hearing.h"
 #include "workers/save.h"
 #include "workers/waiters.h"
 
@@ -179,6 +180,8 @@ static void look_again_at(struct nns_device *device, enum nns_look look, uint64_
 {
     bool failed = device->state == NNS_DEVICE_FAILED;
 
+    if (look == NNS_LOOK_ROUTINE)
+        return;
     if (look == NNS_LOOK_AUDIT)
         device->retry_ms = failed && !device->retry_ms ? now : device->retry_ms; /* one try */
     if (look != NNS_LOOK_AUDIT && failed && (look == NNS_LOOK_EVERYWHERE || !device->retry_ms)) {
@@ -193,7 +196,7 @@ void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_
     uint64_t now = nns_now_ms();
 
     ns->relist = true;
-    if (look != NNS_LOOK_AUDIT)
+    if (look != NNS_LOOK_AUDIT && look != NNS_LOOK_ROUTINE)
         ns->tries = 0;
     for (uint32_t i = 0; i < ns->devices.count; i++)
         look_again_at(&ns->devices.items[i], look, now);
@@ -412,8 +415,10 @@ NNS_OWNER_ONLY static int list(struct nns_owner *owner, struct nns_namespace *ns
 
 NNS_OWNER_ONLY static int visit(struct nns_owner *owner, struct nns_namespace *ns, int socket)
 {
-    int rc = ns->relist ? list(owner, ns, socket) : 0;
+    int rc;
 
+    nns_hear(owner, ns); /* first: what changes after the listing is told */
+    rc = ns->relist ? list(owner, ns, socket) : 0;
     if (rc)
         return rc;
     nns_netns_expect(socket, ANSWERS_EACH * ns->devices.count);

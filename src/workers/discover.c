@@ -122,7 +122,7 @@ static void on_trace(uv_poll_t *poll, int status, int happened)
     struct nns_discover *discover = poll->data;
     int rc;
 
-    if (!nns_dispatch_clear(discover->dispatch)) {
+    if (!nns_dispatch_clear(discover->dispatch) || nns_mailbox_full(discover->owner)) {
         stop_reading(discover);
         return;
     }

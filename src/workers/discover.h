@@ -25,7 +25,7 @@ int nns_discover_open(uv_loop_t *loop, struct nns_trace *trace, struct nns_mount
                       enum nns_mounts_way way, bool look, struct nns_dispatch *dispatch,
                       struct nns_mailbox *owner, struct nns_discover **out);
 
-/* Read on after the dispatch was not clear. */
+/* Read on after the dispatch was not clear, or the owner's mailbox full. */
 void nns_discover_resume(struct nns_discover *discover);
 
 /* Stop reading; the loop must run once more, and then frees it. NULL is fine. */

@@ -9,6 +9,7 @@
 #include "workers/astray.h"
 #include "workers/dequeue.h"
 #include "workers/handle.h"
+#include "workers/hearing.h"
 #include "workers/waiters.h"
 
 static struct nns_log_limit detach_limit;
@@ -231,6 +232,7 @@ NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace 
         untell(owner, ns);
     nns_waiters_tell(owner, ns, reason == NNS_FLUSH_CLOSED ? -ECANCELED : -ESTALE);
     nns_due_drop(&owner->due, ns);
+    nns_unhear(owner, ns, reason == NNS_FLUSH_DEAD);
     nns_handle_drop(owner, ns);
     nns_cache_remove(owner->context.cache, ns);
     nns_count(NNS_COUNT_NAMESPACES_FLUSHED, 1);

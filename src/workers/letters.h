@@ -9,6 +9,7 @@
 #include "core/cache.h"
 #include "core/claims.h"
 #include "core/report.h"
+#include "io/link_events.h"
 #include "io/netns.h"
 #include "io/proc.h"
 #include "io/trace.h"
@@ -21,6 +22,7 @@ enum nns_letter_kind {
     NNS_LETTER_SWEPT,
     NNS_LETTER_LOOKED,
     NNS_LETTER_EVENTS,
+    NNS_LETTER_LINKS,
     NNS_LETTER_ORDER
 };
 
@@ -57,6 +59,14 @@ struct nns_events {
     bool lost; /* others were lost: anything may have changed */
     uint32_t count;
     struct nns_trace_event items[NNS_EVENTS_MAX];
+};
+
+/* From the loop thread: what rtnetlink told of them. */
+struct nns_link_news {
+    struct nns_letter letter;
+    bool lost; /* as above, in the namespaces it tells of */
+    uint32_t count;
+    struct nns_link_event items[NNS_EVENTS_MAX];
 };
 
 /* Which namespace an operator means. A number is tried as a cookie, then as an inum. */

@@ -17,6 +17,7 @@ int nns_mailbox_init(struct nns_mailbox *box, uint32_t bound)
     box->last = &box->first;
     box->count = 0;
     box->bound = bound;
+    box->awaited = false;
     return 0;
 
 no_emptied:
@@ -56,6 +57,28 @@ void nns_mailbox_post_now(struct nns_mailbox *box, struct nns_letter *letter)
     uv_mutex_lock(&box->lock);
     append(box, letter);
     uv_mutex_unlock(&box->lock);
+}
+
+bool nns_mailbox_full(struct nns_mailbox *box)
+{
+    bool full;
+
+    uv_mutex_lock(&box->lock);
+    full = box->count >= box->bound;
+    box->awaited = box->awaited || full;
+    uv_mutex_unlock(&box->lock);
+    return full;
+}
+
+bool nns_mailbox_awaited(struct nns_mailbox *box)
+{
+    bool awaited;
+
+    uv_mutex_lock(&box->lock);
+    awaited = box->awaited;
+    box->awaited = false;
+    uv_mutex_unlock(&box->lock);
+    return awaited;
 }
 
 /* Longest single wait: keeps nanoseconds within 64 bits; the caller's loop comes round again. */

@@ -2,6 +2,7 @@
 #ifndef NNS_WORKERS_MAILBOX_H
 #define NNS_WORKERS_MAILBOX_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -9,9 +10,9 @@
  * The owner's mailbox: many senders, one receiver.
  *
  * Workers post opened namespaces and wait while the box is full: that is the backpressure which, through the
- * workers' own queue, ends at the senders of the pid queue. The loop thread must never wait, so what it posts
- * is not bounded here but by the number of clients. The receiver takes all letters at once and is woken only
- * when the box was empty.
+ * workers' own queue, ends at the senders of the pid queue. The loop thread must never wait: what it posts is
+ * bounded by the number of clients, and by its reading no events while the box is full. The receiver takes
+ * all letters at once and is woken only when the box was empty.
  */
 struct nns_letter {
     struct nns_letter *next;
@@ -23,6 +24,7 @@ struct nns_mailbox {
     uv_cond_t filled, emptied;
     struct nns_letter *first, **last;
     uint32_t count, bound;
+    bool awaited; /* the loop thread found it full, and leaves its feeds unread */
 };
 
 /* 0 or -errno. */
@@ -34,6 +36,12 @@ void nns_mailbox_post(struct nns_mailbox *box, struct nns_letter *letter);
 
 /* Post at once, full or not. */
 void nns_mailbox_post_now(struct nns_mailbox *box, struct nns_letter *letter);
+
+/* Is it full? Then whoever takes out of it will be told, by nns_mailbox_awaited, that somebody waits. */
+bool nns_mailbox_full(struct nns_mailbox *box);
+
+/* Was it found full since the last call? After taking. */
+bool nns_mailbox_awaited(struct nns_mailbox *box);
 
 /* Take all letters, in order of posting; waits up to timeout_ms for the first (UINT64_MAX: without end).
  * NULL: none came. */

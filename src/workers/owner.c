@@ -14,6 +14,7 @@
 #include "workers/dequeue.h"
 #include "workers/events.h"
 #include "workers/flush.h"
+#include "workers/hearing.h"
 #include "workers/lonely.h"
 #include "workers/owner_state.h"
 #include "workers/save.h"
@@ -44,6 +45,12 @@ static void describe_set(const struct nns_owner_context *context, struct nns_tc_
     }
 }
 
+/* One more than asked for is for the host's own namespace. */
+static uint32_t numbers(const struct nns_owner_context *context)
+{
+    return context->telling == NNS_TOLD_BY_RTNETLINK ? context->params->events_nsid_max + 1 : 0;
+}
+
 int nns_owner_new(const struct nns_owner_context *context, struct nns_owner **out)
 {
     struct nns_owner *owner = calloc(1, sizeof(*owner));
@@ -58,12 +65,16 @@ int nns_owner_new(const struct nns_owner_context *context, struct nns_owner **ou
     describe_set(context, &owner->sets[0]);
     rc = slots ? nns_slots_init(&owner->slots, slots, nns_meter_holders(context->meter)) : 0;
     if (!rc)
+        rc = nns_nsids_init(&owner->nsids, numbers(context));
+    if (!rc)
         rc = nns_mailbox_init(&owner->mailbox, NNS_OWNER_MAILBOX);
     if (rc) {
+        nns_nsids_deinit(&owner->nsids);
         nns_slots_deinit(&owner->slots);
         free(owner);
         return rc;
     }
+    nns_describe_hearing(owner);
     *out = owner;
     return 0;
 }
@@ -172,6 +183,10 @@ NNS_OWNER_ONLY static void receive(struct nns_owner *owner, struct nns_letter *l
         nns_take_events(owner, (struct nns_events *)letter);
         free(letter);
         break;
+    case NNS_LETTER_LINKS:
+        nns_take_link_news(owner, (struct nns_link_news *)letter);
+        free(letter);
+        break;
     case NNS_LETTER_ORDER:
         nns_answer_order(owner, (struct nns_order *)letter);
         break;
@@ -205,7 +220,8 @@ NNS_OWNER_ONLY static uint64_t next_wait_ms(struct nns_owner *owner)
 {
     uint64_t now = nns_now_ms();
     const uint64_t waits[] = {nns_lonely_tick(owner, now), nns_audit_tick(owner, now),
-                              nns_events_tick(owner, now), nns_astray_tick(owner, now)};
+                              nns_events_tick(owner, now), nns_astray_tick(owner, now),
+                              nns_listing_tick(owner, now)};
     uint64_t due = nns_due_next(&owner->due), wait = due;
 
     if (due != UINT64_MAX)
@@ -231,6 +247,8 @@ NNS_OWNER_ONLY static void work_off_mail(struct nns_owner *owner, uint64_t wait_
 {
     struct nns_letter *letter = nns_mailbox_take(&owner->mailbox, wait_ms);
 
+    if (nns_mailbox_awaited(&owner->mailbox))
+        nns_completions_add_room(owner->context.completions);
     while (letter) {
         struct nns_letter *next = letter->next;
 
@@ -289,6 +307,7 @@ void nns_owner_free(struct nns_owner *owner)
     nns_mailbox_deinit(&owner->mailbox);
     nns_due_deinit(&owner->due);
     nns_slots_deinit(&owner->slots);
+    nns_nsids_deinit(&owner->nsids);
     free(owner->jobs);
     free(owner->visited);
     free(owner);

@@ -5,6 +5,7 @@
 #include "core/cache.h"
 #include "core/claims.h"
 #include "core/params.h"
+#include "io/link_events.h"
 #include "io/meter.h"
 #include "io/netns.h"
 #include "io/trace.h"
@@ -25,6 +26,14 @@ struct nns_owner;
 /* Opened namespaces that may wait in its mailbox: each holds an fd. */
 #define NNS_OWNER_MAILBOX 256
 
+/* What tells it of devices, the best first. */
+enum nns_telling {
+    NNS_TOLD_NOTHING, /* who asks, and the audit */
+    NNS_TOLD_BY_TRACEPOINTS,
+    NNS_TOLD_BY_RTNETLINK, /* of some namespaces; the others are listed */
+    NNS_TOLD_BY_LISTINGS
+};
+
 /* What the owner is given; all of it outlives it. */
 struct nns_owner_context {
     const struct nns_params *params;
@@ -36,6 +45,8 @@ struct nns_owner_context {
     struct nns_meter *meter;
     struct nns_trace *trace; /* NULL: none */
     struct nns_exclusions *exclusions;
+    enum nns_telling telling;
+    struct nns_link_events *link_events; /* with NNS_TOLD_BY_RTNETLINK */
 };
 
 /* 0 or -errno. */

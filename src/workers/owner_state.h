@@ -4,6 +4,7 @@
 
 #include "core/due.h"
 #include "core/evicted.h"
+#include "core/nsids.h"
 #include "core/slots.h"
 #include "core/strangers.h"
 #include "io/tc.h"
@@ -12,7 +13,7 @@
 
 /*
  * What the owner thread holds, for the files that are its parts: save (handles), dequeue (attaching), flush
- * (forgetting), lonely (who has left), answer (orders). Nobody else includes this.
+ * (forgetting), lonely (who has left), hearing (devices' events), answer (orders). Nobody else includes this.
  */
 
 struct nns_waiter {
@@ -54,6 +55,11 @@ struct nns_owner {
     } astray;
     uint64_t next_sweep_ms, next_audit_ms;
     uint32_t audit_part; /* the next */
+    struct nns_nsids nsids;
+    size_t heard;             /* namespaces in the cache that have one */
+    uint64_t next_listing_ms; /* of those that have none */
+    uint32_t listing_part;    /* the next */
+    char device_events[64];   /* constant: context.telling in words */
     uint64_t started_ms;
     struct nns_order *stop; /* the order that ends the thread, once it came */
 };

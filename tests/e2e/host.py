@@ -570,11 +570,13 @@ class HostTest(unittest.TestCase):
     _named = 0
 
     def daemon(self, settings=None, wait=True, pinned=False, deaf=False, denied=(), **options):
-        """pinned: it holds each namespace open. deaf: without
-        tracepoints, so that only requests and audits make it look. denied: further rules of deny."""
+        """pinned: it holds each namespace open. deaf: without tracepoints, so that rtnetlink tells of devices; to
+        "rtnetlink": without that as well, so that only a timer, requests and audits make it look. denied: further
+        rules of deny."""
         settings = {"handle.mode": "pinned", **(settings or {})} if pinned else settings
         denied = list(denied)
         denied += ["bpf@0:17=EPERM", "bpf@0:28=EPERM"] if deaf else []  # BPF_RAW_TRACEPOINT_OPEN, BPF_LINK_CREATE
+        denied += ["setsockopt@2:8=EPERM"] if deaf == "rtnetlink" else []  # NETLINK_LISTEN_ALL_NSID
         if denied:
             options["under"] = (*options.get("under", ()), f"{BUILD}/deny", *denied, "--")
         daemon = Daemon(dict(settings or {}), **options)
