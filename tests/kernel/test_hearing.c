@@ -15,7 +15,7 @@ NNS_OWNER_ONLY static void set_up_telling(enum nns_telling telling)
     owner_host_set_up();
     nns_owner_free(own.owner);
     own.params.events_nsid_max = BOUND;
-    own.context.weak = own.abilities.open_by_id;
+    own.context.way = own.abilities.open_by_id ? NNS_HANDLES_BY_ID : NNS_HANDLES_PINNED;
     own.context.telling = telling;
     if (telling == NNS_TOLD_BY_RTNETLINK)
         cr_assert_eq(nns_link_feed_prepare(&own.context.link_events), 0);
@@ -80,9 +80,9 @@ static void end(const struct owner_held *held, int32_t nsid)
 
 static bool can_die(void)
 {
-    if (!own.context.weak)
+    if (!nns_weak(own.context.way))
         cr_skip_test("handles are pinned here");
-    return own.context.weak;
+    return nns_weak(own.context.way);
 }
 
 /* ---- news ---- */
