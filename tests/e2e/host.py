@@ -27,6 +27,8 @@ BUILD = os.environ["NNS_BUILD"]
 SANITIZE = os.environ.get("NNS_SANITIZE", "")
 # Seconds until a condition that should come true is given up; shorter for who is looking for a failure.
 PATIENCE = float(os.environ.get("NNS_PATIENCE", 90 if SANITIZE else 30))
+# The longer form of a test that has one.
+LONG = os.environ.get("NNS_LONG") == "1"
 HOOKS = ("ingress", "egress")
 OUR_HANDLE = "0x2e"
 # A /run of a daemon's own, which hides the lock of the instance's first one from it.
