@@ -483,6 +483,16 @@ class Daemon:
             raise AssertionError(f"one namespace, {len(rows)} rows: {rows}")
         return rows[0] if rows else None
 
+    def cookies(self):
+        """Which namespaces it knows."""
+        return {row["cookie"] for row in self.ask("list")["namespaces"]}
+
+    def wait_found(self, *namespaces):
+        """Wait until it knows them. To ask tc in a namespace is to start a task there, which gives it away: what is to
+        be found without that is waited for here first."""
+        wanted = {ns.cookie for ns in namespaces}
+        until(lambda: wanted <= self.cookies(), "the namespaces are found")
+
     def device(self, ns, name):
         """A device's row of `list`."""
         return next(row for row in self.row(ns)["devices"] if row["name"] == name)

@@ -56,6 +56,7 @@ class Churning(host.HostTest):
 
     def prove(self):
         churn = self.churn(COUNT, residents=COUNT // 20)
+        self.running.wait_found(*churn.living)
         for ns in churn.living:
             self.assertCovered(ns)
         churn.wait_for_age()

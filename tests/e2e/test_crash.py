@@ -38,6 +38,7 @@ class Succession(host.HostTest):
 
     def assertTakenOver(self, daemon):
         """Every device carries one filter a hook, with the program of this daemon."""
+        daemon.wait_found(*self.made)
         current = set(daemon.status()["programs"].values())
         for ns in self.made:
             self.assertCovered(ns)
@@ -75,6 +76,7 @@ class Crashes(Succession):
         daemon.wait_ready()
         churn.wait()
         self.assertTakenOver(daemon)
+        daemon.wait_found(*churn.living)
         for ns in churn.living:
             self.assertCovered(ns)
         self.assertForeignUntouched()
@@ -135,6 +137,7 @@ class Excluded(Succession):
 
     def test_a_device(self):
         heir = self.daemon({**WATCHFUL, "exclude.devices": "a"})
+        heir.wait_found(*self.made)
         for ns in self.made:
             self.assertLeftAlone(heir, ns, {"a"})
             ns.devices.remove("a")
@@ -145,6 +148,7 @@ class Excluded(Succession):
     def test_a_namespace(self):
         left, *others = self.made
         heir = self.daemon({**WATCHFUL, "exclude.namespaces": str(left.inum)})
+        heir.wait_found(*others)
         for ns in others:
             self.assertCovered(ns)
         self.assertLeftAlone(heir, left, {"lo", "a", "b"})

@@ -26,6 +26,7 @@ class Lost(host.HostTest):
         self.running = self.daemon({"discover.enabled": "true", "audit.interval": "24h", "lonely.timeout": "300ms",
                                     "exclude.namespaces": str(self.noise.inum)}, **options)
         self.own = host.own_namespace()
+        self.running.wait_found(*self.made, self.own)
         for ns in self.made + [self.own]:
             self.assertCovered(ns)
 
@@ -51,20 +52,17 @@ class Lost(host.HostTest):
         self.made = [first, third, second, new]
         return dead
 
-    def cookies(self):
-        return {row["cookie"] for row in self.running.ask("list")["namespaces"]}
-
     def lose(self, serial):
         before = self.running.counter("events.lost")
         self.running.tell(signal.SIGSTOP)
         self.flood()
         dead = self.change(serial)
         self.running.tell(signal.SIGCONT)
+        self.running.wait_found(*self.made)
         for ns in self.made:
             self.assertCovered(ns)
-        host.until(lambda: dead not in self.cookies(), "the dead are forgotten")
+        host.until(lambda: dead not in self.running.cookies(), "the dead are forgotten")
         self.assertGreaterEqual(self.running.counter("events.lost") - before, FLOOD - RING_RECORDS)
-        host.until(lambda: {ns.cookie for ns in self.made} <= self.cookies(), "all are known")
 
     def assertCalm(self):
         """One look was enough, and events do again what they did."""

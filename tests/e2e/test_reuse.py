@@ -22,9 +22,6 @@ class Reuse(host.HostTest):
         """Have the daemon know it."""
         self.running.sync(ns.pid, wait=False)
 
-    def rows(self):
-        return {row["cookie"]: row for row in self.running.ask("list")["namespaces"]}
-
     def make(self):
         """A namespace with an uplink that tells of its death."""
         ns = self.unnamed()
@@ -33,7 +30,7 @@ class Reuse(host.HostTest):
         return ns
 
     def is_settled(self, ns):
-        row = self.rows().get(ns.cookie)
+        row = self.running.row(ns)
         return (row and {device["name"]: device["state"] for device in row["devices"]} ==
                 {"lo": "attached", "eth0": "attached"} and row)
 
@@ -46,7 +43,7 @@ class Reuse(host.HostTest):
         if predecessor:
             self.heirs += 1
             self.assertNotEqual(predecessor, ns.cookie)
-            host.until(lambda: predecessor not in self.rows(), "its predecessor is gone")
+            host.until(lambda: predecessor not in self.running.cookies(), "its predecessor is gone")
 
     def bury(self, ns):
         ns.kill()
@@ -67,7 +64,7 @@ class Reuse(host.HostTest):
             self.skipTest(f"somebody else on this machine is given the inums: {self.heirs} heirs")
         print(f"{self.heirs} heirs", file=sys.stderr)
         self.running.tell(signal.SIGCONT)
-        host.until(lambda: not set(self.rows()) & set(self.known.values()), "all are gone")
+        host.until(lambda: not self.running.cookies() & set(self.known.values()), "all are gone")
         self.running.stop()
 
     def test_discovered(self):
