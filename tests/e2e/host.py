@@ -27,6 +27,8 @@ BUILD = os.environ["NNS_BUILD"]
 SANITIZE = os.environ.get("NNS_SANITIZE", "")
 # Seconds until a condition that should come true is given up; shorter for who is looking for a failure.
 PATIENCE = float(os.environ.get("NNS_PATIENCE", 90 if SANITIZE else 30))
+# The longer form of a test that has one.
+LONG = os.environ.get("NNS_LONG") == "1"
 HOOKS = ("ingress", "egress")
 OUR_HANDLE = "0x2e"
 # A /run of a daemon's own, which hides the lock of the instance's first one from it.
@@ -480,6 +482,16 @@ class Daemon:
         if len(rows) > 1:
             raise AssertionError(f"one namespace, {len(rows)} rows: {rows}")
         return rows[0] if rows else None
+
+    def cookies(self):
+        """Which namespaces it knows."""
+        return {row["cookie"] for row in self.ask("list")["namespaces"]}
+
+    def wait_found(self, *namespaces):
+        """Wait until it knows them. To ask tc in a namespace is to start a task there, which gives it away: what is to
+        be found without that is waited for here first."""
+        wanted = {ns.cookie for ns in namespaces}
+        until(lambda: wanted <= self.cookies(), "the namespaces are found")
 
     def device(self, ns, name):
         """A device's row of `list`."""
