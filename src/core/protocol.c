@@ -554,12 +554,13 @@ char *nns_answer_namespace(const struct nns_namespace_row *row)
     return line_of(json_pack("{s:o}", "namespace", object));
 }
 
-static json_t *capabilities_object(const struct nns_status *status)
+static json_t *capabilities_object(const struct nns_capabilities *capabilities)
 {
-    return json_pack("{s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?}", "resolver", status->resolver,
-                     "handles", status->handles, "identity", status->identity, "first_scan",
-                     status->first_scan, "discovery", status->discovery, "device_events",
-                     status->device_events, "attach", status->attach, "meter_key", status->meter_key);
+    return json_pack("{s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?}", "resolver", capabilities->resolver,
+                     "handles", capabilities->handles, "identity", capabilities->identity, "first_scan",
+                     capabilities->first_scan, "discovery", capabilities->discovery, "device_events",
+                     capabilities->device_events, "attach", capabilities->attach, "meter_key",
+                     capabilities->meter_key);
 }
 
 static json_t *counters_object(void)
@@ -646,9 +647,9 @@ char *nns_answer_status(const struct nns_status *status)
     json_t *object = json_pack(
         "{s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", status->version, "instance",
         lossy_string(status->instance, sizeof(status->instance)), "uptime_ms", number(status->uptime_ms),
-        "capabilities", capabilities_object(status), "coverage", coverage_object(status), "namespaces",
-        namespaces_object(status), "work", work_object(status), "meter", meter_object(status), "programs",
-        programs_object(status), "counters", counters_object());
+        "capabilities", capabilities_object(&status->capabilities), "coverage", coverage_object(status),
+        "namespaces", namespaces_object(status), "work", work_object(status), "meter", meter_object(status),
+        "programs", programs_object(status), "counters", counters_object());
 
     return line_of(json_pack("{s:o}", "status", object));
 }

@@ -40,11 +40,16 @@ struct nns_namespace_row {
 /* Frees the devices of each row; not the rows themselves. */
 void nns_namespace_rows_deinit(struct nns_namespace_row *rows, size_t count);
 
-/* What `status` says beside the counters. Strings are constants. */
-struct nns_status {
-    const char *version;
-    char instance[NNS_INSTANCE_MAX + 1];
+/* Which way the daemon goes on this host, of those it knows: constants, NULL where nobody looked. */
+struct nns_capabilities {
     const char *resolver, *handles, *identity, *first_scan, *discovery, *device_events, *attach, *meter_key;
+};
+
+/* What `status` says beside the counters. */
+struct nns_status {
+    const char *version; /* a constant */
+    char instance[NNS_INSTANCE_MAX + 1];
+    struct nns_capabilities capabilities;
     uint64_t namespaces, namespaces_capacity, namespaces_pinned, namespaces_evicted_now;
     uint64_t devices_known, devices_covered, devices_queued, devices_failed, devices_excluded;
     uint64_t missing_by_reason[NNS_REASON_COUNT]; /* devices not covered, by reason */

@@ -14,6 +14,7 @@
 #include "io/meter.h"
 #include "io/netns.h"
 #include "io/proc.h"
+#include "workers/capabilities.h"
 #include "workers/discover.h"
 #include "workers/feed.h"
 #include "workers/memory.h"
@@ -228,6 +229,21 @@ static size_t cache_capacity(const struct nns_params *params, bool weak)
     return usable;
 }
 
+static struct nns_capabilities capabilities(const struct daemon *daemon)
+{
+    const struct nns_parts parts = {
+        .params = daemon->params,
+        .netns = daemon->abilities,
+        .trace = daemon->trace_abilities,
+        .resolver = daemon->resolver != NULL,
+        .mounts = daemon->mounts != NULL,
+        .mounts_way = daemon->mounts_way,
+        .slots = nns_meter_slots(daemon->meter) != 0,
+    };
+
+    return nns_capabilities_of(&parts);
+}
+
 static int start_threads(struct daemon *daemon)
 {
     const struct nns_owner_context context = {
@@ -239,6 +255,7 @@ static int start_threads(struct daemon *daemon)
         .completions = &daemon->completions,
         .meter = daemon->meter,
         .trace = daemon->trace,
+        .capabilities = capabilities(daemon),
     };
     int rc = nns_owner_new(&context, &daemon->owner);
 

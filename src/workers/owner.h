@@ -5,6 +5,7 @@
 #include "core/cache.h"
 #include "core/claims.h"
 #include "core/params.h"
+#include "core/report.h"
 #include "io/meter.h"
 #include "io/netns.h"
 #include "io/trace.h"
@@ -34,6 +35,7 @@ struct nns_owner_context {
     struct nns_completions *completions;
     struct nns_meter *meter;
     struct nns_trace *trace; /* NULL: none */
+    struct nns_capabilities capabilities;
 };
 
 /* 0 or -errno. */

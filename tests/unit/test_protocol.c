@@ -472,7 +472,7 @@ PROTOCOL_TEST(names_of_any_bytes_make_valid_answers)
 static const struct nns_status some_status = {
     .version = "0.1.0",
     .instance = "default",
-    .resolver = "proc",
+    .capabilities.resolver = "proc",
     .devices_known = 4,
     .devices_covered = 3,
     .devices_failed = 1,

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/capabilities.h"
+
+#define NOTHING "none"
+
+static bool discovers(const struct nns_parts *parts)
+{
+    return parts->params->network_enabled && parts->params->discover_enabled;
+}
+
+static const char *resolver(const struct nns_parts *parts)
+{
+    bool pidfd = parts->netns.pidfd_ioctl;
+
+    if (parts->resolver)
+        return "BPF program, a batch a call";
+    if (parts->netns.open_by_id)
+        return pidfd ? "pidfd ioctl" : "/proc";
+    return pidfd ? "readlink for known, pidfd ioctl for new" : "readlink for known, /proc for new";
+}
+
+static const char *identity(const struct nns_parts *parts)
+{
+    return parts->netns.ns_get_id ? "NS_GET_ID" : "SO_NETNS_COOKIE";
+}
+
+static const char *handles(const struct nns_parts *parts)
+{
+    return parts->netns.open_by_id ? "weak: nsfs file handle" : "pinned: an open descriptor";
+}
+
+static const char *first_scan(const struct nns_parts *parts)
+{
+    if (!discovers(parts))
+        return NOTHING;
+    return parts->trace.walk ? "BPF task iterator" : "/proc walk";
+}
+
+/* The walk is that of the first scan, made again once an audit. */
+static const char *discovery(const struct nns_parts *parts)
+{
+    enum { UNWATCHED, MOUNTINFO, FANOTIFY, MOUNTS };
+    static const char *const ways[2][MOUNTS] = {
+        {"periodic walk", "mountinfo, periodic walk", "fanotify, periodic walk"},
+        {"fork, exec and exit tracepoints, periodic walk",
+         "fork, exec and exit tracepoints, mountinfo, periodic walk",
+         "fork, exec and exit tracepoints, fanotify, periodic walk"},
+    };
+    int mounts = !parts->mounts ? UNWATCHED : parts->mounts_way == NNS_MOUNTS_FANOTIFY ? FANOTIFY : MOUNTINFO;
+
+    if (!parts->params->network_enabled)
+        return NOTHING;
+    return discovers(parts) ? ways[parts->trace.tasks][mounts] : "queue only";
+}
+
+static const char *device_events(const struct nns_parts *parts)
+{
+    if (!parts->params->network_enabled)
+        return NOTHING;
+    return parts->trace.devices ? "qdisc tracepoints" : "audit only";
+}
+
+static const char *attach(const struct nns_parts *parts)
+{
+    return parts->params->network_enabled ? "clsact" : NOTHING;
+}
+
+static const char *meter_key(const struct nns_parts *parts)
+{
+    return parts->slots ? "attachment slot" : NOTHING;
+}
+
+struct nns_capabilities nns_capabilities_of(const struct nns_parts *parts)
+{
+    return (struct nns_capabilities){
+        .resolver = resolver(parts),
+        .handles = handles(parts),
+        .identity = identity(parts),
+        .first_scan = first_scan(parts),
+        .discovery = discovery(parts),
+        .device_events = device_events(parts),
+        .attach = attach(parts),
+        .meter_key = meter_key(parts),
+    };
+}
