@@ -55,7 +55,7 @@ struct nns_status {
     uint64_t missing_by_reason[NNS_REASON_COUNT]; /* devices not covered, by reason */
     uint64_t slots_in_use, slots_reserved, slots_limit, meter_bytes;
     bool meter_pinned; /* the counts outlive the daemon */
-    uint64_t batches_waiting, claims, uptime_ms;
+    uint64_t batches_waiting, claims, watchers, uptime_ms;
     uint32_t program_ids[NNS_HOOKS];
 };
 

@@ -220,6 +220,13 @@ void nns_answer_order(struct nns_owner *owner, struct nns_order *order)
     case NNS_ORDER_DETACH:
         order->error = nns_flush_all(owner, NNS_FLUSH_ORDERED);
         break;
+    case NNS_ORDER_WATCH:
+        owner->watchers++;
+        order->news_sequence = owner->news_sequence;
+        break;
+    case NNS_ORDER_UNWATCH:
+        owner->watchers--;
+        break;
     case NNS_ORDER_WAIT:
         nns_waiters_add(owner, order);
         return;

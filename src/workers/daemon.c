@@ -183,6 +183,8 @@ static void on_completions(uv_async_t *async)
 
     take_batches(daemon, taken.batches);
     take_orders(daemon, taken.orders);
+    if (daemon->requests)
+        nns_requests_news(daemon->requests, taken.news, taken.news_sequence);
     if (taken.room)
         nns_dispatch_room(&daemon->dispatch);
     if (daemon->feed && nns_dispatch_clear(&daemon->dispatch))

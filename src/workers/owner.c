@@ -14,6 +14,7 @@
 #include "workers/events.h"
 #include "workers/flush.h"
 #include "workers/lonely.h"
+#include "workers/news.h"
 #include "workers/owner_state.h"
 #include "workers/save.h"
 #include "workers/settle.h"
@@ -227,6 +228,7 @@ static void run_owner(void *argument)
         work_off_mail(owner, next_wait_ms(owner));
         release_slots_in_time(owner);
         work_off_due(owner);
+        nns_news_hand_on(owner);
         nns_cache_reclaim(owner->context.cache);
     }
     owner->stop->error = nns_flush_all(owner, NNS_FLUSH_CLOSED);
@@ -256,6 +258,7 @@ void nns_owner_free(struct nns_owner *owner)
     nns_mailbox_deinit(&owner->mailbox);
     nns_due_deinit(&owner->due);
     nns_slots_deinit(&owner->slots);
+    free(owner->news);
     free(owner->jobs);
     free(owner->visited);
     free(owner);

@@ -40,7 +40,10 @@ struct nns_owner {
     uint64_t next_sweep_ms, next_audit_ms;
     uint32_t audit_part; /* the next */
     uint64_t started_ms;
-    struct nns_order *stop; /* the order that ends the thread, once it came */
+    unsigned watchers;                      /* who want news; while there are none, there is none */
+    struct nns_news_batch *news;            /* being filled, or NULL */
+    uint64_t news_sequence, news_handed_on; /* of the last piece told, and of the last on its way */
+    struct nns_order *stop;                 /* the order that ends the thread, once it came */
 };
 
 /* Milliseconds of the monotonic clock. */

@@ -7,6 +7,7 @@
 #include "core/counters.h"
 #include "workers/flush.h"
 #include "workers/handle.h"
+#include "workers/news.h"
 
 /* Make room for one more. 0, or -ENOSPC when only the host's own namespace is left. */
 NNS_OWNER_ONLY static int make_room(struct nns_owner *owner)
@@ -49,11 +50,15 @@ NNS_OWNER_ONLY static int add_entry(struct nns_owner *owner, struct nns_netns_id
 int nns_save_unopened(struct nns_owner *owner, struct nns_netns_id id, struct nns_namespace **out)
 {
     struct nns_namespace *ns = nns_cache_find(owner->context.cache, id.cookie);
-    int rc = ns ? 0 : add_entry(owner, id, &ns);
+    bool known = ns != NULL;
+    int rc = known ? 0 : add_entry(owner, id, &ns);
 
-    if (!rc)
-        *out = ns;
-    return rc;
+    if (rc)
+        return rc;
+    if (!known)
+        nns_news_namespace(owner, ns, NNS_NEWS_NAMESPACE_NEW);
+    *out = ns;
+    return 0;
 }
 
 int nns_save_opened(struct nns_owner *owner, struct nns_netns_id id, int fd, struct nns_namespace **out)
@@ -79,6 +84,8 @@ int nns_save_opened(struct nns_owner *owner, struct nns_netns_id id, int fd, str
     }
     ns->lonely_ms = 0;
     ns->doomed = false;
+    if (!known)
+        nns_news_namespace(owner, ns, NNS_NEWS_NAMESPACE_NEW);
     *out = ns;
     return known ? NNS_SAVED_HANDLE : NNS_SAVED_NEW;
 }
