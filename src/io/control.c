@@ -249,10 +249,35 @@ void *nns_control_data(const struct nns_control_client *client)
     return client->data;
 }
 
-/* Reading. */
+/* Following. */
 
-static void note_end(struct nns_control_client *client);
 static void start_timer(struct nns_control_client *client);
+
+/* Reading tells that a client has left. What it sends meanwhile is for later, and is not read on
+ * to its end: then a look from time to time has to tell. */
+static bool listens_for_end(const struct nns_control_client *client)
+{
+    return client->following && !client->ended && client->length == client->start;
+}
+
+/* Both directions are closed: nobody will take anything. */
+static bool has_left(const struct nns_control_client *client)
+{
+    struct pollfd look = {.events = 0};
+
+    return uv_fileno((const uv_handle_t *)&client->pipe, &look.fd) == 0 && poll(&look, 1, 0) == 1;
+}
+
+static void note_end(struct nns_control_client *client)
+{
+    uv_read_stop((uv_stream_t *)&client->pipe);
+    if (has_left(client))
+        close_client(client);
+    else
+        start_timer(client);
+}
+
+/* Reading. */
 
 static bool grow(struct nns_control_client *client)
 {
@@ -299,34 +324,9 @@ static void received(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
         close_client(client);
         return;
     }
-    if (client->following)
+    if (client->following && !listens_for_end(client))
         note_end(client);
     settle(client);
-}
-
-/* Following: reading tells that a client has left. What it sends meanwhile is for later, and is not read on
- * to its end: then a look from time to time has to tell. */
-
-static bool listens_for_end(const struct nns_control_client *client)
-{
-    return client->following && !client->ended && client->length == client->start;
-}
-
-/* Both directions are closed: nobody will take anything. */
-static bool has_left(const struct nns_control_client *client)
-{
-    struct pollfd look = {.events = 0};
-
-    return uv_fileno((const uv_handle_t *)&client->pipe, &look.fd) == 0 && poll(&look, 1, 0) == 1;
-}
-
-static void note_end(struct nns_control_client *client)
-{
-    uv_read_stop((uv_stream_t *)&client->pipe);
-    if (has_left(client))
-        close_client(client);
-    else
-        start_timer(client);
 }
 
 void nns_control_follow(struct nns_control_client *client)
