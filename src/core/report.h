@@ -40,9 +40,11 @@ struct nns_namespace_row {
 /* Frees the devices of each row; not the rows themselves. */
 void nns_namespace_rows_deinit(struct nns_namespace_row *rows, size_t count);
 
-/* Which way the daemon goes on this host, of those it knows: constants, NULL where nobody looked. */
+/* Which way the daemon goes on this host, of those it knows: constants, NULL where nobody looked. Of the ways
+ * to discover namespaces there are several at a time. */
 struct nns_capabilities {
-    const char *resolver, *handles, *identity, *first_scan, *discovery, *device_events, *attach, *meter_key;
+    const char *resolver, *handles, *identity, *first_scan, *device_events, *attach, *meter_key;
+    char discovery[96];
 };
 
 /* What `status` says beside the counters. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "workers/capabilities.h"
 
+#include <stdio.h>
+
 #define NOTHING "none"
 
 static bool discovers(const struct nns_parts *parts)
@@ -36,21 +38,25 @@ static const char *first_scan(const struct nns_parts *parts)
     return parts->trace.walk ? "BPF task iterator" : "/proc walk";
 }
 
-/* The walk is that of the first scan, made again once an audit. */
-static const char *discovery(const struct nns_parts *parts)
+static const char *mounts(const struct nns_parts *parts)
 {
-    enum { UNWATCHED, MOUNTINFO, FANOTIFY, MOUNTS };
-    static const char *const ways[2][MOUNTS] = {
-        {"periodic walk", "mountinfo, periodic walk", "fanotify, periodic walk"},
-        {"fork, exec and exit tracepoints, periodic walk",
-         "fork, exec and exit tracepoints, mountinfo, periodic walk",
-         "fork, exec and exit tracepoints, fanotify, periodic walk"},
-    };
-    int mounts = !parts->mounts ? UNWATCHED : parts->mounts_way == NNS_MOUNTS_FANOTIFY ? FANOTIFY : MOUNTINFO;
+    if (!parts->mounts)
+        return "";
+    return parts->mounts_way == NNS_MOUNTS_FANOTIFY ? "fanotify, " : "mountinfo, ";
+}
 
-    if (!parts->params->network_enabled)
-        return NOTHING;
-    return discovers(parts) ? ways[parts->trace.tasks][mounts] : "queue only";
+/* The walk is that of the first scan, made again once an audit. */
+static void describe_discovery(const struct nns_parts *parts, struct nns_capabilities *capabilities)
+{
+    const char *tasks = parts->trace.tasks ? "fork, exec and exit tracepoints, " : "";
+    const char *devices = parts->trace.devices ? "qdisc tracepoints, " : "";
+    size_t size = sizeof(capabilities->discovery);
+
+    if (discovers(parts))
+        snprintf(capabilities->discovery, size, "%s%s%speriodic walk", tasks, devices, mounts(parts));
+    else
+        snprintf(capabilities->discovery, size, "%s",
+                 parts->params->network_enabled ? "queue only" : NOTHING);
 }
 
 static const char *device_events(const struct nns_parts *parts)
@@ -72,14 +78,16 @@ static const char *meter_key(const struct nns_parts *parts)
 
 struct nns_capabilities nns_capabilities_of(const struct nns_parts *parts)
 {
-    return (struct nns_capabilities){
+    struct nns_capabilities capabilities = {
         .resolver = resolver(parts),
         .handles = handles(parts),
         .identity = identity(parts),
         .first_scan = first_scan(parts),
-        .discovery = discovery(parts),
         .device_events = device_events(parts),
         .attach = attach(parts),
         .meter_key = meter_key(parts),
     };
+
+    describe_discovery(parts, &capabilities);
+    return capabilities;
 }

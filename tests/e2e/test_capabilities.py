@@ -14,9 +14,9 @@ TRACEPOINTS, LINKS, RUNS = "bpf@0:17=EPERM", "bpf@0:28=EPERM", "bpf@0:10=EPERM" 
 FANOTIFY, HANDLES = "fanotify_init=EPERM", "open_by_handle_at=EPERM"
 PIDFD_NETNS, NS_GET_ID = "ioctl:0xff04=ENOTTY", "ioctl:0x8008b70d=ENOTTY"
 
-TASKS, WALK = "fork, exec and exit tracepoints", "periodic walk"
+TASKS, DEVICES, WALK = "fork, exec and exit tracepoints", "qdisc tracepoints", "periodic walk"
 BEST = {"resolver": "BPF program, a batch a call", "handles": "weak: nsfs file handle", "identity": "NS_GET_ID",
-        "first_scan": "BPF task iterator", "discovery": f"{TASKS}, fanotify, {WALK}",
+        "first_scan": "BPF task iterator", "discovery": f"{TASKS}, {DEVICES}, fanotify, {WALK}",
         "device_events": "qdisc tracepoints", "attach": "clsact", "meter_key": "attachment slot"}
 
 new_enough = unittest.skipUnless(tuple(int(word) for word in re.findall(r"\d+", os.uname().release)[:2]) >= (6, 18),
@@ -56,13 +56,14 @@ class Capabilities(host.HostTest):
 
     def test_no_program_can_be_run(self):
         status = self.said(RUNS)
-        self.assertSaid(status, resolver="pidfd ioctl", first_scan="/proc walk", discovery=f"fanotify, {WALK}")
+        self.assertSaid(status, resolver="pidfd ioctl", first_scan="/proc walk",
+                        discovery=f"{DEVICES}, fanotify, {WALK}")
         self.assertEqual(status["counters"]["resolve.batches"], 0)
         self.assertEqual(self.links(), 2)
 
     def test_neither_programs_nor_the_ioctl_of_pidfds(self):
         status = self.said(RUNS, PIDFD_NETNS)
-        self.assertSaid(status, resolver="/proc", first_scan="/proc walk", discovery=f"fanotify, {WALK}")
+        self.assertSaid(status, resolver="/proc", first_scan="/proc walk", discovery=f"{DEVICES}, fanotify, {WALK}")
         self.assertEqual((status["counters"]["resolve.pidfd"], status["counters"]["resolve.batches"]), (0, 0))
         self.assertGreater(status["counters"]["resolve.proc"], 0)
 
@@ -75,7 +76,7 @@ class Capabilities(host.HostTest):
         self.assertEqual(self.links(), 5)
 
     def test_no_fanotify(self):
-        self.assertSaid(self.said(FANOTIFY), discovery=f"{TASKS}, mountinfo, {WALK}")
+        self.assertSaid(self.said(FANOTIFY), discovery=f"{TASKS}, {DEVICES}, mountinfo, {WALK}")
         self.assertEqual(self.opened("fanotify"), 0)
 
     def test_no_fanotify_and_no_tracepoints(self):
@@ -90,7 +91,7 @@ class Capabilities(host.HostTest):
 
     def test_no_word_of_mounts(self):
         under = self.without_mountinfo()
-        self.assertSaid(self.said(FANOTIFY, under=under), discovery=f"{TASKS}, {WALK}")
+        self.assertSaid(self.said(FANOTIFY, under=under), discovery=f"{TASKS}, {DEVICES}, {WALK}")
         self.assertSaid(self.said(FANOTIFY, TRACEPOINTS, settings={"instance": "second"}, under=under), discovery=WALK,
                         device_events="audit only")
 
