@@ -31,6 +31,7 @@ int nns_cli_enqueue(struct nns_cli *cli, int argc, char **argv);
 int nns_cli_list(struct nns_cli *cli, int argc, char **argv);
 int nns_cli_get(struct nns_cli *cli, int argc, char **argv);
 int nns_cli_status(struct nns_cli *cli, int argc, char **argv);
+int nns_cli_watch(struct nns_cli *cli, int argc, char **argv);
 int nns_cli_flush(struct nns_cli *cli, int argc, char **argv);
 int nns_cli_detach(struct nns_cli *cli, int argc, char **argv);
 

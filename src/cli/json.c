@@ -23,11 +23,15 @@ static void begin(struct nns_writer *writer)
 
 static void item(struct nns_writer *writer, const json_t *item)
 {
-    if (writer->items > 0)
+    bool listed = writer->shape != NNS_SHAPE_EVENTS;
+
+    if (writer->items > 0 && listed)
         fputc(',', writer->out);
     if (rows_name(writer->shape))
         fputc('\n', writer->out);
     json_dumpf(item, writer->out, JSON_COMPACT | JSON_REAL_PRECISION(12));
+    if (!listed)
+        fputc('\n', writer->out);
 }
 
 static void end(struct nns_writer *writer, const char *error)
@@ -44,7 +48,8 @@ static void end(struct nns_writer *writer, const char *error)
         }
         fputc('}', writer->out);
     }
-    fputc('\n', writer->out);
+    if (writer->shape != NNS_SHAPE_EVENTS)
+        fputc('\n', writer->out);
 }
 
 const struct nns_writer_format nns_writer_json = {begin, item, end};

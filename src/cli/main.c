@@ -12,6 +12,7 @@ static const struct nns_cli_command commands[] = {
     {"list", "", "Show all namespaces, their devices", nns_cli_list},
     {"get", "NS", "Show one namespace", nns_cli_get},
     {"status", "", "Show coverage and counters", nns_cli_status},
+    {"watch", "[NS]", "Show what happens, as it happens", nns_cli_watch},
     {"flush", "NS", "Forget it, remove its filters", nns_cli_flush},
     {"detach", "--all [OPTION...]", "Remove all filters of an instance", nns_cli_detach},
 };

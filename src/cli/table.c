@@ -46,6 +46,18 @@ static const struct column result_columns[RESULT_COLUMNS] = {
     [RESULT_ERROR] = {"ERROR", 0, false},
 };
 
+enum { TIME, EVENT, EVENT_COOKIE, EVENT_INUM, EVENT_DEVICE, EVENT_KIND, DETAIL, EVENT_COLUMNS };
+
+static const struct column event_columns[EVENT_COLUMNS] = {
+    [TIME] = {"TIME", 24, false},
+    [EVENT] = {"EVENT", 16, false},
+    [EVENT_COOKIE] = {"NAMESPACE", 9, true},
+    [EVENT_INUM] = {"INUM", 10, true},
+    [EVENT_DEVICE] = {"DEVICE", 15, false},
+    [EVENT_KIND] = {"KIND", 10, false},
+    [DETAIL] = {"DETAIL", 0, false},
+};
+
 /* A value as a cell has it: "-" for what is not there. text[24] holds a number. */
 static const char *cell_of(const json_t *value, char text[24])
 {
@@ -69,10 +81,15 @@ static void print_cell(FILE *out, const struct column *column, const json_t *val
         nns_text_print(out, value ? cell_of(value, text) : "");
 }
 
-static void print_row(FILE *out, const struct column *columns, size_t count, const json_t *const *values)
+static void print_cells(FILE *out, const struct column *columns, size_t count, const json_t *const *values)
 {
     for (size_t i = 0; i < count; i++)
         print_cell(out, &columns[i], values[i]);
+}
+
+static void print_row(FILE *out, const struct column *columns, size_t count, const json_t *const *values)
+{
+    print_cells(out, columns, count, values);
     fputc('\n', out);
 }
 
@@ -145,6 +162,56 @@ static void result_row(FILE *out, const json_t *result)
             values[i] = NULL;
     }
     print_row(out, result_columns, RESULT_COLUMNS, values);
+}
+
+/* Events: a row each, and what else there is to say in words. */
+
+static void print_phrase(FILE *out, const char *before, const json_t *value, const char *after)
+{
+    char text[24];
+
+    if (!value)
+        return;
+    fputs(before, out);
+    nns_text_print(out, cell_of(value, text));
+    fputs(after, out);
+}
+
+static void print_programs(FILE *out, const json_t *event)
+{
+    print_phrase(out, "ingress program ", json_object_get(json_object_get(event, "ingress"), "program_id"),
+                 "");
+    print_phrase(out, ", egress program ", json_object_get(json_object_get(event, "egress"), "program_id"),
+                 "");
+}
+
+static void print_detail(FILE *out, const json_t *event)
+{
+    const json_t *error = absent_if_null(json_object_get(event, "error"));
+    const json_t *retry = json_object_get(event, "retry_in_ms");
+
+    if (!error)
+        print_programs(out, event);
+    print_phrase(out, "", error, retry ? "; tried again in " : "; given up");
+    print_phrase(out, "", retry, " ms");
+    print_phrase(out, "", json_object_get(event, "reason"), "");
+    print_phrase(out, "was ", json_object_get(event, "former_name"), "");
+    print_phrase(out, "", json_object_get(event, "missed"), " events");
+    print_phrase(out, "handle ", json_object_get(event, "handle"), "");
+    print_phrase(out, "instance ", json_object_get(event, "instance"), "");
+}
+
+static void event_row(FILE *out, const json_t *event)
+{
+    const json_t *values[DETAIL] = {
+        [TIME] = json_object_get(event, "time"),           [EVENT] = json_object_get(event, "event"),
+        [EVENT_COOKIE] = json_object_get(event, "cookie"), [EVENT_INUM] = json_object_get(event, "inum"),
+        [EVENT_DEVICE] = json_object_get(event, "name"),   [EVENT_KIND] = json_object_get(event, "kind"),
+    };
+
+    print_cells(out, event_columns, DETAIL, values);
+    print_detail(out, event);
+    fputc('\n', out);
 }
 
 /* Status: a section an object, a line a value; what was never counted is left out. */
@@ -270,6 +337,8 @@ static void begin(struct nns_writer *writer)
         print_titles(writer->out, device_columns, COLUMNS);
     else if (writer->shape == NNS_SHAPE_RESULTS)
         print_titles(writer->out, result_columns, RESULT_COLUMNS);
+    else if (writer->shape == NNS_SHAPE_EVENTS)
+        print_titles(writer->out, event_columns, EVENT_COLUMNS);
 }
 
 static void item(struct nns_writer *writer, const json_t *item)
@@ -284,6 +353,9 @@ static void item(struct nns_writer *writer, const json_t *item)
         break;
     case NNS_SHAPE_STATUS:
         status_object(writer->out, (json_t *)item);
+        break;
+    case NNS_SHAPE_EVENTS:
+        event_row(writer->out, item);
         break;
     }
 }

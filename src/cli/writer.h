@@ -15,6 +15,7 @@ enum nns_shape {
     NNS_SHAPE_RESULTS,    /* rows: {"results":[…]} */
     NNS_SHAPE_NAMESPACE,  /* the object itself */
     NNS_SHAPE_STATUS,     /* the object itself */
+    NNS_SHAPE_EVENTS,     /* rows without an end: an object a line */
 };
 
 struct nns_writer;

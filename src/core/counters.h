@@ -87,6 +87,7 @@
     X(METER_EXHAUSTED, "meter.exhausted", "devices attached without a slot of their own: counted together")  \
     X(LONELY_SWEEPS, "lonely.sweeps", "looks at all processes and mounts")                                   \
     X(LONELY_UNKNOWN, "lonely.unknown", "such looks that failed, so that nothing followed from them")        \
+    X(WATCH_LOST, "watch.lost", "events that watching clients were too slow for")                            \
     X(CONTROL_CLIENTS, "control.clients", "control connections accepted")                                    \
     X(CONTROL_REQUESTS, "control.requests", "control requests")                                              \
     X(CONTROL_REFUSED, "control.refused", "control requests that were malformed or too large")               \

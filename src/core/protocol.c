@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/counters.h"
 
@@ -16,6 +17,7 @@
 static const char *const command_names[NNS_COMMAND_COUNT] = {
     [NNS_COMMAND_SYNC] = "sync",     [NNS_COMMAND_LIST] = "list",   [NNS_COMMAND_GET] = "get",
     [NNS_COMMAND_STATUS] = "status", [NNS_COMMAND_FLUSH] = "flush", [NNS_COMMAND_DETACH] = "detach",
+    [NNS_COMMAND_WATCH] = "watch",
 };
 
 const char *nns_command_name(enum nns_command command)
@@ -251,7 +253,7 @@ static const struct member members[] = {
     {"command", ~0u, 0, NULL},
     {"pids", COMMAND_BIT(NNS_COMMAND_SYNC), COMMAND_BIT(NNS_COMMAND_SYNC), take_pids},
     {"wait", COMMAND_BIT(NNS_COMMAND_SYNC), 0, take_wait},
-    {"namespace", NAMES_ONE, NAMES_ONE, take_namespace},
+    {"namespace", NAMES_ONE | COMMAND_BIT(NNS_COMMAND_WATCH), NAMES_ONE, take_namespace},
     {"instance", COMMAND_BIT(NNS_COMMAND_DETACH), 0, take_instance},
 };
 
@@ -394,6 +396,8 @@ static bool add_members(json_t *object, const struct nns_control_request *reques
     case NNS_COMMAND_GET:
     case NNS_COMMAND_FLUSH:
         return add(object, "namespace", json_string(request->namespace));
+    case NNS_COMMAND_WATCH:
+        return !request->namespace || add(object, "namespace", json_string(request->namespace));
     case NNS_COMMAND_DETACH:
         return !request->instance || add(object, "instance", json_string(request->instance));
     default:
@@ -500,18 +504,33 @@ static json_t *device_error(const struct nns_device *device)
     return used ? json_string(sentence) : json_null();
 }
 
-static json_t *device_object(const struct nns_device_row *row)
+/* Which device it is. */
+static bool add_link(json_t *object, const struct nns_link *link)
+{
+    return add(object, "ifindex", json_integer(link->ifindex)) &&
+           add(object, "name", lossy_string(link->name, sizeof(link->name))) &&
+           add(object, "kind", lossy_string(link->kind, sizeof(link->kind)));
+}
+
+/* What became of it. */
+static bool add_state(json_t *object, const struct nns_device_row *row)
 {
     const struct nns_device *device = &row->device;
-    json_t *object =
-        json_pack("{s:I, s:o, s:o, s:s, s:b, s:o, s:o, s:o}", "ifindex", (json_int_t)device->link.ifindex,
-                  "name", lossy_string(device->link.name, sizeof(device->link.name)), "kind",
-                  lossy_string(device->link.kind, sizeof(device->link.kind)), "state",
-                  nns_device_state_name((enum nns_device_state)device->state), "covered", covered(device),
-                  hook_names[NNS_INGRESS], hook_object(row, NNS_INGRESS), hook_names[NNS_EGRESS],
-                  hook_object(row, NNS_EGRESS), "error", device_error(device));
+    enum nns_device_state state = (enum nns_device_state)device->state;
 
-    if (object && row->retry_in_ms && !add(object, "retry_in_ms", number(row->retry_in_ms))) {
+    return add(object, "state", json_string(nns_device_state_name(state))) &&
+           add(object, "covered", json_boolean(covered(device))) &&
+           add(object, hook_names[NNS_INGRESS], hook_object(row, NNS_INGRESS)) &&
+           add(object, hook_names[NNS_EGRESS], hook_object(row, NNS_EGRESS)) &&
+           add(object, "error", device_error(device)) &&
+           (!row->retry_in_ms || add(object, "retry_in_ms", number(row->retry_in_ms)));
+}
+
+static json_t *device_object(const struct nns_device_row *row)
+{
+    json_t *object = json_object();
+
+    if (object && !(add_link(object, &row->device.link) && add_state(object, row))) {
         json_decref(object);
         return NULL;
     }
@@ -554,12 +573,13 @@ char *nns_answer_namespace(const struct nns_namespace_row *row)
     return line_of(json_pack("{s:o}", "namespace", object));
 }
 
-static json_t *capabilities_object(const struct nns_status *status)
+static json_t *capabilities_object(const struct nns_capabilities *capabilities)
 {
-    return json_pack("{s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?}", "resolver", status->resolver,
-                     "handles", status->handles, "identity", status->identity, "first_scan",
-                     status->first_scan, "discovery", status->discovery, "device_events",
-                     status->device_events, "attach", status->attach, "meter_key", status->meter_key);
+    return json_pack(
+        "{s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?}", "resolver", capabilities->resolver, "handles",
+        capabilities->handles, "identity", capabilities->identity, "first_scan", capabilities->first_scan,
+        "discovery", *capabilities->discovery ? capabilities->discovery : NULL, "device_events",
+        *capabilities->device_events ? capabilities->device_events : NULL, "attach", capabilities->attach, "meter_key", capabilities->meter_key);
 }
 
 static json_t *counters_object(void)
@@ -624,8 +644,8 @@ static json_t *namespaces_object(const struct nns_status *status)
 
 static json_t *work_object(const struct nns_status *status)
 {
-    return json_pack("{s:o, s:o}", "batches_waiting", number(status->batches_waiting), "claims",
-                     number(status->claims));
+    return json_pack("{s:o, s:o, s:o}", "batches_waiting", number(status->batches_waiting), "claims",
+                     number(status->claims), "watchers", number(status->watchers));
 }
 
 static json_t *meter_object(const struct nns_status *status)
@@ -647,9 +667,81 @@ char *nns_answer_status(const struct nns_status *status)
     json_t *object = json_pack(
         "{s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", status->version, "instance",
         lossy_string(status->instance, sizeof(status->instance)), "uptime_ms", number(status->uptime_ms),
-        "capabilities", capabilities_object(status), "coverage", coverage_object(status), "namespaces",
-        namespaces_object(status), "work", work_object(status), "meter", meter_object(status), "programs",
-        programs_object(status), "counters", counters_object());
+        "capabilities", capabilities_object(&status->capabilities), "coverage", coverage_object(status),
+        "namespaces", namespaces_object(status), "work", work_object(status), "meter", meter_object(status),
+        "programs", programs_object(status), "counters", counters_object());
 
     return line_of(json_pack("{s:o}", "status", object));
+}
+
+/* News. */
+
+/* ISO 8601, UTC: "2026-01-31T23:59:59.999Z". */
+static json_t *time_string(uint64_t ms)
+{
+    time_t seconds = (time_t)(ms / 1000);
+    char text[48];
+    struct tm parts;
+    size_t used;
+
+    gmtime_r(&seconds, &parts);
+    used = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &parts);
+    snprintf(text + used, sizeof(text) - used, ".%03uZ", (unsigned)(ms % 1000));
+    return json_string(text);
+}
+
+static bool add_whose(json_t *object, const struct nns_news *news)
+{
+    return add(object, "cookie", number(news->cookie)) && add(object, "inum", json_integer(news->inum));
+}
+
+static bool add_about_device(json_t *object, const struct nns_news *news)
+{
+    const struct nns_device_row row = {.device = news->device, .retry_in_ms = news->amount};
+
+    if (!add_whose(object, news) || !add_link(object, &news->device.link))
+        return false;
+    switch ((enum nns_news_kind)news->kind) {
+    case NNS_NEWS_DEVICE_ATTACHED:
+    case NNS_NEWS_DEVICE_RESTORED:
+    case NNS_NEWS_DEVICE_FAILED:
+        return add_state(object, &row);
+    case NNS_NEWS_DEVICE_RENAMED:
+        return add(object, "former_name", lossy_string(news->former, sizeof(news->former)));
+    default:
+        return true;
+    }
+}
+
+static bool add_about(json_t *object, const struct nns_news *news)
+{
+    switch ((enum nns_news_kind)news->kind) {
+    case NNS_NEWS_WATCHING:
+        return add(object, "instance", lossy_string(news->text, SIZE_MAX));
+    case NNS_NEWS_LOST:
+        return add(object, "missed", number(news->amount));
+    case NNS_NEWS_NAMESPACE_NEW:
+        return add_whose(object, news) && add(object, "handle", json_string(handle_names[news->handle])) &&
+               (!news->host || add(object, "host", json_true()));
+    case NNS_NEWS_NAMESPACE_FAILED:
+        return add_whose(object, news) && add(object, "error", lossy_string(news->text, SIZE_MAX)) &&
+               (!news->amount || add(object, "retry_in_ms", number(news->amount)));
+    case NNS_NEWS_NAMESPACE_GONE:
+        return add_whose(object, news) && add(object, "reason", json_string(news->text));
+    default:
+        return add_about_device(object, news);
+    }
+}
+
+char *nns_answer_news(const struct nns_news *news)
+{
+    json_t *object =
+        json_pack("{s:o, s:o, s:s}", "sequence", number(news->sequence), "time", time_string(news->time_ms),
+                  "event", nns_news_name((enum nns_news_kind)news->kind));
+
+    if (object && !add_about(object, news)) {
+        json_decref(object);
+        return NULL;
+    }
+    return line_of(json_pack("{s:o}", "event", object));
 }

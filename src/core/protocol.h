@@ -6,14 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/news.h"
 #include "core/report.h"
 
 /*
  * The control protocol (docs/control-protocol.md): JSON objects, one a line, both ways.
  *
  * Request:  {"version":1,"command":"list"}   at most NNS_REQUEST_BYTES_MAX with its newline.
- * Answer:   any number of lines {"namespace":{…}}, {"result":{…}} or {"status":{…}}, then one last line
- *           {"done":true} or {"done":false,"error":"a sentence"}.
+ * Answer:   any number of lines {"namespace":{…}}, {"result":{…}}, {"status":{…}} or {"event":{…}}, then one
+ *           last line {"done":true} or {"done":false,"error":"a sentence"}.
  * A connection carries one request after the other.
  */
 #define NNS_PROTOCOL_VERSION     1
@@ -28,6 +29,7 @@ enum nns_command {
     NNS_COMMAND_STATUS,
     NNS_COMMAND_FLUSH,  /* "namespace" as for get */
     NNS_COMMAND_DETACH, /* "instance": whose; must be the daemon's own */
+    NNS_COMMAND_WATCH,  /* "namespace" as for get, or none for all; its answer ends with the daemon */
     NNS_COMMAND_COUNT
 };
 
@@ -59,6 +61,7 @@ char *nns_control_request_encode(const struct nns_control_request *request);
 char *nns_answer_namespace(const struct nns_namespace_row *row);
 char *nns_answer_result(const struct nns_result *result);
 char *nns_answer_status(const struct nns_status *status); /* folds in the counters */
+char *nns_answer_news(const struct nns_news *news);
 char *nns_answer_done(void);
 char *nns_answer_error(const char *sentence);
 

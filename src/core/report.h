@@ -40,17 +40,24 @@ struct nns_namespace_row {
 /* Frees the devices of each row; not the rows themselves. */
 void nns_namespace_rows_deinit(struct nns_namespace_row *rows, size_t count);
 
-/* What `status` says beside the counters. Strings are constants. */
+/* Which way the daemon goes on this host, of those it knows: constants, NULL where nobody looked. Of the ways
+ * to discover namespaces there are several at a time. */
+struct nns_capabilities {
+    const char *resolver, *handles, *identity, *first_scan, *attach, *meter_key;
+    char discovery[96], device_events[64];
+};
+
+/* What `status` says beside the counters. */
 struct nns_status {
-    const char *version;
+    const char *version; /* a constant */
     char instance[NNS_INSTANCE_MAX + 1];
-    const char *resolver, *handles, *identity, *first_scan, *discovery, *device_events, *attach, *meter_key;
+    struct nns_capabilities capabilities;
     uint64_t namespaces, namespaces_capacity, namespaces_pinned, namespaces_astray, namespaces_evicted_now;
     uint64_t devices_known, devices_covered, devices_queued, devices_failed, devices_excluded;
     uint64_t missing_by_reason[NNS_REASON_COUNT]; /* devices not covered, by reason */
     uint64_t slots_in_use, slots_reserved, slots_limit, meter_bytes;
     bool meter_pinned; /* the counts outlive the daemon */
-    uint64_t batches_waiting, claims, uptime_ms;
+    uint64_t batches_waiting, claims, watchers, uptime_ms;
     uint32_t program_ids[NNS_HOOKS];
 };
 

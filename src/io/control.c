@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +73,7 @@ struct nns_control_client {
     enum phase phase;
     bool admitted;
     bool answering; /* between request and finish */
+    bool following; /* likewise, and the answer has no end of its own */
     bool ended;     /* the client sends no more */
     bool last_words;
     bool closing;
@@ -83,6 +85,7 @@ struct write {
 };
 
 static void settle(struct nns_control_client *client);
+static void end_following(struct nns_control_client *client);
 static void enter_phase(struct nns_control_client *client, enum phase phase);
 
 /* Ends. */
@@ -232,6 +235,7 @@ void nns_control_finish(struct nns_control_client *client)
 {
     client->answering = false;
     client->data = NULL;
+    end_following(client);
     settle(client);
 }
 
@@ -243,6 +247,34 @@ void nns_control_set_data(struct nns_control_client *client, void *data)
 void *nns_control_data(const struct nns_control_client *client)
 {
     return client->data;
+}
+
+/* Following. */
+
+static void start_timer(struct nns_control_client *client);
+
+/* Reading tells that a client has left. What it sends meanwhile is for later, and is not read on
+ * to its end: then a look from time to time has to tell. */
+static bool listens_for_end(const struct nns_control_client *client)
+{
+    return client->following && !client->ended && client->length == client->start;
+}
+
+/* Both directions are closed: nobody will take anything. */
+static bool has_left(const struct nns_control_client *client)
+{
+    struct pollfd look = {.events = 0};
+
+    return uv_fileno((const uv_handle_t *)&client->pipe, &look.fd) == 0 && poll(&look, 1, 0) == 1;
+}
+
+static void note_end(struct nns_control_client *client)
+{
+    uv_read_stop((uv_stream_t *)&client->pipe);
+    if (has_left(client))
+        close_client(client);
+    else
+        start_timer(client);
 }
 
 /* Reading. */
@@ -292,7 +324,29 @@ static void received(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
         close_client(client);
         return;
     }
+    if (client->following && !listens_for_end(client))
+        note_end(client);
     settle(client);
+}
+
+void nns_control_follow(struct nns_control_client *client)
+{
+    if (client->closing)
+        return;
+    client->following = true;
+    if (listens_for_end(client))
+        uv_read_start((uv_stream_t *)&client->pipe, provide, received);
+    else
+        note_end(client);
+}
+
+static void end_following(struct nns_control_client *client)
+{
+    if (!client->following || client->closing)
+        return;
+    client->following = false;
+    uv_read_stop((uv_stream_t *)&client->pipe);
+    start_timer(client);
 }
 
 static void give_back_buffer(struct nns_control_client *client)
@@ -311,7 +365,7 @@ static void expired(uv_timer_t *timer);
 
 static void start_timer(struct nns_control_client *client)
 {
-    uint64_t timeout = client->control->timeout_ms;
+    uint64_t timeout = client->control->timeout_ms, patience = timeout * NNS_CONTROL_IDLE_FACTOR;
 
     client->taken_at_start = taken(client);
     switch (client->phase) {
@@ -319,14 +373,19 @@ static void start_timer(struct nns_control_client *client)
         uv_timer_start(&client->timer, expired, 0, 0);
         break;
     case PHASE_IDLE:
-        uv_timer_start(&client->timer, expired, timeout * NNS_CONTROL_IDLE_FACTOR, 0);
+        uv_timer_start(&client->timer, expired, patience, 0);
         break;
     case PHASE_PARTIAL:
-    case PHASE_WRITING:
         uv_timer_start(&client->timer, expired, timeout, 0);
         break;
+    case PHASE_WRITING:
+        uv_timer_start(&client->timer, expired, client->following ? patience : timeout, 0);
+        break;
     default:
-        uv_timer_stop(&client->timer);
+        if (client->following && !listens_for_end(client))
+            uv_timer_start(&client->timer, expired, timeout, 0);
+        else
+            uv_timer_stop(&client->timer);
         break;
     }
 }
@@ -340,6 +399,8 @@ static void expired(uv_timer_t *timer)
         settle(client);
     } else if (client->phase == PHASE_WRITING && taken(client) > client->taken_at_start) {
         start_timer(client);
+    } else if (client->phase == PHASE_ANSWERING) {
+        note_end(client);
     } else {
         nns_count(NNS_COUNT_CONTROL_TIMEOUTS, 1);
         close_client(client);
@@ -367,7 +428,7 @@ static void enter_phase(struct nns_control_client *client, enum phase phase)
     client->phase = phase;
     if (phase == PHASE_IDLE)
         give_back_buffer(client);
-    if (phase == PHASE_IDLE || phase == PHASE_PARTIAL)
+    if (phase == PHASE_IDLE || phase == PHASE_PARTIAL || listens_for_end(client))
         uv_read_start((uv_stream_t *)&client->pipe, provide, received);
     else
         uv_read_stop((uv_stream_t *)&client->pipe);

@@ -22,7 +22,8 @@
  * - output that waits must make progress within control.timeout;
  * - between requests a client may be idle for NNS_CONTROL_IDLE_FACTOR × control.timeout, so that forgotten
  *   connections do not use up control.clients.
- * How long a request takes to be answered is not bounded here.
+ * How long a request takes to be answered is not bounded here. A client that is followed (below) is given
+ * more time to take its output.
  *
  * Counted here: control.clients, .requests, .busy, .timeouts, and in .refused what cannot be framed. What
  * does not decode is the handler's to count.
@@ -62,6 +63,13 @@ int nns_control_listen(uv_loop_t *loop, const struct nns_params *params, const s
  * had sent before, are still called. Frees *control from the loop, later. NULL is fine.
  */
 void nns_control_close(struct nns_control *control);
+
+/*
+ * The request being answered has an answer without end. Until it is finished, a client that leaves is noticed
+ * though nothing is sent to it, and closed: at once, or, when it has closed its sending side or sent more
+ * meanwhile, within control.timeout. And it may take nothing of what waits for as long as it could be idle.
+ */
+void nns_control_follow(struct nns_control_client *client);
 
 /* Send text; the string is owned by the callee from here on, NULL closes the client (no memory). */
 void nns_control_send(struct nns_control_client *client, char *line);

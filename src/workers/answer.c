@@ -166,25 +166,6 @@ NNS_OWNER_ONLY static void add_coverage(struct nns_owner *owner, struct nns_stat
     status->namespaces_evicted_now = owner->evicted.count;
 }
 
-static void add_capabilities(const struct nns_owner *owner, struct nns_status *status)
-{
-    static const char *const handles[] = {
-        [NNS_HANDLES_PINNED] = "pinned",
-        [NNS_HANDLES_BY_MEMBER] = "weak: member's pid or mount path",
-        [NNS_HANDLES_BY_ID] = "weak: nsfs file handle",
-    };
-    const struct nns_netns_abilities *abilities = owner->context.abilities;
-
-    status->resolver = abilities->pidfd_ioctl ? "readlink for known, pidfd ioctl for new" : "/proc";
-    status->identity = abilities->ns_get_id ? "NS_GET_ID" : "SO_NETNS_COOKIE";
-    status->handles = handles[owner->context.way];
-    status->first_scan = "none";
-    status->discovery = "queue only";
-    status->device_events = owner->device_events;
-    status->attach = "clsact";
-    status->meter_key = nns_meter_slots(owner->context.meter) ? "slot" : "none";
-}
-
 NNS_OWNER_ONLY static void fill_status(struct nns_owner *owner, struct nns_status *status)
 {
     struct nns_cache_stats stats;
@@ -192,7 +173,7 @@ NNS_OWNER_ONLY static void fill_status(struct nns_owner *owner, struct nns_statu
     nns_cache_stats(owner->context.cache, &stats);
     status->version = NNS_VERSION;
     strcpy(status->instance, owner->sets[0].instance);
-    add_capabilities(owner, status);
+    status->capabilities = owner->context.capabilities;
     status->namespaces = stats.entries;
     status->namespaces_capacity = stats.capacity;
     status->namespaces_pinned = owner->pinned;
@@ -239,6 +220,13 @@ void nns_answer_order(struct nns_owner *owner, struct nns_order *order)
         break;
     case NNS_ORDER_DETACH:
         order->error = nns_flush_all(owner, NNS_FLUSH_ORDERED);
+        break;
+    case NNS_ORDER_WATCH:
+        owner->watchers++;
+        order->news_sequence = owner->news_sequence;
+        break;
+    case NNS_ORDER_UNWATCH:
+        owner->watchers--;
         break;
     case NNS_ORDER_WAIT:
         nns_waiters_add(owner, order);

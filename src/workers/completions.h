@@ -5,11 +5,12 @@
 #include <uv.h>
 
 #include "core/batch.h"
+#include "core/news.h"
 #include "workers/letters.h"
 
 /*
- * The way back to the loop thread: settled batches, answered orders, and word that the workers' queue, or
- * the owner's mailbox, has room again.
+ * The way back to the loop thread: settled batches, answered orders, word that the workers' queue, or the
+ * owner's mailbox, has room again, and news for those who watch.
  *
  * Any thread adds; the loop is woken by uv_async only when there was nothing before, takes everything and
  * works unlocked. Batches that nobody waits for (no job) come back a few
@@ -20,17 +21,22 @@ struct nns_completions {
     uv_mutex_t lock; /* guards all below but the handle */
     struct nns_batch *batches;
     struct nns_order *orders;
-    bool room;      /* the pool took a batch from a full queue, or the owner emptied a full mailbox */
-    bool woken;     /* the loop has been told and has not taken yet */
-    bool eager;     /* the loop wants to know of every batch */
-    unsigned quiet; /* batches without a job that the loop has not been told of */
+    struct nns_news_batch *news, **news_end; /* in order */
+    unsigned news_waiting;
+    uint64_t news_sequence; /* of the last piece that came to be, also when it was dropped */
+    bool room;              /* the pool took a batch from a full queue, or the owner emptied a full mailbox */
+    bool woken;             /* the loop has been told and has not taken yet */
+    bool eager;             /* the loop wants to know of every batch */
+    unsigned quiet;         /* batches without a job that the loop has not been told of */
     uv_async_t async;
 };
 
-/* What the loop takes: lists in no particular order. */
+/* What the loop takes: lists, all but the news in no particular order. */
 struct nns_completed {
     struct nns_batch *batches;
     struct nns_order *orders;
+    struct nns_news_batch *news;
+    uint64_t news_sequence;
     bool room;
 };
 
@@ -44,6 +50,14 @@ void nns_completions_deinit(struct nns_completions *completions);
 void nns_completions_add_batch(struct nns_completions *completions, struct nns_batch *batch);
 void nns_completions_add_order(struct nns_completions *completions, struct nns_order *order);
 void nns_completions_add_room(struct nns_completions *completions);
+
+/* Is there room for another batch of news? Of those a bounded number waits: a loop that does not come round
+ * must not cost memory. One thread asks and adds. */
+bool nns_completions_want_news(struct nns_completions *completions);
+
+/* News up to this sequence number; batch is NULL where all of it was dropped. */
+void nns_completions_add_news(struct nns_completions *completions, struct nns_news_batch *batch,
+                              uint64_t sequence);
 
 /* From now on the loop is woken for every batch, and once now. */
 void nns_completions_hurry(struct nns_completions *completions);

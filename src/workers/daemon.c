@@ -14,6 +14,7 @@
 #include "io/meter.h"
 #include "io/netns.h"
 #include "io/proc.h"
+#include "workers/capabilities.h"
 #include "workers/discover.h"
 #include "workers/feed.h"
 #include "workers/link_feed.h"
@@ -190,6 +191,8 @@ static void on_completions(uv_async_t *async)
 
     take_batches(daemon, taken.batches);
     take_orders(daemon, taken.orders);
+    if (daemon->requests)
+        nns_requests_news(daemon->requests, taken.news, taken.news_sequence);
     if (taken.room)
         nns_dispatch_room(&daemon->dispatch);
     if (daemon->feed && nns_dispatch_clear(&daemon->dispatch))
@@ -238,6 +241,23 @@ static size_t cache_capacity(const struct nns_params *params, enum nns_handle_wa
     return usable;
 }
 
+static struct nns_capabilities capabilities(const struct daemon *daemon)
+{
+    const struct nns_parts parts = {
+        .params = daemon->params,
+        .netns = daemon->abilities,
+        .trace = daemon->trace_abilities,
+        .way = daemon->way,
+        .telling = daemon->telling,
+        .resolver = daemon->resolver != NULL,
+        .mounts = daemon->mounts != NULL,
+        .mounts_way = daemon->mounts_way,
+        .slots = nns_meter_slots(daemon->meter) != 0,
+    };
+
+    return nns_capabilities_of(&parts);
+}
+
 static int start_threads(struct daemon *daemon)
 {
     const struct nns_owner_context context = {
@@ -252,6 +272,7 @@ static int start_threads(struct daemon *daemon)
         .exclusions = daemon->exclusions,
         .telling = daemon->telling,
         .link_events = daemon->link_events,
+        .capabilities = capabilities(daemon),
     };
     int rc = nns_owner_new(&context, &daemon->owner);
 

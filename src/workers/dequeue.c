@@ -13,6 +13,7 @@
 #include "workers/flush.h"
 #include "workers/handle.h"
 #include "workers/hearing.h"
+#include "workers/news.h"
 #include "workers/save.h"
 #include "workers/waiters.h"
 
@@ -23,12 +24,14 @@ static struct nns_log_limit visit_limit, attach_limit;
 
 /* ---- queueing ---- */
 
-NNS_OWNER_ONLY static void forget_device(struct nns_owner *owner, struct nns_namespace *ns, uint32_t ifindex)
+NNS_OWNER_ONLY static void forget_device(struct nns_owner *owner, struct nns_namespace *ns, uint32_t ifindex,
+                                         enum nns_news_kind why)
 {
     struct nns_device *device = nns_devices_find(&ns->devices, ifindex);
 
     if (!device)
         return;
+    nns_news_device(owner, ns, device, why);
     nns_trace_uncover(owner->context.trace, nns_namespace_cookie(ns), ifindex);
     nns_device_queue_drop(&ns->queue, ifindex);
     nns_slots_give(&owner->slots, device->slot);
@@ -76,8 +79,10 @@ int nns_queue_device(struct nns_owner *owner, struct nns_namespace *ns, const st
     if (excludes(owner, ns, link)) {
         if (added)
             suspect(device);
-        if (device->state != NNS_DEVICE_EXCLUDED)
+        if (device->state != NNS_DEVICE_EXCLUDED) {
             device->retry_ms = device->tries = 0;
+            nns_news_device(owner, ns, device, NNS_NEWS_DEVICE_EXCLUDED);
+        }
         device->state = NNS_DEVICE_EXCLUDED;
         nns_device_queue_drop(&ns->queue, link->ifindex);
         return 0;
@@ -106,12 +111,13 @@ int nns_report_device(struct nns_owner *owner, struct nns_netns_id id, const str
  * qdisc, with their device, or by somebody's hand; and a kind never changes. Counts and retries start afresh
  * then; for a device that only lost its filters that is a small loss.
  */
-static bool is_another(const struct nns_device *known, const struct nns_link *link)
+static bool is_another(const struct nns_device *known, const struct nns_link *link, enum nns_news_kind *why)
 {
     bool kinds = known->link.kind[0] && link->kind[0];
+    bool differ = kinds && strncmp(known->link.kind, link->kind, sizeof(link->kind)) != 0;
 
-    return (nns_device_carries(known) && link->qdisc == NNS_QDISC_NONE) ||
-           (kinds && strncmp(known->link.kind, link->kind, sizeof(link->kind)) != 0);
+    *why = differ ? NNS_NEWS_DEVICE_GONE : NNS_NEWS_DEVICE_DETACHED;
+    return differ || (nns_device_carries(known) && link->qdisc == NNS_QDISC_NONE);
 }
 
 /* A failed device comes round by its retry, a given-up one by a new request; neither is news. */
@@ -126,14 +132,17 @@ NNS_OWNER_ONLY static int take_link(struct nns_owner *owner, struct nns_namespac
                                     const struct nns_link *link)
 {
     struct nns_device *known = nns_devices_find(&ns->devices, link->ifindex);
+    enum nns_news_kind why;
 
-    if (known && is_another(known, link)) {
-        forget_device(owner, ns, link->ifindex);
+    if (known && is_another(known, link, &why)) {
+        forget_device(owner, ns, link->ifindex, why);
         known = NULL;
     }
     /* Renamed, or another that is like it but for the name: the kernel is asked for our filters. */
-    if (known && strncmp(known->link.name, link->name, sizeof(link->name)) != 0)
+    if (known && strncmp(known->link.name, link->name, sizeof(link->name)) != 0) {
         known->doubted = true;
+        nns_news_renamed(owner, ns, known, link->name);
+    }
     if (needs_visit(known) || excludes(owner, ns, link))
         return nns_queue_device(owner, ns, link);
     known->link = *link;
@@ -168,7 +177,7 @@ NNS_OWNER_ONLY static int take_listing(struct nns_owner *owner, struct nns_names
 
         if (lists(links, ifindex))
             continue;
-        forget_device(owner, ns, ifindex);
+        forget_device(owner, ns, ifindex, NNS_NEWS_DEVICE_GONE);
         nns_count(NNS_COUNT_DEVICES_GONE, 1);
     }
     for (size_t i = 0; i < links->count && !rc; i++)
@@ -277,6 +286,19 @@ static bool was_bare(const struct nns_attachment *before, const struct nns_tc_jo
     return remade;
 }
 
+/* Of a device that carried all of them by our account: is a filter there that was missing, and all are? */
+static bool was_restored(const struct nns_tc_job *job)
+{
+    bool missed = false;
+
+    for (int hook = 0; hook < NNS_HOOKS; hook++) {
+        if (!nns_attachment_covers(&job->hooks[hook]))
+            return false;
+        missed = missed || !(job->found & 1u << hook);
+    }
+    return missed;
+}
+
 NNS_OWNER_ONLY static void take_answer(struct nns_owner *owner, struct nns_device *device, unsigned set,
                                        const struct nns_tc_job *job)
 {
@@ -302,8 +324,13 @@ NNS_OWNER_ONLY static int attach_set(struct nns_owner *owner, struct nns_namespa
     for (size_t i = 0; i < count; i++)
         make_job(owner, ns, nns_devices_find(&ns->devices, owner->visited[i]), set, &owner->jobs[i]);
     rc = nns_tc_attach(socket, &owner->sets[set], owner->jobs, count, &stats);
-    for (size_t i = 0; i < count; i++)
-        take_answer(owner, nns_devices_find(&ns->devices, owner->visited[i]), set, &owner->jobs[i]);
+    for (size_t i = 0; i < count; i++) {
+        struct nns_device *device = nns_devices_find(&ns->devices, owner->visited[i]);
+
+        take_answer(owner, device, set, &owner->jobs[i]);
+        if (device->state == NNS_DEVICE_ATTACHED && was_restored(&owner->jobs[i]))
+            nns_news_device(owner, ns, device, NNS_NEWS_DEVICE_RESTORED);
+    }
     nns_count(NNS_COUNT_ATTACH_SENDS, stats.sends);
     nns_count(NNS_COUNT_ATTACH_ADOPTED, stats.adopted);
     return rc;
@@ -329,23 +356,33 @@ static enum verdict judge(const struct nns_device *device, unsigned sets)
 }
 
 /* A device that is not covered keeps its place until it is, with a later try while there is one (I6, I10). */
-static void keep_trying(struct nns_namespace *ns, struct nns_device *device)
+NNS_OWNER_ONLY static void keep_trying(struct nns_owner *owner, struct nns_namespace *ns,
+                                       struct nns_device *device)
 {
+    bool again = device->state == NNS_DEVICE_FAILED, trying;
+
     device->state = NNS_DEVICE_FAILED;
     nns_count(NNS_COUNT_ATTACH_FAILED, 1);
-    if (nns_device_retry(device, nns_now_ms()))
+    trying = nns_device_retry(device, nns_now_ms());
+    /* The tries in between are no news, nor are the single ones of audits after the last. */
+    if (!again || device->tries == NNS_TRIES_MAX)
+        nns_news_device(owner, ns, device, NNS_NEWS_DEVICE_FAILED);
+    if (trying)
         return;
     nns_count(NNS_COUNT_ATTACH_GIVEN_UP, 1);
     nns_log_limited(&attach_limit, NNS_LOG_WARNING, "namespace %llu: giving up on device %s",
                     (unsigned long long)nns_namespace_cookie(ns), device->link.name);
 }
 
-NNS_OWNER_ONLY static void note_attached(struct nns_owner *owner, const struct nns_device *device)
+NNS_OWNER_ONLY static void settle_attached(struct nns_owner *owner, const struct nns_namespace *ns,
+                                           struct nns_device *device)
 {
     if (device->state == NNS_DEVICE_ATTACHED)
         return;
+    device->state = NNS_DEVICE_ATTACHED;
     nns_count(NNS_COUNT_ATTACH_DONE, 1);
     nns_count(NNS_COUNT_METER_EXHAUSTED, owner->slots.limit && !device->slot);
+    nns_news_device(owner, ns, device, NNS_NEWS_DEVICE_ATTACHED);
 }
 
 NNS_OWNER_ONLY static void record(struct nns_owner *owner, struct nns_namespace *ns, uint32_t ifindex)
@@ -355,18 +392,17 @@ NNS_OWNER_ONLY static void record(struct nns_owner *owner, struct nns_namespace 
     device->doubted = false;
     switch (judge(device, owner->set_count)) {
     case COVERED:
-        note_attached(owner, device);
-        device->state = NNS_DEVICE_ATTACHED;
         device->tries = 0;
         device->retry_ms = 0;
+        settle_attached(owner, ns, device);
         break;
     case GONE:
-        forget_device(owner, ns, ifindex);
+        forget_device(owner, ns, ifindex, NNS_NEWS_DEVICE_GONE);
         nns_count(NNS_COUNT_DEVICES_GONE, 1);
         break;
     case MISSING:
         nns_trace_uncover(owner->context.trace, nns_namespace_cookie(ns), ifindex);
-        keep_trying(ns, device);
+        keep_trying(owner, ns, device);
     }
 }
 
@@ -437,6 +473,8 @@ NNS_OWNER_ONLY static void visit_failed(struct nns_owner *owner, struct nns_name
     if (ns->tries < UINT8_MAX)
         ns->tries++;
     wait = nns_backoff_ms(ns->tries);
+    if (ns->tries == 1 || ns->tries == NNS_TRIES_MAX)
+        nns_news_namespace_because(owner, ns, NNS_NEWS_NAMESPACE_FAILED, strerrordesc_np(-error), wait);
     nns_log_limited(&visit_limit, NNS_LOG_WARNING, "namespace %llu: cannot list or reach its devices%s: %s",
                     cookie, wait ? "" : ", giving up", strerror(-error));
     if (wait)

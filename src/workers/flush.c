@@ -10,6 +10,7 @@
 #include "workers/dequeue.h"
 #include "workers/handle.h"
 #include "workers/hearing.h"
+#include "workers/news.h"
 #include "workers/waiters.h"
 
 static struct nns_log_limit detach_limit;
@@ -214,6 +215,25 @@ NNS_OWNER_ONLY static void withdraw(struct nns_owner *owner, const struct nns_na
     nns_count(NNS_COUNT_NAMESPACES_WITHDRAWN, 1);
 }
 
+static const char *reason_name(enum nns_flush_reason reason)
+{
+    switch (reason) {
+    case NNS_FLUSH_EVICTED:
+        return "evicted";
+    case NNS_FLUSH_LONELY:
+        return "lonely";
+    case NNS_FLUSH_EXCLUDED:
+        return "excluded";
+    case NNS_FLUSH_DEAD:
+        return "dead";
+    case NNS_FLUSH_ORDERED:
+        return "flushed";
+    case NNS_FLUSH_CLOSED:
+        break;
+    }
+    return "closed";
+}
+
 NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace *ns,
                                   enum nns_flush_reason reason)
 {
@@ -227,9 +247,11 @@ NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace 
         withdraw(owner, ns);
     for (uint32_t i = 0; i < ns->devices.count; i++)
         give_slot_back(owner, &ns->devices.items[i]);
-    /* At the end the tracepoints end, too. */
-    if (reason != NNS_FLUSH_CLOSED)
+    /* At the end the tracepoints end, too, and those who watch hear that it is the end. */
+    if (reason != NNS_FLUSH_CLOSED) {
         untell(owner, ns);
+        nns_news_namespace_because(owner, ns, NNS_NEWS_NAMESPACE_GONE, reason_name(reason), 0);
+    }
     nns_waiters_tell(owner, ns, reason == NNS_FLUSH_CLOSED ? -ECANCELED : -ESTALE);
     nns_due_drop(&owner->due, ns);
     nns_unhear(owner, ns, reason == NNS_FLUSH_DEAD);

@@ -2,7 +2,6 @@
 #include "workers/hearing.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/counters.h"
@@ -217,29 +216,4 @@ uint64_t nns_listing_tick(struct nns_owner *owner, uint64_t now_ms)
     else if (owner->next_listing_ms <= now_ms)
         owner->next_listing_ms = now_ms + part_interval(owner, list_part(owner));
     return owner->next_listing_ms - now_ms;
-}
-
-/* ---- words ---- */
-
-void nns_describe_hearing(struct nns_owner *owner)
-{
-    const struct nns_params *params = owner->context.params;
-    const uint32_t ms = params->events_interval_ms;
-    char *words = owner->device_events;
-    const size_t size = sizeof(owner->device_events);
-
-    switch (owner->context.telling) {
-    case NNS_TOLD_NOTHING:
-        snprintf(words, size, "none");
-        break;
-    case NNS_TOLD_BY_TRACEPOINTS:
-        snprintf(words, size, "qdisc tracepoints");
-        break;
-    case NNS_TOLD_BY_RTNETLINK:
-        snprintf(words, size, "rtnetlink, up to %u namespaces", params->events_nsid_max);
-        break;
-    case NNS_TOLD_BY_LISTINGS:
-        snprintf(words, size, "listing every %u%s", ms % 1000 ? ms : ms / 1000, ms % 1000 ? "ms" : "s");
-        break;
-    }
 }

@@ -27,7 +27,4 @@ void nns_take_link_news(struct nns_owner *owner, const struct nns_link_news *new
  * it, UINT64_MAX when there is none. */
 uint64_t nns_listing_tick(struct nns_owner *owner, uint64_t now_ms) NNS_OWNER_ONLY;
 
-/* How devices are heard of, in words, into owner->device_events. */
-void nns_describe_hearing(struct nns_owner *owner);
-
 #endif

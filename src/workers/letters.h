@@ -79,10 +79,12 @@ enum nns_order_kind {
     NNS_ORDER_LIST, /* rows of the next namespaces after the cursor */
     NNS_ORDER_GET,  /* the row of one */
     NNS_ORDER_STATUS,
-    NNS_ORDER_FLUSH,  /* forget one, our filters removed */
-    NNS_ORDER_DETACH, /* forget all */
-    NNS_ORDER_WAIT,   /* answered when every device of these namespaces is attached or has a reason */
-    NNS_ORDER_STOP    /* Close: detach unless keep_attached, purge, end the owner thread */
+    NNS_ORDER_FLUSH,   /* forget one, our filters removed */
+    NNS_ORDER_DETACH,  /* forget all */
+    NNS_ORDER_WAIT,    /* answered when every device of these namespaces is attached or has a reason */
+    NNS_ORDER_WATCH,   /* one more wants news; what comes after the answer's sequence number is told */
+    NNS_ORDER_UNWATCH, /* one fewer */
+    NNS_ORDER_STOP     /* Close: detach unless keep_attached, purge, end the owner thread */
 };
 
 #define NNS_ORDER_ROWS 64
@@ -97,7 +99,7 @@ struct nns_order {
                 * removed; -ESTALE: a namespace waited for is known no more; -ECANCELED: the daemon is
                 * stopping) */
 
-    struct nns_selector selector;   /* GET, FLUSH */
+    struct nns_selector selector;   /* GET, FLUSH; WATCH: the loop's own, 0 for all */
     struct nns_cache_cursor cursor; /* LIST: where to go on */
     uint32_t evicted_cursor;        /* LIST: likewise among the evicted */
     bool more;                      /* LIST: not at the end yet */
@@ -106,6 +108,7 @@ struct nns_order {
     uint64_t *cookies;                 /* WAIT: owned */
     size_t cookie_count, cookies_open; /* WAIT: open ones are the owner's to count down */
     struct nns_status *status;         /* STATUS: owned */
+    uint64_t news_sequence;            /* WATCH */
 };
 
 struct nns_order *nns_order_new(enum nns_order_kind kind, void *job); /* NULL without memory */

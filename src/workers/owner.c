@@ -16,6 +16,7 @@
 #include "workers/flush.h"
 #include "workers/hearing.h"
 #include "workers/lonely.h"
+#include "workers/news.h"
 #include "workers/owner_state.h"
 #include "workers/save.h"
 #include "workers/settle.h"
@@ -74,7 +75,6 @@ int nns_owner_new(const struct nns_owner_context *context, struct nns_owner **ou
         free(owner);
         return rc;
     }
-    nns_describe_hearing(owner);
     *out = owner;
     return 0;
 }
@@ -278,6 +278,7 @@ static void run_owner(void *argument)
         work_off_mail(owner, next_wait_ms(owner));
         release_slots_in_time(owner);
         work_off_due(owner);
+        nns_news_hand_on(owner);
         nns_cache_reclaim(owner->context.cache);
     }
     owner->stop->error = nns_flush_all(owner, NNS_FLUSH_CLOSED);
@@ -308,6 +309,7 @@ void nns_owner_free(struct nns_owner *owner)
     nns_due_deinit(&owner->due);
     nns_slots_deinit(&owner->slots);
     nns_nsids_deinit(&owner->nsids);
+    free(owner->news);
     free(owner->jobs);
     free(owner->visited);
     free(owner);

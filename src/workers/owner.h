@@ -6,6 +6,7 @@
 #include "core/claims.h"
 #include "core/params.h"
 #include "io/link_events.h"
+#include "core/report.h"
 #include "io/meter.h"
 #include "io/netns.h"
 #include "io/trace.h"
@@ -47,6 +48,7 @@ struct nns_owner_context {
     struct nns_exclusions *exclusions;
     enum nns_telling telling;
     struct nns_link_events *link_events; /* with NNS_TOLD_BY_RTNETLINK */
+    struct nns_capabilities capabilities;
 };
 
 /* 0 or -errno. */

@@ -59,9 +59,11 @@ struct nns_owner {
     size_t heard;             /* namespaces in the cache that have one */
     uint64_t next_listing_ms; /* of those that have none */
     uint32_t listing_part;    /* the next */
-    char device_events[64];   /* constant: context.telling in words */
     uint64_t started_ms;
-    struct nns_order *stop; /* the order that ends the thread, once it came */
+    unsigned watchers;                      /* who want news; while there are none, there is none */
+    struct nns_news_batch *news;            /* being filled, or NULL */
+    uint64_t news_sequence, news_handed_on; /* of the last piece told, and of the last on its way */
+    struct nns_order *stop;                 /* the order that ends the thread, once it came */
 };
 
 /* Milliseconds of the monotonic clock. */

@@ -9,6 +9,7 @@
 #include "core/counters.h"
 #include "core/protocol.h"
 #include "workers/letters.h"
+#include "workers/watchers.h"
 
 /* Results sent between two looks at whether the client takes them, and a job's batches under way: the queue
  * and other clients come in between. */
@@ -23,6 +24,7 @@ struct nns_requests {
     const struct nns_params *params;
     struct nns_dispatch *dispatch;
     struct nns_mailbox *owner;
+    struct nns_watchers watchers;
     bool stopping; /* those who would do the work end: none is handed to them any more */
 };
 
@@ -37,7 +39,8 @@ struct job {
     uint32_t sent;  /* SYNC: results sent so far */
     int wait_error; /* SYNC: what is said after them instead of "done"; 0: nothing */
     bool answering;
-    struct nns_order *order; /* LIST: the chunk last answered, for its cursor */
+    struct nns_order *order; /* LIST: the chunk last answered, for its cursor; WATCH: what it began with */
+    struct nns_watcher *watcher; /* WATCH: once it has begun */
     bool order_open;
     bool held; /* one of our functions is at work on it: sending may find the client gone */
 };
@@ -59,8 +62,25 @@ static struct job *job_new(struct nns_requests *requests, struct nns_control_cli
     return job;
 }
 
+/* The order that had the owner tell its news has it stop doing so: nothing needs to be allocated for that. */
+static void end_watch(struct job *job)
+{
+    struct nns_order *order = job->order;
+
+    if (job->watcher)
+        nns_watchers_remove(job->watcher);
+    job->watcher = NULL;
+    if (!order || order->kind != NNS_ORDER_WATCH || job->requests->stopping)
+        return;
+    job->order = NULL;
+    order->kind = NNS_ORDER_UNWATCH;
+    order->job = NULL;
+    nns_mailbox_post_now(job->requests->owner, &order->letter);
+}
+
 static void job_free(struct job *job)
 {
+    end_watch(job);
     nns_control_request_deinit(&job->request);
     nns_order_free(job->order);
     free(job->results);
@@ -308,6 +328,54 @@ static void list_on(struct job *job)
     post(job, order);
 }
 
+/* ---- watch ---- */
+
+static void start_watch(struct job *job)
+{
+    nns_control_follow(job->client);
+    order_now(job, NNS_ORDER_WATCH);
+}
+
+/* From here on the owner tells what happens. */
+static void begin_watch(struct job *job, struct nns_order *order)
+{
+    struct nns_requests *requests = job->requests;
+
+    job->order = order;
+    if (requests->stopping) {
+        fail(job, -ECANCELED);
+        return;
+    }
+    job->watcher = nns_watchers_add(&requests->watchers, job->client, order->selector, order->news_sequence,
+                                    requests->params->instance);
+    if (!job->watcher)
+        fail(job, -ENOMEM);
+}
+
+void nns_requests_news(struct nns_requests *requests, struct nns_news_batch *batches, uint64_t sequence)
+{
+    nns_watchers_take(&requests->watchers, batches, sequence);
+}
+
+static void dismiss_watchers(struct nns_requests *requests)
+{
+    while (requests->watchers.first) {
+        struct job *job = nns_control_data(requests->watchers.first->client);
+
+        hold(job);
+        fail(job, -ECANCELED);
+        release(job);
+    }
+}
+
+/* ---- answers of the owner ---- */
+
+static void answer_status(struct job *job, struct nns_status *status)
+{
+    status->watchers = job->requests->watchers.count;
+    nns_control_send(job->client, nns_answer_status(status));
+}
+
 static void answer_order(struct job *job, struct nns_order *order)
 {
     if (order->error == -ESTALE) {
@@ -318,12 +386,15 @@ static void answer_order(struct job *job, struct nns_order *order)
     } else if (order->kind == NNS_ORDER_LIST) {
         answer_list(job, order);
         return;
+    } else if (order->kind == NNS_ORDER_WATCH) {
+        begin_watch(job, order);
+        return;
     } else if (order->kind == NNS_ORDER_WAIT) {
         send_results(job);
     } else {
         send_rows(job, order);
         if (order->status && job->client)
-            nns_control_send(job->client, nns_answer_status(order->status));
+            answer_status(job, order->status);
         finish(job, nns_answer_done());
     }
     nns_order_free(order);
@@ -333,10 +404,16 @@ void nns_requests_order(struct nns_requests *requests, struct nns_order *order)
 {
     struct job *job = order->job;
 
+    if (!job) {
+        nns_order_free(order);
+        return;
+    }
     job->order_open = false;
     hold(job);
     if (job->client)
         answer_order(job, order);
+    else if (order->kind == NNS_ORDER_WATCH && !order->error)
+        job->order = order; /* to be taken back */
     else
         nns_order_free(order);
     release(job);
@@ -377,6 +454,9 @@ static void start(struct job *job)
         break;
     case NNS_COMMAND_DETACH:
         start_detach(job);
+        break;
+    case NNS_COMMAND_WATCH:
+        start_watch(job);
         break;
     case NNS_COMMAND_COUNT:
         fail(job, -EINVAL);
@@ -420,6 +500,8 @@ static void on_drained(void *context, struct nns_control_client *client)
 {
     struct job *job = nns_control_data(client);
 
+    if (job && job->watcher)
+        nns_watcher_drained(job->watcher);
     if (!job || !job->answering)
         return;
     hold(job);
@@ -465,6 +547,7 @@ int nns_requests_open(uv_loop_t *loop, const struct nns_params *params, struct n
 void nns_requests_stop(struct nns_requests *requests)
 {
     requests->stopping = true;
+    dismiss_watchers(requests);
 }
 
 void nns_requests_close(struct nns_requests *requests)

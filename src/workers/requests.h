@@ -23,6 +23,10 @@ int nns_requests_open(uv_loop_t *loop, const struct nns_params *params, struct n
 void nns_requests_batch(struct nns_requests *requests, struct nns_batch *batch);
 void nns_requests_order(struct nns_requests *requests, struct nns_order *order);
 
+/* What happened, for those who watch: after the orders that came back with it. Arguments as in
+ * nns_watchers_take. */
+void nns_requests_news(struct nns_requests *requests, struct nns_news_batch *batches, uint64_t sequence);
+
 /* Those who do the work are about to end: hand nothing to them any more. Every new request, and every one
  * that would need another step of theirs, is answered with an error. What is under way still comes back. */
 void nns_requests_stop(struct nns_requests *requests);

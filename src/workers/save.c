@@ -9,6 +9,7 @@
 #include "core/counters.h"
 #include "workers/flush.h"
 #include "workers/handle.h"
+#include "workers/news.h"
 
 /* Make room for one more. 0, or -ENOSPC when only the host's own namespace is left. */
 NNS_OWNER_ONLY static int make_room(struct nns_owner *owner)
@@ -52,11 +53,15 @@ NNS_OWNER_ONLY static int add_entry(struct nns_owner *owner, struct nns_netns_id
 int nns_save_unopened(struct nns_owner *owner, struct nns_netns_id id, struct nns_namespace **out)
 {
     struct nns_namespace *ns = nns_cache_find(owner->context.cache, id.cookie);
-    int rc = ns ? 0 : add_entry(owner, id, &ns);
+    bool known = ns != NULL;
+    int rc = known ? 0 : add_entry(owner, id, &ns);
 
-    if (!rc)
-        *out = ns;
-    return rc;
+    if (rc)
+        return rc;
+    if (!known)
+        nns_news_namespace(owner, ns, NNS_NEWS_NAMESPACE_NEW);
+    *out = ns;
+    return 0;
 }
 
 int nns_save_opened(struct nns_owner *owner, struct nns_netns_id id, int fd, struct nns_place *place,
@@ -84,6 +89,8 @@ int nns_save_opened(struct nns_owner *owner, struct nns_netns_id id, int fd, str
     }
     ns->lonely_ms = 0;
     ns->doomed = false;
+    if (!known)
+        nns_news_namespace(owner, ns, NNS_NEWS_NAMESPACE_NEW);
     *out = ns;
     if (known)
         return astray ? NNS_SAVED_FOUND : NNS_SAVED_HANDLE;

@@ -319,7 +319,7 @@ class Chosen(host.HostTest):
     @unittest.skipUnless(shutil.which(PTRACE[0]), "no setpriv here")
     def test_pinned_where_others_processes_lead_nowhere(self):
         daemon = self.daemon(under=PTRACE, denied=(HANDLES_BY_ID,))
-        self.assertEqual(daemon.status()["capabilities"]["handles"], "pinned")
+        self.assertEqual(daemon.status()["capabilities"]["handles"], "pinned: an open descriptor")
         daemon.stop()
         daemon = self.daemon({"handle.mode": "member"}, under=PTRACE, wait=False)
         daemon.wait_end(1)

@@ -487,16 +487,3 @@ Test(hearing, only_who_is_not_heard_is_listed)
         owner_host_let_go(&held[i]);
     }
 }
-
-/* ---- words ---- */
-
-Test(listings, they_are_told_in_words)
-{
-    nns_role_assert_owner();
-    own.params.events_interval_ms = 5000;
-    nns_describe_hearing(own.owner);
-    cr_assert_str_eq(own.owner->device_events, "listing every 5s");
-    own.params.events_interval_ms = 1500;
-    nns_describe_hearing(own.owner);
-    cr_assert_str_eq(own.owner->device_events, "listing every 1500ms");
-}

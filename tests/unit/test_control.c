@@ -27,6 +27,7 @@ enum manner {
     MIRROR, /* the line comes back */
     SILENT, /* finished without an answer */
     HOLD,   /* the test answers */
+    FOLLOW, /* likewise, and the server is told that it may take for ever */
     BIG,    /* chunk after chunk, as they are taken */
     BROKEN, /* no memory for the answer */
     LEAVE,  /* the server is closed from within the handler */
@@ -95,6 +96,11 @@ static void on_request(void *context, struct nns_control_client *client, const c
         break;
     case SILENT:
         nns_control_finish(client);
+        break;
+    case FOLLOW:
+        nns_control_follow(client);
+        nns_control_set_data(client, &h);
+        h.held = client;
         break;
     case HOLD:
         nns_control_set_data(client, &h);
@@ -562,6 +568,136 @@ CONTROL_TEST(client_that_vanished_is_noticed_when_written_to)
     TURN_UNTIL(h.closed > 0);
     turn(20);
     cr_expect_eq(h.closed, 1);
+}
+
+/* Answers without end. */
+
+CONTROL_TEST(followed_client_that_leaves_is_noticed_at_once)
+{
+    struct client *silent = SERVE(.manner = FOLLOW), *client = connect_client();
+
+    request(silent, "watch\n");
+    drop_client(silent);
+    TURN_UNTIL(h.closed == 1);
+    request(client, "watch\n");
+    nns_control_send(h.held, strdup("one\n"));
+    TURN_UNTIL(got(client, "one"));
+    drop_client(client);
+    TURN_UNTIL(h.closed == 2);
+}
+
+CONTROL_TEST(followed_client_may_stop_sending)
+{
+    struct client *client = SERVE(.manner = FOLLOW, .timeout_ms = 20);
+    uint64_t begin = now_ms();
+
+    request(client, "watch\n");
+    shutdown(client->fd, SHUT_WR);
+    while (now_ms() < begin + 5 * h.params.control_timeout_ms)
+        turn(1);
+    cr_assert_eq(h.closed, 0);
+    nns_control_send(h.held, strdup("one\n"));
+    TURN_UNTIL(got(client, "one"));
+    drop_client(client);
+    TURN_UNTIL(h.closed == 1);
+    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_TIMEOUTS), 0);
+}
+
+CONTROL_TEST(followed_client_that_is_half_closed_already)
+{
+    struct client *client = SERVE(.manner = FOLLOW, .timeout_ms = 20);
+
+    send(client->fd, "watch\n", 6, 0);
+    shutdown(client->fd, SHUT_WR);
+    TURN_UNTIL(h.requests == 1);
+    turn(20);
+    nns_control_send(h.held, strdup("one\n"));
+    TURN_UNTIL(got(client, "one"));
+    answer_held("end\n");
+    TURN_UNTIL(ended(client));
+    cr_expect(got(client, "end"));
+}
+
+CONTROL_TEST(next_request_of_a_followed_client_waits)
+{
+    struct client *client = SERVE(.manner = FOLLOW, .timeout_ms = 20);
+
+    request(client, "watch\n");
+    say(client, "another\n");
+    turn(20);
+    cr_expect_eq(h.requests, 1);
+    nns_control_send(h.held, strdup("one\n"));
+    TURN_UNTIL(got(client, "one"));
+    h.manner = MIRROR;
+    answer_held("end\n");
+    TURN_UNTIL(got(client, "another"));
+    cr_expect_eq(h.requests, 2);
+    cr_expect_eq(h.closed, 0);
+}
+
+/* None of it is read on, and so none of it can fill anything. */
+CONTROL_TEST(followed_client_that_keeps_sending_is_not_read)
+{
+    struct client *client = SERVE(.manner = FOLLOW, .timeout_ms = 20);
+    char chunk[4096];
+    unsigned drained;
+
+    memset(chunk, 'a', sizeof(chunk));
+    request(client, "watch\n");
+    for (unsigned i = 0; i < 100; i++) {
+        while (send(client->fd, chunk, sizeof(chunk), MSG_NOSIGNAL) > 0)
+            uv_run(&loop, UV_RUN_NOWAIT);
+        drained = h.drained;
+        nns_control_send(h.held, strdup("one\n"));
+        TURN_UNTIL(h.drained > drained);
+    }
+    cr_expect_eq(h.closed, 0);
+    drop_client(client);
+    TURN_UNTIL(h.closed == 1);
+}
+
+CONTROL_TEST(followed_client_is_given_more_time_to_take_its_output)
+{
+    struct client *client = SERVE(.manner = FOLLOW, .timeout_ms = 20);
+    uint64_t begin = now_ms();
+    char *text = calloc(1, 4 << 20);
+
+    request(client, "watch\n");
+    memset(text, 'x', (4 << 20) - 1);
+    nns_control_send(h.held, text);
+    TURN_UNTIL(h.closed == 1);
+    cr_expect_geq(now_ms() - begin, NNS_CONTROL_IDLE_FACTOR * h.params.control_timeout_ms);
+    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_TIMEOUTS), 1);
+}
+
+CONTROL_TEST(who_was_followed_has_the_usual_time_afterwards)
+{
+    struct client *client = SERVE(.manner = FOLLOW, .timeout_ms = 100);
+
+    request(client, "watch\n");
+    answer_held("end\n");
+    TURN_UNTIL(got(client, "end"));
+    h.manner = MIRROR;
+    for (const char *piece = "another"; *piece; piece++) {
+        send(client->fd, piece, 1, 0);
+        turn(2);
+    }
+    say(client, "\n");
+    TURN_UNTIL(got(client, "another"));
+    say(client, "half a request");
+    TURN_UNTIL(ended(client));
+    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_TIMEOUTS), 1);
+    cr_expect_eq(h.closed, 0);
+}
+
+CONTROL_TEST(close_does_not_wait_for_a_followed_client)
+{
+    struct client *client = SERVE(.manner = FOLLOW);
+
+    request(client, "watch\n");
+    close_server();
+    TURN_UNTIL(ended(client));
+    TURN_UNTIL(h.closed == 1);
 }
 
 CONTROL_TEST(vanished_client_of_a_finished_request_is_not_reported)

@@ -118,6 +118,13 @@ PROTOCOL_TEST(decodes_every_command)
     nns_control_request_deinit(&request);
     cr_assert_eq(decode("{\"version\":1,\"command\":\"detach\"}", &request), 0);
     cr_expect_null(request.instance);
+
+    cr_assert_eq(decode("{\"version\":1,\"command\":\"watch\"}", &request), 0, "%s", sentence);
+    cr_expect_eq(request.command, NNS_COMMAND_WATCH);
+    cr_expect_null(request.namespace);
+    cr_assert_eq(decode("{\"version\":1,\"command\":\"watch\",\"namespace\":\"17\"}", &request), 0);
+    cr_expect_str_eq(request.namespace, "17");
+    nns_control_request_deinit(&request);
 }
 
 PROTOCOL_TEST(refuses_what_it_does_not_understand)
@@ -160,6 +167,8 @@ PROTOCOL_TEST(refuses_what_it_does_not_understand)
         {"{\"version\":1,\"command\":\"sync\",\"pids\":[1,null]}", -EINVAL, "entry 1"},
         {"{\"version\":1,\"command\":\"sync\",\"pids\":[1],\"wait\":1}", -EINVAL, "\"wait\""},
         {"{\"version\":1,\"command\":\"get\"}", -EINVAL, "\"namespace\""},
+        {"{\"version\":1,\"command\":\"watch\",\"pids\":[1]}", -EINVAL, "pids"},
+        {"{\"version\":1,\"command\":\"watch\",\"namespace\":17}", -EINVAL, "\"namespace\""},
         {"{\"version\":1,\"command\":\"get\",\"namespace\":17}", -EINVAL, "\"namespace\""},
         {"{\"version\":1,\"command\":\"get\",\"namespace\":\"\"}", -EINVAL, "\"namespace\""},
         {"{\"version\":1,\"command\":\"get\",\"namespace\":\"a\\u0000b\"}", -EINVAL, "\\u0000"},
@@ -252,6 +261,8 @@ PROTOCOL_TEST(requests_survive_the_trip)
     expect_round_trip(&(struct nns_control_request){.command = NNS_COMMAND_FLUSH, .namespace = path});
     expect_round_trip(&(struct nns_control_request){.command = NNS_COMMAND_DETACH, .instance = instance});
     expect_round_trip(&(struct nns_control_request){.command = NNS_COMMAND_DETACH});
+    expect_round_trip(&(struct nns_control_request){.command = NNS_COMMAND_WATCH});
+    expect_round_trip(&(struct nns_control_request){.command = NNS_COMMAND_WATCH, .namespace = path});
 }
 
 PROTOCOL_TEST(path_that_json_cannot_carry_is_not_changed)
@@ -472,7 +483,7 @@ PROTOCOL_TEST(names_of_any_bytes_make_valid_answers)
 static const struct nns_status some_status = {
     .version = "0.1.0",
     .instance = "default",
-    .resolver = "proc",
+    .capabilities.resolver = "proc",
     .namespaces_astray = 5,
     .devices_known = 4,
     .devices_covered = 3,
@@ -537,6 +548,108 @@ PROTOCOL_TEST(one_missing_of_many_is_not_all)
                      json_object_get(json_object_get(answer, "status"), "coverage"), "ratio")),
                  1.0);
     json_decref(answer);
+}
+
+/* News. */
+
+/* A piece about a device that carries one program and misses the other; what it holds besides is its kind's.
+ */
+static json_t *event_of(enum nns_news_kind kind, const char *text)
+{
+    struct nns_device_row row = device_row(7, "sixteen_bytes_xx", "veth");
+    struct nns_news news = {.sequence = 812,
+                            .time_ms = 1769903999999,
+                            .cookie = 4097,
+                            .amount = 250,
+                            .text = text,
+                            .inum = 4026532000u,
+                            .kind = (uint8_t)kind,
+                            .handle = NNS_HANDLE_WEAK};
+    json_t *answer, *event;
+
+    attach(&row, NNS_INGRESS, 11, 10);
+    row.device.state = NNS_DEVICE_FAILED;
+    row.device.attachments[0][NNS_EGRESS].reason = NNS_REASON_LEGACY_INGRESS;
+    news.device = row.device;
+    memcpy(news.former, "former_of_16_too", sizeof(news.former));
+    answer = parse(nns_answer_news(&news));
+    cr_assert_eq(json_object_size(answer), 1);
+    event = json_incref(json_object_get(answer, "event"));
+    json_decref(answer);
+    cr_expect_eq(integer_at(event, "sequence"), 812);
+    cr_expect_str_eq(string_at(event, "time"), "2026-01-31T23:59:59.999Z");
+    cr_expect_str_eq(string_at(event, "event"), nns_news_name(kind));
+    return event;
+}
+
+static void expect_members(json_t *event, size_t beside_the_common)
+{
+    cr_expect_eq(json_object_size(event), 3 + beside_the_common, "%s", string_at(event, "event"));
+    json_decref(event);
+}
+
+static json_t *namespace_event(enum nns_news_kind kind, const char *text)
+{
+    json_t *event = event_of(kind, text);
+
+    cr_expect_eq(integer_at(event, "cookie"), 4097);
+    cr_expect_eq(integer_at(event, "inum"), 4026532000);
+    return event;
+}
+
+PROTOCOL_TEST(news_of_namespaces)
+{
+    json_t *event = namespace_event(NNS_NEWS_NAMESPACE_NEW, NULL);
+
+    cr_expect_str_eq(string_at(event, "handle"), "weak");
+    expect_members(event, 3);
+    event = namespace_event(NNS_NEWS_NAMESPACE_FAILED, "Too many open files");
+    cr_expect_str_eq(string_at(event, "error"), "Too many open files");
+    cr_expect_eq(integer_at(event, "retry_in_ms"), 250);
+    expect_members(event, 4);
+    event = namespace_event(NNS_NEWS_NAMESPACE_GONE, "lonely");
+    cr_expect_str_eq(string_at(event, "reason"), "lonely");
+    expect_members(event, 3);
+}
+
+PROTOCOL_TEST(news_of_devices)
+{
+    static const struct {
+        enum nns_news_kind kind;
+        size_t members;
+    } kinds[] = {
+        {NNS_NEWS_DEVICE_ATTACHED, 11}, {NNS_NEWS_DEVICE_RESTORED, 11}, {NNS_NEWS_DEVICE_FAILED, 11},
+        {NNS_NEWS_DEVICE_DETACHED, 5},  {NNS_NEWS_DEVICE_RENAMED, 6},   {NNS_NEWS_DEVICE_EXCLUDED, 5},
+        {NNS_NEWS_DEVICE_GONE, 5},
+    };
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        json_t *event = namespace_event(kinds[i].kind, NULL);
+
+        cr_expect_eq(integer_at(event, "ifindex"), 7);
+        cr_expect_str_eq(string_at(event, "name"), "sixteen_bytes_xx");
+        cr_expect_str_eq(string_at(event, "kind"), "veth");
+        if (kinds[i].kind == NNS_NEWS_DEVICE_RENAMED)
+            cr_expect_str_eq(string_at(event, "former_name"), "former_of_16_too");
+        if (kinds[i].members == 11) {
+            cr_expect_str_eq(string_at(event, "state"), "failed");
+            cr_expect_eq(integer_at(json_object_get(event, "ingress"), "program_id"), 11);
+            cr_expect_eq(strncmp(string_at(event, "error"), "egress: ", 8), 0);
+            cr_expect_eq(integer_at(event, "retry_in_ms"), 250);
+        }
+        expect_members(event, kinds[i].members);
+    }
+}
+
+PROTOCOL_TEST(news_of_the_watch_itself)
+{
+    json_t *event = event_of(NNS_NEWS_WATCHING, "blue");
+
+    cr_expect_str_eq(string_at(event, "instance"), "blue");
+    expect_members(event, 1);
+    event = event_of(NNS_NEWS_LOST, NULL);
+    cr_expect_eq(integer_at(event, "missed"), 250);
+    expect_members(event, 1);
 }
 
 /* Without memory. */

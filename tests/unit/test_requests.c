@@ -182,6 +182,7 @@ REQUESTS_TEST(after_the_stop_every_request_is_refused)
         "{\"version\":1,\"command\":\"status\"}\n",
         "{\"version\":1,\"command\":\"flush\",\"namespace\":\"1\"}\n",
         "{\"version\":1,\"command\":\"detach\"}\n",
+        "{\"version\":1,\"command\":\"watch\"}\n",
     };
 
     nns_requests_stop(h.requests);
@@ -290,4 +291,144 @@ REQUESTS_TEST(namespace_is_a_number)
     order->error = -ENOENT;
     nns_requests_order(h.requests, order);
     TURN_UNTIL(got("no such namespace"));
+}
+
+/* ---- watch ---- */
+
+/* What the owner tells: pieces of a namespace with these numbers. */
+static void tell(uint64_t first, uint64_t last, uint64_t cookie)
+{
+    struct nns_news_batch *batch = calloc(1, sizeof(*batch));
+
+    while (first <= last)
+        batch->items[batch->count++] = (struct nns_news){.sequence = first++,
+                                                         .cookie = cookie,
+                                                         .inum = (uint32_t)cookie + 1,
+                                                         .kind = NNS_NEWS_NAMESPACE_GONE,
+                                                         .text = "dead"};
+    nns_requests_news(h.requests, batch, last);
+}
+
+static struct nns_order *ask_to_watch(const char *namespace)
+{
+    char request[128];
+
+    snprintf(request, sizeof(request), "{\"version\":1,\"command\":\"watch\"%s%s%s}\n",
+             namespace ? ",\"namespace\":\"" : "", namespace ? namespace : "", namespace ? "\"" : "");
+    ask(request);
+    return next_order(NNS_ORDER_WATCH);
+}
+
+/* To what comes after 7. */
+static void begin_to_watch(const char *namespace)
+{
+    struct nns_order *order = ask_to_watch(namespace);
+
+    order->news_sequence = 7;
+    nns_requests_order(h.requests, order);
+    TURN_UNTIL(got("\"event\":\"watching\""));
+    cr_expect(got("\"sequence\":7,"));
+}
+
+static void hang_up(void)
+{
+    close(h.client.fd);
+    h.client.fd = -1;
+}
+
+REQUESTS_TEST(watcher_is_told_what_comes_after_it_began)
+{
+    begin_to_watch(NULL);
+    tell(6, 7, 42);
+    tell(8, 9, 43);
+    TURN_UNTIL(got("\"sequence\":9,"));
+    cr_expect(got("\"sequence\":8,"));
+    cr_expect(got("\"cookie\":43,"));
+    cr_expect(!got("\"cookie\":42,"), "was before");
+    cr_expect(!got("lost"));
+    tell(10, 10, 44);
+    TURN_UNTIL(got("\"cookie\":44,"));
+    cr_expect(!got("done"));
+}
+
+REQUESTS_TEST(watcher_is_told_what_was_dropped_on_the_way)
+{
+    begin_to_watch(NULL);
+    nns_requests_news(h.requests, NULL, 11);
+    TURN_UNTIL(got("\"missed\":4"));
+    cr_expect(got("\"sequence\":11,"));
+}
+
+REQUESTS_TEST(watcher_of_one_namespace_is_told_of_that_alone)
+{
+    begin_to_watch("43");
+    tell(8, 8, 41);
+    tell(9, 9, 42); /* has 43 for its inum */
+    tell(10, 10, 43);
+    nns_requests_news(h.requests, NULL, 12);
+    TURN_UNTIL(got("\"missed\":2"));
+    cr_expect(got("\"cookie\":42,"));
+    cr_expect(got("\"cookie\":43,"));
+    cr_expect(!got("\"cookie\":41,"));
+}
+
+REQUESTS_TEST(watcher_of_no_number_is_refused)
+{
+    ask("{\"version\":1,\"command\":\"watch\",\"namespace\":\"/run/netns/a\"}\n");
+    TURN_UNTIL(got("a decimal number"));
+}
+
+REQUESTS_TEST(owner_is_told_when_a_watcher_leaves)
+{
+    begin_to_watch(NULL);
+    hang_up();
+    nns_requests_order(h.requests, next_order(NNS_ORDER_UNWATCH));
+    tell(8, 9, 43);
+}
+
+REQUESTS_TEST(owner_is_told_when_a_watcher_leaves_before_it_began)
+{
+    struct nns_order *order = ask_to_watch(NULL);
+
+    hang_up();
+    for (int i = 0; i < 20; i++)
+        uv_run(&loop, UV_RUN_ONCE);
+    nns_requests_order(h.requests, order);
+    nns_requests_order(h.requests, next_order(NNS_ORDER_UNWATCH));
+}
+
+REQUESTS_TEST(watcher_is_told_of_the_stop)
+{
+    begin_to_watch(NULL);
+    nns_requests_stop(h.requests);
+    tell(8, 9, 43);
+    nns_requests_close(h.requests);
+    TURN_UNTIL(ended());
+    cr_expect(got(STOPPING));
+}
+
+REQUESTS_TEST(watcher_that_begins_at_the_stop_is_told_of_it)
+{
+    struct nns_order *order = ask_to_watch(NULL);
+
+    nns_requests_stop(h.requests);
+    nns_requests_order(h.requests, order);
+    nns_requests_close(h.requests);
+    TURN_UNTIL(ended());
+    cr_expect_str_eq(h.client.text, STOPPING);
+}
+
+REQUESTS_TEST(status_tells_how_many_watch)
+{
+    int watching;
+
+    begin_to_watch(NULL);
+    watching = h.client.fd;
+    h.client.fd = -1;
+    ask("{\"version\":1,\"command\":\"status\"}\n");
+    nns_requests_order(h.requests, next_order(NNS_ORDER_STATUS));
+    TURN_UNTIL(got(DONE));
+    cr_expect(got("\"watchers\":1"));
+    close(watching);
+    nns_requests_order(h.requests, next_order(NNS_ORDER_UNWATCH));
 }
