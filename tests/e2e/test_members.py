@@ -313,7 +313,7 @@ class Chosen(host.HostTest):
         return handles, handle, pins
 
     def test_by_the_operator(self):
-        self.assertEqual(self.handles({"handle.mode": "pinned"}), ("pinned", "pinned", 1))
+        self.assertEqual(self.handles({"handle.mode": "pinned"}), ("pinned: an open descriptor", "pinned", 1))
         self.assertEqual(self.handles({"handle.mode": "member"}), ("weak: member's pid or mount path", "weak", 0))
 
     @unittest.skipUnless(shutil.which(PTRACE[0]), "no setpriv here")
