@@ -113,6 +113,32 @@ Test(netns, probe_knows_its_own)
     cr_assert_eq(host_open_fds(), fds, "probing twice leaks");
 }
 
+/* As on kernels whose fds do not tell it. */
+Test(netns, tells_the_cookie_by_going_in)
+{
+    struct child child = start(false);
+    int fd = nns_netns_open_pid((uint32_t)child.pid, &way);
+    uint64_t cookie = 0, told = 0;
+    int inside = nns_netns_enter(fd, 1);
+    cr_assert_eq(nns_netns_socket_cookie(inside, &told), 0);
+    nns_netns_leave(inside);
+
+    unsigned fds = host_open_fds();
+    cr_assert_eq(nns_netns_cookie(fd, &cookie), 0);
+    cr_assert_eq(cookie, told);
+    cr_assert_neq(cookie, nns_netns_own().cookie);
+    cr_assert_eq(inum_of("/proc/thread-self/ns/net"), nns_netns_own().inum, "it did not come back");
+    cr_assert_eq(host_open_fds(), fds);
+
+    struct nns_netns_id id;
+    cr_assert_eq(nns_netns_identify_fully(fd, &id), 0);
+    cr_assert_eq(id.cookie, told);
+    close(fd);
+    cr_assert_eq(nns_netns_cookie(-1, &cookie), -EBADF);
+    cr_assert_eq(cookie, told);
+    stop(&child);
+}
+
 Test(netns, opens_a_process)
 {
     struct child child = start(false);
