@@ -203,6 +203,14 @@ class Chosen(Deaf):
         self.assertCovered(ns)
         daemon.stop()
 
+    def test_nobody_elses_numbers_become_more(self):
+        made, own = [self.unnamed() for _ in range(3)], host.own_namespace()
+        numbers = [ns.ip("netns", "list-id") for ns in (*made, own)]
+        daemon = self.serve(NEVER, [*made, own])
+        self.assertEqual(daemon.counter("events.heard"), 4)
+        self.assertEqual([ns.ip("netns", "list-id") for ns in (*made, own)], numbers)
+        daemon.stop()
+
     def test_where_handles_are_pinned(self):
         made = [self.unnamed() for _ in range(3)]
         daemon = self.serve({"events.nsid_max": "3", **NEVER}, made, pinned=True)
