@@ -20,7 +20,8 @@ class Deaf(host.HostTest):
     def serve(self, settings, namespaces, **options):
         """A daemon that knows some namespaces."""
         options.setdefault("deaf", True)
-        daemon = self.daemon({**DAY, **settings}, **options)
+        # Where handles are pinned a namespace that was left dies only after it.
+        daemon = self.daemon({**DAY, "lonely.timeout": "300ms", **settings}, **options)
         daemon.sync(*[ns.pid for ns in namespaces])
         for ns in namespaces:
             self.assertCovered(ns)
@@ -200,6 +201,31 @@ class Chosen(Deaf):
         self.assertLessEqual(status["counters"]["feed.errors"], 1 + status["uptime_ms"] / 1000, "with rests")
         daemon.sync(ns.pid)
         self.assertCovered(ns)
+        daemon.stop()
+
+    def test_nobody_elses_numbers_become_more(self):
+        made, own = [self.unnamed() for _ in range(3)], host.own_namespace()
+        numbers = [ns.ip("netns", "list-id") for ns in (*made, own)]
+        daemon = self.serve(NEVER, [*made, own])
+        self.assertEqual(daemon.counter("events.heard"), 4)
+        self.assertEqual([ns.ip("netns", "list-id") for ns in (*made, own)], numbers)
+        daemon.stop()
+
+    def test_where_handles_are_pinned(self):
+        made = [self.unnamed() for _ in range(3)]
+        daemon = self.serve({"events.nsid_max": "3", **NEVER}, made, pinned=True)
+        for ns in made:
+            self.add_up(ns, "a", "b")
+            self.assertCovered(ns)
+        dead = made.pop()
+        cookie = dead.cookie
+        dead.kill()
+        host.until(lambda: self.forgotten(daemon, [cookie]), "it is let go")
+        heir = self.unnamed()
+        daemon.sync(heir.pid)
+        host.until(lambda: daemon.sync(heir.pid) and daemon.counter("events.heard") == 4, "the number is another's")
+        self.add_up(heir, "a", "b")
+        self.assertCovered(heir)
         daemon.stop()
 
     def test_the_best_there_is(self):

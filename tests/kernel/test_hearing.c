@@ -224,6 +224,20 @@ Test(hearing, a_number_that_comes_free_is_the_next_ones)
         owner_host_let_go(&held[i]);
 }
 
+Test(hearing, an_excluded_one_takes_no_place)
+{
+    struct owner_held held = owner_host_hold();
+    struct nns_namespace *ns;
+
+    nns_role_assert_owner();
+    ns = owner_host_save(&held);
+    ns->excluded = true;
+    visit(ns);
+    cr_assert_null(owner_host_find(&held));
+    cr_assert_eq(own.owner->nsids.count, 0);
+    owner_host_let_go(&held);
+}
+
 /* ---- whose a number is (I5) ---- */
 
 /* Word that a number is free may come when it is another's already. */
