@@ -15,7 +15,7 @@ FANOTIFY, HANDLES = "fanotify_init=EPERM", "open_by_handle_at=EPERM"
 PIDFD_NETNS, NS_GET_ID = "ioctl:0xff04=ENOTTY", "ioctl:0x8008b70d=ENOTTY"
 
 TASKS, DEVICES, WALK = "fork, exec and exit tracepoints", "qdisc tracepoints", "periodic walk"
-BEST = {"resolver": "BPF program, a batch a call", "handles": "weak: nsfs file handle", "identity": "NS_GET_ID",
+BEST = {"resolver": "BPF program for known, pidfd ioctl for new", "handles": "weak: nsfs file handle", "identity": "NS_GET_ID",
         "first_scan": "BPF task iterator", "discovery": f"{TASKS}, {DEVICES}, fanotify, {WALK}",
         "device_events": "qdisc tracepoints", "attach": "clsact", "meter_key": "attachment slot"}
 
@@ -65,6 +65,12 @@ class Capabilities(host.HostTest):
         status = self.said(RUNS, PIDFD_NETNS)
         self.assertSaid(status, resolver="/proc", first_scan="/proc walk", discovery=f"{DEVICES}, fanotify, {WALK}")
         self.assertEqual((status["counters"]["resolve.pidfd"], status["counters"]["resolve.batches"]), (0, 0))
+        self.assertGreater(status["counters"]["resolve.proc"], 0)
+
+    def test_no_ioctl_of_pidfds(self):
+        status = self.said(PIDFD_NETNS)
+        self.assertSaid(status, resolver="BPF program for known, /proc for new")
+        self.assertEqual(status["counters"]["resolve.pidfd"], 0)
         self.assertGreater(status["counters"]["resolve.proc"], 0)
 
     def test_no_tracepoints(self):
