@@ -15,9 +15,11 @@ FANOTIFY, HANDLES = "fanotify_init=EPERM", "open_by_handle_at=EPERM"
 PIDFD_NETNS, NS_GET_ID = "ioctl:0xff04=ENOTTY", "ioctl:0x8008b70d=ENOTTY"
 
 TASKS, DEVICES, WALK = "fork, exec and exit tracepoints", "qdisc tracepoints", "periodic walk"
-BEST = {"resolver": "BPF program for known, pidfd ioctl for new", "handles": "weak: nsfs file handle", "identity": "NS_GET_ID",
-        "first_scan": "BPF task iterator", "discovery": f"{TASKS}, {DEVICES}, fanotify, {WALK}",
-        "device_events": "qdisc tracepoints", "attach": "clsact", "meter_key": "attachment slot"}
+BEST = {"resolver": "BPF program for known, pidfd ioctl for new", "handles": "weak: nsfs file handle",
+        "identity": "NS_GET_ID", "first_scan": "BPF task iterator",
+        "discovery": f"{TASKS}, {DEVICES}, fanotify, {WALK}", "device_events": "qdisc tracepoints",
+        "attach": "clsact", "meter_key": "attachment slot"}
+
 
 new_enough = unittest.skipUnless(tuple(int(word) for word in re.findall(r"\d+", os.uname().release)[:2]) >= (6, 18),
                                  "a kernel that lacks some of the first rungs")
