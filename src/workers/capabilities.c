@@ -15,7 +15,7 @@ static const char *resolver(const struct nns_parts *parts)
     bool pidfd = parts->netns.pidfd_ioctl;
 
     if (parts->resolver)
-        return "BPF program, a batch a call";
+        return pidfd ? "BPF program for known, pidfd ioctl for new" : "BPF program for known, /proc for new";
     if (nns_weak(parts->way))
         return pidfd ? "pidfd ioctl" : "/proc";
     return pidfd ? "readlink for known, pidfd ioctl for new" : "readlink for known, /proc for new";

@@ -17,9 +17,11 @@ PIDFD_NETNS, NS_GET_ID = "ioctl:0xff04=ENOTTY", "ioctl:0x8008b70d=ENOTTY"
 TASKS, DEVICES, WALK = "fork, exec and exit tracepoints", "qdisc tracepoints", "periodic walk"
 RTNETLINK = "rtnetlink, up to 1000 namespaces"
 PINNED = {"handle.mode": "pinned"}
-BEST = {"resolver": "BPF program, a batch a call", "handles": "weak: nsfs file handle", "identity": "NS_GET_ID",
-        "first_scan": "BPF task iterator", "discovery": f"{TASKS}, {DEVICES}, fanotify, {WALK}",
-        "device_events": "qdisc tracepoints", "attach": "clsact", "meter_key": "attachment slot"}
+BEST = {"resolver": "BPF program for known, pidfd ioctl for new", "handles": "weak: nsfs file handle",
+        "identity": "NS_GET_ID", "first_scan": "BPF task iterator",
+        "discovery": f"{TASKS}, {DEVICES}, fanotify, {WALK}", "device_events": "qdisc tracepoints",
+        "attach": "clsact", "meter_key": "attachment slot"}
+
 
 new_enough = unittest.skipUnless(tuple(int(word) for word in re.findall(r"\d+", os.uname().release)[:2]) >= (6, 18),
                                  "a kernel that lacks some of the first rungs")
@@ -67,6 +69,12 @@ class Capabilities(host.HostTest):
         status = self.said(RUNS, PIDFD_NETNS)
         self.assertSaid(status, resolver="/proc", first_scan="/proc walk", discovery=f"{DEVICES}, fanotify, {WALK}")
         self.assertEqual((status["counters"]["resolve.pidfd"], status["counters"]["resolve.batches"]), (0, 0))
+        self.assertGreater(status["counters"]["resolve.proc"], 0)
+
+    def test_no_ioctl_of_pidfds(self):
+        status = self.said(PIDFD_NETNS)
+        self.assertSaid(status, resolver="BPF program for known, /proc for new")
+        self.assertEqual(status["counters"]["resolve.pidfd"], 0)
         self.assertGreater(status["counters"]["resolve.proc"], 0)
 
     def test_no_tracepoints(self):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`netnsync watch`: what a test does to the kernel is what those who watch are told, all of it and in order; and who watches
-badly harms nobody."""
+"""`netnsync watch`: what a test does to the kernel is what those who watch are told, all of it and in order; and who
+watches badly harms nobody."""
 
 import datetime
 import json
@@ -437,12 +437,12 @@ class End(WatchTest):
                 return file.read()
 
         host.until(lambda: "namespace.gone" in table(), "all is printed")
-        for pattern in (rf"Z  namespace.new +{ns.cookie} +{ns.inum} +- +- +handle \w+\n",
-                        rf"Z  device.attached +{ns.cookie} +{ns.inum}  lo +loopback +ingress program \d+, egress program \d+\n",
-                        rf"Z  device.failed +{ns.cookie} +{ns.inum}  a +veth +egress: legacy ingress qdisc; tried again in \d+ ms\n",
-                        rf"Z  device.renamed +{ns.cookie} +{ns.inum}  skip1 +veth +was skip0\n",
-                        rf"Z  namespace.gone +{ns.cookie} +{ns.inum} +- +- +flushed\n"):
-            self.assertRegex(table(), pattern)
+        for event, rest in (("namespace.new", r"- +- +handle \w+"),
+                            ("device.attached", r"lo +loopback +ingress program \d+, egress program \d+"),
+                            ("device.failed", r"a +veth +egress: legacy ingress qdisc; tried again in \d+ ms"),
+                            ("device.renamed", "skip1 +veth +was skip0"),
+                            ("namespace.gone", "- +- +flushed")):
+            self.assertRegex(table(), rf"Z  {event} +{ns.cookie} +{ns.inum}  {rest}\n")
 
 
 if __name__ == "__main__":

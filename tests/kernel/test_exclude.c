@@ -90,6 +90,7 @@ Test(exclude, a_path_means_what_it_leads_to_now)
     cr_expect(meets(8, own));
     cr_expect(!nns_exclusions_have(exclusions, 7));
     cr_assert_eq(unlink(setting), 0);
+    nns_role_assert_owner();
     cr_expect_not(nns_exclusions_meet(exclusions, (struct nns_netns_id){.cookie = 8, .inum = own}));
     cr_expect_eq(rmdir(path), 0);
 }
