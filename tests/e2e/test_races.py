@@ -11,7 +11,7 @@ import threading
 import host
 
 DAY = {"audit.interval": "24h"}
-ROUNDS = 2000 if host.LONG else 200
+ROUNDS = 600 if host.LONG else 200
 
 
 class Racing(host.HostTest):
