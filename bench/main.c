@@ -136,7 +136,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
 static const struct argp_option argp_options[] = {
     {"json", 'j', NULL, 0, "Print JSON instead of a table", 0},
     {"floor-only", 'f', NULL, 0, "Measure the floors alone", 0},
-    {"small", 's', NULL, 0, "Few containers in churn: to see that it works, not what it costs", 0},
+    {"small", 's', NULL, 0, "No warming up, few containers in churn: to see that it works, not what it costs",
+     0},
     {"pairs", 'p', "N", 0, "Interleaved pairs to measure after warming up (30)", 0},
     {0},
 };
