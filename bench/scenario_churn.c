@@ -25,6 +25,10 @@
 
 #define DEVICES_EACH 3 /* loopback, eth0, its peer */
 
+struct span {
+    uint64_t since, until;
+};
+
 /*
  * Containers come and go at a steady pace. Either the daemon finds and attaches them, or who makes them does
  * it itself as soon as eth0 is up.
@@ -37,9 +41,11 @@ struct churn {
     bool at_home;   /* the peers are attached, too */
     unsigned count; /* containers of a turn */
     uint32_t home_inum;
-    uint64_t measured_from; /* this turn's warm-up was over */
-    uint64_t making;        /* time taken for making containers, in this turn, without any attaching */
-    uint64_t attaching;     /* CPU time, in this turn, of who makes them */
+    uint64_t measured_from;        /* this turn's warm-up was over */
+    uint64_t making;               /* time taken for making containers, in this turn, without any attaching */
+    uint64_t attaching;            /* CPU time, in this turn, of who makes them */
+    struct span spans[CONTAINERS]; /* when the floor attached each container's devices, by its own clock */
+    unsigned attached;             /* how many of them */
     bool warned;
 };
 
@@ -66,10 +72,14 @@ static uint64_t thread_cpu(void)
 
 static int attach_inside(struct churn *churn, const struct bench_container *container)
 {
+    struct span *span = &churn->spans[churn->attached++];
     uint64_t since = thread_cpu();
     uint32_t pid = (uint32_t)container->pid;
-    int result = floor_miss(&pid, 1, bench_home(), churn->program.fds);
+    int result;
 
+    span->since = bench_now();
+    result = floor_miss(&pid, 1, bench_home(), churn->program.fds);
+    span->until = bench_now();
     churn->attaching += thread_cpu() - since;
     return result ? bench_error(result, "floor: open, list and attach") : 0;
 }
@@ -117,7 +127,7 @@ static int come_and_go(struct churn *churn, enum bench_side side)
     uint64_t since = bench_now();
     int result = 0;
 
-    churn->making = churn->attaching = 0;
+    churn->making = churn->attaching = churn->attached = 0;
     for (unsigned i = 0; i < churn->count && result == 0; i++) {
         sleep_until(since + i * (uint64_t)PERIOD_NS);
         if (i == WARM_UP)
@@ -164,6 +174,31 @@ static void report_missed(const struct churn *churn, enum bench_side side,
                 side == BENCH_OURS ? "netnsyncd" : "the floor", missed, count);
 }
 
+static int by_up(const void *left, const void *right)
+{
+    const struct bench_device_times *a = left, *b = right;
+
+    return (a->up > b->up) - (a->up < b->up);
+}
+
+/* What the floor's thread knows by its own clock, the stopwatch must have seen likewise. Sorts devices. */
+static int check_floor(const struct churn *churn, struct bench_device_times *devices, size_t count)
+{
+    unsigned seen = 0;
+
+    qsort(devices, count, sizeof(devices[0]), by_up);
+    for (size_t i = 0; i < count; i++) {
+        const struct span *span = &churn->spans[seen];
+
+        if (devices[i].ifindex != BENCH_CONTAINER_ETH0)
+            continue;
+        if (seen++ == churn->attached || devices[i].up > span->since || devices[i].attached < span->since ||
+            devices[i].attached > span->until)
+            return bench_error(-EPROTO, "the floor's clock and the kernel's tracepoints disagree");
+    }
+    return seen == churn->attached ? 0 : bench_error(-ENODATA, "devices that came up were not seen");
+}
+
 static int read_waits(struct churn *churn, enum bench_side side, double *waits, size_t *waited)
 {
     size_t capacity = (size_t)churn->count * DEVICES_EACH, count;
@@ -177,6 +212,8 @@ static int read_waits(struct churn *churn, enum bench_side side, double *waits, 
             waits[(*waited)++] = wait_of(&devices[i]);
     if (result == 0)
         report_missed(churn, side, devices, count);
+    if (result == 0 && side == BENCH_FLOOR)
+        result = check_floor(churn, devices, count);
     free(devices);
     return result;
 }
