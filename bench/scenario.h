@@ -14,7 +14,8 @@ int bench_close(const struct bench_options *options, struct bench_report *report
 int bench_memory(const struct bench_options *options, struct bench_report *report);
 int bench_churn(const struct bench_options *options, struct bench_report *report);
 
-/* Parts of churn. */
+/* Its parts. */
+int bench_churn_containers(const struct bench_options *options, struct bench_report *report);
 int bench_churn_others(const struct bench_options *options, struct bench_report *report);
 int bench_churn_trace(const struct bench_options *options, struct bench_report *report);
 

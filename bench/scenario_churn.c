@@ -323,7 +323,7 @@ static int furnish(struct churn *churn)
     return result ? result : bench_stopwatch_open(&churn->stopwatch);
 }
 
-static int bench_churn_latency(const struct bench_options *options, struct bench_report *report)
+int bench_churn_containers(const struct bench_options *options, struct bench_report *report)
 {
     struct churn *churn = calloc(1, sizeof(*churn));
     int result;
@@ -348,7 +348,7 @@ static int bench_churn_latency(const struct bench_options *options, struct bench
 
 int bench_churn(const struct bench_options *options, struct bench_report *report)
 {
-    int result = bench_churn_latency(options, report);
+    int result = bench_churn_containers(options, report);
 
     if (result == 0)
         result = bench_churn_others(options, report);
