@@ -33,13 +33,14 @@
 #define NAP_LEAST 100u
 #define NAP_MOST  500u
 
-/* At rest is who did nothing for so many naps in a row. */
-#define REST_NAPS 20u
-#define REST_NAP  10000
+/* At rest is who used so little of a CPU for so long. It may never be quite idle: what others on the machine
+ * do is told to it, too. */
+#define REST_NS    150000000
+#define REST_SHARE 100u
 
-static void nap(long microseconds)
+static void nap(long nanoseconds)
 {
-    nanosleep(&(struct timespec){.tv_nsec = microseconds * 1000}, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = nanoseconds}, NULL);
 }
 
 static void show_log(void)
@@ -136,7 +137,7 @@ static int await_control(struct bench_daemon *daemon)
         }
         if (bench_now() > deadline)
             return -ETIMEDOUT;
-        nap(1000);
+        nap(1000000);
     }
     return result;
 }
@@ -307,7 +308,7 @@ static void nap_for(const struct bench_daemon *daemon, uint64_t left, uint64_t d
 
     if (microseconds < NAP_LEAST)
         microseconds = NAP_LEAST;
-    nap((long)(microseconds < NAP_MOST ? microseconds : NAP_MOST));
+    nap((long)(microseconds < NAP_MOST ? microseconds : NAP_MOST) * 1000);
 }
 
 int bench_daemon_await(struct bench_daemon *daemon, const char *name, uint64_t from, uint64_t value)
@@ -373,17 +374,18 @@ int bench_daemon_cpu(const struct bench_daemon *daemon, uint64_t *nanoseconds)
 
 int bench_daemon_rest(const struct bench_daemon *daemon)
 {
-    uint64_t deadline = bench_now() + WAIT_SECONDS * UINT64_C(1000000000), before, now_at;
-    int result = bench_daemon_cpu(daemon, &now_at);
+    uint64_t deadline = bench_now() + WAIT_SECONDS * UINT64_C(1000000000), before, used = REST_NS;
+    int result = bench_daemon_cpu(daemon, &before);
 
-    for (unsigned still = 0; still < REST_NAPS && result == 0; still++) {
-        before = now_at;
-        nap(REST_NAP);
-        result = bench_daemon_cpu(daemon, &now_at);
-        if (now_at != before)
-            still = 0;
+    while (result == 0 && used > REST_NS / REST_SHARE) {
+        uint64_t now_at = before;
+
         if (bench_now() > deadline)
             return bench_error(-ETIMEDOUT, "netnsyncd does not come to rest");
+        nap(REST_NS);
+        result = bench_daemon_cpu(daemon, &now_at);
+        used = now_at - before;
+        before = now_at;
     }
     return result;
 }

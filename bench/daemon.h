@@ -52,7 +52,7 @@ int bench_daemon_flush(struct bench_daemon *daemon, uint32_t inum);
 /* CPU time of all its threads so far, in nanoseconds. */
 int bench_daemon_cpu(const struct bench_daemon *daemon, uint64_t *nanoseconds);
 
-/* Wait until it has used no CPU time for a while, without asking it anything. */
+/* Wait until it has used next to no CPU time for a while, without asking it anything. */
 int bench_daemon_rest(const struct bench_daemon *daemon);
 
 /* Resident memory in bytes. */
