@@ -62,6 +62,7 @@
     X(EVENTS_READ, "events.read", "events of namespaces and devices read from the kernel")                   \
     X(EVENTS_RESYNCS, "events.resyncs", "looks at everything because events were lost")                      \
     X(EVENTS_UNKNOWN, "events.unknown", "events of devices in namespaces that are not known")                \
+    X(EVENTS_LATE, "events.late", "events of devices that had been attached by the time they were read")     \
     X(EVENTS_LOST, "events.lost", "events that the kernel had no room for, each followed by a look at all")  \
     X(DEVICES_QUEUED, "devices.queued", "devices queued for attachment")                                     \
     X(DEVICES_DUPLICATE, "devices.duplicate", "devices that stood in the queue already")                     \
