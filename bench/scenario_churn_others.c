@@ -122,9 +122,12 @@ static int populate(struct others *others)
     return result;
 }
 
+/* What settling does is news to a daemon, too, so that it comes to rest after that. */
 static int come_to_rest(struct others *others)
 {
-    return others->daemon.pid ? bench_daemon_rest(&others->daemon) : 0;
+    int result = bench_settle();
+
+    return result || !others->daemon.pid ? result : bench_daemon_rest(&others->daemon);
 }
 
 static int die_once(struct others *others, double *sample)
@@ -136,8 +139,6 @@ static int die_once(struct others *others, double *sample)
         result = await_attached(others);
     if (result == 0)
         result = come_to_rest(others);
-    if (result == 0)
-        result = bench_settle();
     if (result == 0)
         result = bench_containers_vanish(&others->containers, &nanoseconds);
     *sample = (double)nanoseconds / 1e6;
@@ -163,9 +164,7 @@ static int start_daemon(struct others *others)
     uint64_t devices = others->pods.count * DEVICES_EACH + 1; /* the one more is home's own loopback */
     int result = bench_daemon_start_discovering(&others->daemon, 0);
 
-    if (result == 0)
-        result = bench_daemon_await(&others->daemon, "attach.done", 0, devices);
-    return result ? result : bench_daemon_rest(&others->daemon);
+    return result ? result : bench_daemon_await(&others->daemon, "attach.done", 0, devices);
 }
 
 /* Two turns of one kind in a row share a daemon, or the want of one. */
@@ -178,7 +177,7 @@ static int prepare(void *context, enum bench_side side)
         bench_daemon_stop(&others->daemon);
     if (side == BENCH_OURS && !others->daemon.pid)
         result = start_daemon(others);
-    return result ? result : bench_settle();
+    return result ? result : come_to_rest(others);
 }
 
 static int run(void *context, double *values)
