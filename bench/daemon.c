@@ -8,6 +8,7 @@
 #include <libgen.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -32,9 +33,14 @@
 #define NAP_LEAST 100u
 #define NAP_MOST  500u
 
-static void nap(long microseconds)
+/* At rest is who used so little of a CPU for so long. It may never be quite idle: what others on the machine
+ * do is told to it, too. */
+#define REST_NS    150000000
+#define REST_SHARE 100u
+
+static void nap(long nanoseconds)
 {
-    nanosleep(&(struct timespec){.tv_nsec = microseconds * 1000}, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = nanoseconds}, NULL);
 }
 
 static void show_log(void)
@@ -79,16 +85,25 @@ static int daemon_path(char path[PATH_MAX])
     return access(path, X_OK) ? -errno : 0;
 }
 
-static _Noreturn void become_daemon(const char *path, unsigned workers)
+struct settings {
+    unsigned workers;
+    bool discover;
+    uint32_t excluded; /* a namespace's inum, 0: none */
+};
+
+static _Noreturn void become_daemon(const char *path, const struct settings *settings)
 {
-    char count[48];
+    char count[48], excluded[48] = "exclude.namespaces=";
+    const char *discover = settings->discover ? "discover.enabled=true" : "discover.enabled=false";
     int log = open(LOG_PATH, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
-    snprintf(count, sizeof(count), "workers.count=%u", workers);
+    snprintf(count, sizeof(count), "workers.count=%u", settings->workers);
+    if (settings->excluded)
+        snprintf(excluded, sizeof(excluded), "exclude.namespaces=%" PRIu32, settings->excluded);
     if (log < 0 || dup2(log, STDERR_FILENO) < 0 || dup2(log, STDOUT_FILENO) < 0)
         _exit(127);
     execl(path, "netnsyncd", "--set", "instance=bench", "--set", "queue.name=" QUEUE_NAME, "--set",
-          "control.path=" CONTROL_PATH, "--set", "discover.enabled=false", "--set", "lonely.timeout=24h",
+          "control.path=" CONTROL_PATH, "--set", discover, "--set", excluded, "--set", "lonely.timeout=24h",
           "--set", "log.level=warning", "--set", "bpffs.path=", "--set", count, NULL);
     _exit(127);
 }
@@ -122,12 +137,12 @@ static int await_control(struct bench_daemon *daemon)
         }
         if (bench_now() > deadline)
             return -ETIMEDOUT;
-        nap(1000);
+        nap(1000000);
     }
     return result;
 }
 
-int bench_daemon_start(struct bench_daemon *daemon, unsigned workers)
+static int start(struct bench_daemon *daemon, const struct settings *settings)
 {
     char path[PATH_MAX];
     uint64_t unused;
@@ -142,7 +157,7 @@ int bench_daemon_start(struct bench_daemon *daemon, unsigned workers)
     if (daemon->pid < 0)
         return bench_error(-errno, "fork");
     if (daemon->pid == 0)
-        become_daemon(path, workers);
+        become_daemon(path, settings);
     result = await_control(daemon);
     if (result == 0)
         result = nns_queue_open_sender(QUEUE_NAME, &daemon->queue);
@@ -151,6 +166,16 @@ int bench_daemon_start(struct bench_daemon *daemon, unsigned workers)
         return bench_error(result, "starting %s", path);
     }
     return bench_daemon_counter(daemon, "feed.messages", &unused);
+}
+
+int bench_daemon_start(struct bench_daemon *daemon, unsigned workers)
+{
+    return start(daemon, &(struct settings){.workers = workers});
+}
+
+int bench_daemon_start_discovering(struct bench_daemon *daemon, uint32_t excluded)
+{
+    return start(daemon, &(struct settings){.discover = true, .excluded = excluded});
 }
 
 static void let_go(struct bench_daemon *daemon)
@@ -283,7 +308,7 @@ static void nap_for(const struct bench_daemon *daemon, uint64_t left, uint64_t d
 
     if (microseconds < NAP_LEAST)
         microseconds = NAP_LEAST;
-    nap((long)(microseconds < NAP_MOST ? microseconds : NAP_MOST));
+    nap((long)(microseconds < NAP_MOST ? microseconds : NAP_MOST) * 1000);
 }
 
 int bench_daemon_await(struct bench_daemon *daemon, const char *name, uint64_t from, uint64_t value)
@@ -345,6 +370,24 @@ int bench_daemon_cpu(const struct bench_daemon *daemon, uint64_t *nanoseconds)
         return bench_error(-errno, "the CPU clock of netnsyncd");
     *nanoseconds = (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
     return 0;
+}
+
+int bench_daemon_rest(const struct bench_daemon *daemon)
+{
+    uint64_t deadline = bench_now() + WAIT_SECONDS * UINT64_C(1000000000), before, used = REST_NS;
+    int result = bench_daemon_cpu(daemon, &before);
+
+    while (result == 0 && used > REST_NS / REST_SHARE) {
+        uint64_t now_at = before;
+
+        if (bench_now() > deadline)
+            return bench_error(-ETIMEDOUT, "netnsyncd does not come to rest");
+        nap(REST_NS);
+        result = bench_daemon_cpu(daemon, &now_at);
+        used = now_at - before;
+        before = now_at;
+    }
+    return result;
 }
 
 int bench_daemon_rss(const struct bench_daemon *daemon, uint64_t *bytes)

@@ -26,6 +26,9 @@ struct bench_daemon {
 
 /* Start it and wait until it answers. Stop it in any case. */
 int bench_daemon_start(struct bench_daemon *daemon, unsigned workers);
+
+/* The same with all workers, and it finds namespaces by itself, save the one with this inum (0: none). */
+int bench_daemon_start_discovering(struct bench_daemon *daemon, uint32_t excluded);
 void bench_daemon_stop(struct bench_daemon *daemon);
 
 /* Stop it with SIGTERM and measure how long it takes to be gone. -EREMOTEIO when it does not exit with 0. */
@@ -48,6 +51,9 @@ int bench_daemon_flush(struct bench_daemon *daemon, uint32_t inum);
 
 /* CPU time of all its threads so far, in nanoseconds. */
 int bench_daemon_cpu(const struct bench_daemon *daemon, uint64_t *nanoseconds);
+
+/* Wait until it has used next to no CPU time for a while, without asking it anything. */
+int bench_daemon_rest(const struct bench_daemon *daemon);
 
 /* Resident memory in bytes. */
 int bench_daemon_rss(const struct bench_daemon *daemon, uint64_t *bytes);

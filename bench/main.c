@@ -26,9 +26,12 @@ static const struct scenario scenarios[] = {
     {"hit", bench_hit, "pids of known namespaces, from the queue to counted outcomes"},
     {"close", bench_close, "the daemon's end, with 200 namespaces attached"},
     {"memory", bench_memory, "memory of the daemon, idle and per namespace"},
+    {"churn", bench_churn, "containers that come and go: how soon they are attached, and what it costs"},
+    {"containers", bench_churn_containers, "the part of churn about containers alone"},
+    {"others", bench_churn_others, "the part of churn about links and deaths beside a daemon at rest"},
+    {"traced", bench_churn_trace, "the part of churn about new processes"},
     {"resolve", NULL, NULL},
     {"latency", NULL, NULL},
-    {"churn", NULL, NULL},
     {"startup", NULL, NULL},
     {"packet", NULL, NULL},
 };
@@ -116,6 +119,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case 'f':
         arguments->options.floor_only = true;
         return 0;
+    case 's':
+        arguments->options.small = true;
+        return 0;
     case 'p':
         arguments->options.pairs = parse_pairs(text, state);
         return 0;
@@ -133,6 +139,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
 static const struct argp_option argp_options[] = {
     {"json", 'j', NULL, 0, "Print JSON instead of a table", 0},
     {"floor-only", 'f', NULL, 0, "Measure the floors alone", 0},
+    {"small", 's', NULL, 0, "No warming up, few containers in churn: to see that it works, not what it costs",
+     0},
     {"pairs", 'p', "N", 0, "Interleaved pairs to measure after warming up (30)", 0},
     {0},
 };

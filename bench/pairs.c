@@ -87,17 +87,18 @@ static int run_pair(const struct bench_options *options, const struct bench_expe
 static int measure(const struct bench_options *options, const struct bench_experiment *experiment,
                    struct bench_report *report, struct samples *samples)
 {
+    const unsigned warm_up = options->small ? 0 : WARM_UP;
     double values[BENCH_SIDES][BENCH_METRICS_MAX];
 
-    for (unsigned pair = 0; pair < WARM_UP + options->pairs; pair++) {
+    for (unsigned pair = 0; pair < warm_up + options->pairs; pair++) {
         int result;
 
         bench_progress(report, experiment->scenario, experiment->metrics[0].variant, pair,
-                       WARM_UP + options->pairs);
+                       warm_up + options->pairs);
         result = run_pair(options, experiment, pair, values);
         if (result)
             return result;
-        if (pair < WARM_UP)
+        if (pair < warm_up)
             continue;
         for (unsigned m = 0; m < BENCH_METRICS_MAX && experiment->metrics[m].variant; m++) {
             double floor = values[BENCH_FLOOR][m], ours = options->floor_only ? floor : values[BENCH_OURS][m];

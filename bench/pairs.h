@@ -17,10 +17,11 @@ enum bench_side { BENCH_FLOOR, BENCH_OURS, BENCH_SIDES };
 struct bench_options {
     bool json;
     bool floor_only;
+    bool small; /* few of everything: to see that it works, not what it costs */
     unsigned pairs;
 };
 
-#define BENCH_METRICS_MAX 2
+#define BENCH_METRICS_MAX 5
 
 struct bench_metric {
     const char *variant;

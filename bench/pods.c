@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,71 +15,16 @@
 #include "private_host.h"
 #include "report.h"
 #include "rtnl.h"
+#include "sleepers.h"
 
-#define STACK_BYTES  8192u
 #define WAIT_SECONDS 30u
 #define PEER_IFINDEX                                                                                         \
     10u /* the first pod's uplink ends at this ifindex at home, the next one's at the next                   \
          */
 
-static int sleeper(void *unused)
-{
-    /* A copy of our fds would keep other pods' namespaces alive. */
-    close_range(3, ~0u, 0);
-    for (;;)
-        pause();
-    return 0;
-}
-
-static char *stacks_new(size_t count)
-{
-    void *stacks = mmap(NULL, count * STACK_BYTES, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return stacks == MAP_FAILED ? NULL : stacks;
-}
-
-static pid_t sleeper_start(char *stacks, size_t number, int flags)
-{
-    return clone(sleeper, stacks + (number + 1) * STACK_BYTES, CLONE_VM | SIGCHLD | flags, NULL);
-}
-
-static void sleepers_end(const pid_t *pids, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        kill(pids[i], SIGKILL);
-    for (size_t i = 0; i < count; i++)
-        waitpid(pids[i], NULL, 0);
-}
-
-/* IPv6 would go on talking on every device that comes up, in the middle of what is timed. */
-static void silence_ipv6(void)
-{
-    static const char *const switches[] = {"/proc/sys/net/ipv6/conf/all/disable_ipv6",
-                                           "/proc/sys/net/ipv6/conf/default/disable_ipv6"};
-
-    for (size_t i = 0; i < 2; i++) {
-        int fd = open(switches[i], O_WRONLY | O_CLOEXEC);
-
-        if (fd < 0)
-            continue; /* a kernel without IPv6 */
-        if (write(fd, "1", 1) != 1)
-            bench_error(-errno, "%s", switches[i]);
-        close(fd);
-    }
-}
-
 static int enter(const struct bench_pod *pod)
 {
     return setns(pod->netns, CLONE_NEWNET) ? -errno : 0;
-}
-
-static void go_home(void)
-{
-    if (setns(bench_home(), CLONE_NEWNET)) {
-        bench_error(-errno, "returning to the private host");
-        abort(); /* what would follow would touch the wrong namespace */
-    }
 }
 
 /* Do something over a netlink socket in a pod. */
@@ -95,7 +39,7 @@ static int inside(const struct bench_pod *pod, int (*act)(int socket, const void
     result = socket < 0 ? socket : act(socket, argument);
     if (socket >= 0)
         close(socket);
-    go_home();
+    bench_go_home();
     return result;
 }
 
@@ -103,7 +47,7 @@ static int start_pod(struct bench_pods *pods, struct bench_pod *pod)
 {
     char path[64];
 
-    pod->pid = sleeper_start(pods->stacks, pods->count, CLONE_NEWNET);
+    pod->pid = bench_sleeper_start(pods->stacks, pods->count, CLONE_NEWNET);
     if (pod->pid < 0)
         return bench_error(-errno, "starting a process in a namespace of its own");
     snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pod->pid);
@@ -111,7 +55,7 @@ static int start_pod(struct bench_pods *pods, struct bench_pod *pod)
     if (pod->netns < 0) {
         int error = -errno;
 
-        sleepers_end(&pod->pid, 1);
+        bench_sleepers_end(&pod->pid, 1);
         return bench_error(error, "%s", path);
     }
     pods->count++;
@@ -128,7 +72,7 @@ static int furnish(int socket, const void *argument)
     const struct furniture *wanted = argument;
     int result = bench_rtnl_up(socket, 1);
 
-    silence_ipv6();
+    bench_silence_ipv6();
     if (result == 0 && wanted->pairs == 0)
         result = bench_rtnl_add_uplink(socket, bench_home(), wanted->peer_ifindex);
     for (unsigned i = 0; i < wanted->pairs && result == 0; i++)
@@ -164,8 +108,8 @@ int bench_pods_init(struct bench_pods *pods, size_t capacity)
 {
     *pods = (struct bench_pods){.capacity = capacity,
                                 .items = calloc(capacity, sizeof(pods->items[0])),
-                                .stacks = stacks_new(capacity)};
-    silence_ipv6(); /* at home, where the uplinks' peers are */
+                                .stacks = bench_stacks_new(capacity)};
+    bench_silence_ipv6(); /* at home, where the uplinks' peers are */
     return pods->items && pods->stacks ? 0 : bench_error(-ENOMEM, "pods");
 }
 
@@ -280,8 +224,7 @@ void bench_pods_deinit(struct bench_pods *pods)
         kill(pods->items[i].pid, SIGKILL);
     for (size_t i = 0; i < pods->count; i++)
         waitpid(pods->items[i].pid, NULL, 0);
-    if (pods->stacks)
-        munmap(pods->stacks, pods->capacity * STACK_BYTES);
+    bench_stacks_free(pods->stacks, pods->capacity);
     free(pods->items);
     await_bare_home();
     *pods = BENCH_PODS_NULL;
@@ -312,14 +255,14 @@ static int join_pod(const struct bench_pod *pod, struct bench_crowd *crowd, size
     if (result)
         return result;
     for (size_t i = 0; i < each && result == 0; i++) {
-        pid_t pid = sleeper_start(crowd->stacks, crowd->count, 0);
+        pid_t pid = bench_sleeper_start(crowd->stacks, crowd->count, 0);
 
         if (pid < 0)
             result = -errno;
         else
             crowd->pids[crowd->count++] = pid;
     }
-    go_home();
+    bench_go_home();
     return result;
 }
 
@@ -329,7 +272,7 @@ int bench_crowd_init(struct bench_crowd *crowd, const struct bench_pods *pods, s
 
     *crowd = (struct bench_crowd){.capacity = pods->count * each,
                                   .pids = calloc(pods->count * each, sizeof(crowd->pids[0])),
-                                  .stacks = stacks_new(pods->count * each)};
+                                  .stacks = bench_stacks_new(pods->count * each)};
     if (!crowd->pids || !crowd->stacks)
         return bench_error(-ENOMEM, "processes");
     for (size_t i = 0; i < pods->count && result == 0; i++)
@@ -339,9 +282,8 @@ int bench_crowd_init(struct bench_crowd *crowd, const struct bench_pods *pods, s
 
 void bench_crowd_deinit(struct bench_crowd *crowd)
 {
-    sleepers_end(crowd->pids, crowd->count);
-    if (crowd->stacks)
-        munmap(crowd->stacks, crowd->capacity * STACK_BYTES);
+    bench_sleepers_end(crowd->pids, crowd->count);
+    bench_stacks_free(crowd->stacks, crowd->capacity);
     free(crowd->pids);
     *crowd = BENCH_CROWD_NULL;
 }

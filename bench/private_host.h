@@ -16,4 +16,7 @@ int bench_private_host_enter(void);
 /* An fd of the private host's network namespace, where the bench is at home; open until the end. */
 int bench_home(void);
 
+/* Return there from another namespace, or end. */
+void bench_go_home(void);
+
 #endif

@@ -6,12 +6,14 @@
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define PEER_NETNS_HERE (-1)
+#define WATCHER_BYTES   (16 * 1024 * 1024)
 
 /* A request being written. Big enough for all that is sent from here: a few hundred bytes. */
 struct request {
@@ -90,14 +92,25 @@ static int transact(int socket, struct request *request)
     return answer.header.nlmsg_type == NLMSG_ERROR ? answer.error.error : -EPROTO;
 }
 
-int bench_rtnl_up(int socket, uint32_t ifindex)
+static int set_up(int socket, uint32_t ifindex, unsigned flags)
 {
     struct request request;
     struct ifinfomsg *link = begin(&request, RTM_NEWLINK, 0, sizeof(*link));
 
     link->ifi_index = (int)ifindex;
-    link->ifi_flags = link->ifi_change = IFF_UP;
+    link->ifi_flags = flags;
+    link->ifi_change = IFF_UP;
     return transact(socket, &request);
+}
+
+int bench_rtnl_up(int socket, uint32_t ifindex)
+{
+    return set_up(socket, ifindex, IFF_UP);
+}
+
+int bench_rtnl_down(int socket, uint32_t ifindex)
+{
+    return set_up(socket, ifindex, 0);
 }
 
 static int add_veth(int socket, uint32_t ifindex, const char *name, uint32_t peer_ifindex,
@@ -244,4 +257,47 @@ int bench_rtnl_count_links(int socket, unsigned *count)
 
     begin(&request, RTM_GETLINK, 0, sizeof(struct ifinfomsg));
     return count_dump(socket, &request, is_link, count);
+}
+
+int bench_rtnl_watch(void)
+{
+    struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
+    int room = WATCHER_BYTES, fd = bench_rtnl_open();
+
+    if (fd < 0)
+        return fd;
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)) ||
+        bind(fd, (struct sockaddr *)&address, sizeof(address))) {
+        int error = -errno;
+
+        close(fd);
+        return error;
+    }
+    return fd;
+}
+
+void bench_rtnl_drain(int watcher)
+{
+    char answer[8192];
+
+    while (recv(watcher, answer, sizeof(answer), MSG_DONTWAIT) > 0)
+        ;
+}
+
+int bench_rtnl_await_gone(int watcher, unsigned seconds, unsigned *gone)
+{
+    char answer[8192] __attribute__((aligned(8)));
+    struct nlmsghdr *header = (struct nlmsghdr *)answer;
+    struct pollfd news = {.fd = watcher, .events = POLLIN};
+    int ready = poll(&news, 1, (int)seconds * 1000);
+    ssize_t length;
+
+    if (ready <= 0)
+        return ready ? -errno : -ETIMEDOUT;
+    length = recv(watcher, answer, sizeof(answer), 0);
+    if (length < 0)
+        return -errno;
+    for (size_t left = (size_t)length; NLMSG_OK(header, left); header = NLMSG_NEXT(header, left))
+        *gone += header->nlmsg_type == RTM_DELLINK;
+    return 0;
 }

@@ -6,12 +6,13 @@
 #include <stdint.h>
 
 /*
- * What the bench makes, clears away and checks by netlink. None of it is ever timed. The socket is one of
+ * What the bench makes, clears away and checks by netlink. Little of it is ever timed. The socket is one of
  * bench_rtnl_open and works on the namespace it was opened in. All return 0 or -errno.
  */
 int bench_rtnl_open(void);
 
 int bench_rtnl_up(int socket, uint32_t ifindex);
+int bench_rtnl_down(int socket, uint32_t ifindex);
 
 /* A veth pair whose ends have these ifindexes, both here, both up. */
 int bench_rtnl_add_pair(int socket, uint32_t ifindex, uint32_t peer_ifindex);
@@ -31,5 +32,12 @@ int bench_rtnl_count_filters(int socket, uint32_t ifindex, int hook, unsigned *c
 int bench_rtnl_count_clsact(int socket, unsigned *count);
 
 int bench_rtnl_count_links(int socket, unsigned *count);
+
+/* A socket that hears of the present namespace's devices; of what it heard so far nothing is wanted. */
+int bench_rtnl_watch(void);
+void bench_rtnl_drain(int watcher);
+
+/* Wait for news, and add to *gone how many devices they say have vanished. -ETIMEDOUT. */
+int bench_rtnl_await_gone(int watcher, unsigned seconds, unsigned *gone);
 
 #endif

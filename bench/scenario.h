@@ -12,5 +12,11 @@ int bench_miss(const struct bench_options *options, struct bench_report *report)
 int bench_hit(const struct bench_options *options, struct bench_report *report);
 int bench_close(const struct bench_options *options, struct bench_report *report);
 int bench_memory(const struct bench_options *options, struct bench_report *report);
+int bench_churn(const struct bench_options *options, struct bench_report *report);
+
+/* Its parts. */
+int bench_churn_containers(const struct bench_options *options, struct bench_report *report);
+int bench_churn_others(const struct bench_options *options, struct bench_report *report);
+int bench_churn_trace(const struct bench_options *options, struct bench_report *report);
 
 #endif

@@ -46,9 +46,18 @@ class Bench(unittest.TestCase):
         for row in rows:
             self.check_row(row, 1)
 
+    def test_churn(self):
+        rows = rows_of("--small", "--pairs", "1", "churn")
+        self.assertEqual(len(rows), 5 + 5 + 2 + 2 + 1)
+        self.assertEqual(len({row["variant"] for row in rows}), len(rows))
+        for row in rows:
+            self.assertEqual(row["scenario"], "churn")
+            self.check_row(row, 1)
+
     def test_floor_only(self):
-        rows = rows_of("--floor-only", "--pairs", "2", "attach", "hit", "close")
-        self.assertEqual([row["scenario"] for row in rows], ["attach"] * 2 + ["hit"] * 2 + ["close"])
+        rows = rows_of("--floor-only", "--small", "--pairs", "2", "attach", "hit", "close", "churn")
+        self.assertEqual([row["scenario"] for row in rows],
+                         ["attach"] * 2 + ["hit"] * 2 + ["close"] + ["churn"] * 14)
         for row in rows:
             self.assertGreater(row["floor"], 0, row)
             self.assertIsNone(row["ours"])
@@ -65,7 +74,7 @@ class Bench(unittest.TestCase):
         built = f"there are {', '.join(names[:-1])} and {names[-1]}\n"
         for arguments, words in (
             ((), f"name a scenario; {built}"),
-            (("churn",), f"'churn' is not built yet; {built}"),
+            (("startup",), f"'startup' is not built yet; {built}"),
             (("nonsense",), f"no scenario 'nonsense'; {built}"),
             (("--pairs", "0", "attach"), "--pairs"),
         ):

@@ -12,7 +12,7 @@ static int compare(const void *left, const void *right)
 }
 
 /* Linear between the two samples beside the place. */
-static double quantile(const double *sorted, size_t count, double q)
+double bench_quantile(const double *sorted, size_t count, double q)
 {
     double place = q * (double)(count - 1);
     size_t below = (size_t)place;
@@ -47,8 +47,8 @@ struct bench_summary bench_summarise(double *samples, size_t count)
 
     qsort(samples, count, sizeof(samples[0]), compare);
     return (struct bench_summary){
-        .median = quantile(samples, count, 0.5),
-        .spread = quantile(samples, count, 0.75) - quantile(samples, count, 0.25),
+        .median = bench_quantile(samples, count, 0.5),
+        .spread = bench_quantile(samples, count, 0.75) - bench_quantile(samples, count, 0.25),
         .low = samples[outside],
         .high = samples[count - 1 - outside],
     };

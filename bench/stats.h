@@ -17,4 +17,7 @@ struct bench_summary {
 /* Sorts samples. count must be above 0. */
 struct bench_summary bench_summarise(double *samples, size_t count);
 
+/* The value that q of them are below, as 0.99; of sorted samples, as bench_summarise leaves them. */
+double bench_quantile(const double *sorted, size_t count, double q);
+
 #endif

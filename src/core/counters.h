@@ -65,6 +65,7 @@
     X(EVENTS_READ, "events.read", "events of namespaces and devices read from the kernel")                   \
     X(EVENTS_RESYNCS, "events.resyncs", "looks at everything because events were lost")                      \
     X(EVENTS_UNKNOWN, "events.unknown", "events of devices in namespaces that are not known")                \
+    X(EVENTS_LATE, "events.late", "events of devices that had been attached by the time they were read")     \
     X(EVENTS_LOST, "events.lost", "events that the kernel had no room for, each followed by a look at all")  \
     X(EVENTS_OVERRUNS, "events.overruns",                                                                    \
       "times rtnetlink had no room for events or was not heard, followed by a look at all")                  \

@@ -25,7 +25,7 @@
 /* "4294967295/task/4294967295/ns/net" and its end fit. */
 enum { PATH_ROOM = 48, LINK_ROOM = 32 };
 
-static int proc = -1; /* set once by nns_proc_open, before any thread */
+static int proc = -1, pid_max = -1; /* set once by nns_proc_open, before any thread */
 
 /* ---- opening ---- */
 
@@ -86,6 +86,9 @@ int nns_proc_open(void)
     if (proc >= 0)
         close(proc);
     proc = fd;
+    if (pid_max >= 0)
+        close(pid_max);
+    pid_max = openat(proc, "sys/kernel/pid_max", O_RDONLY | O_CLOEXEC);
     return 0;
 }
 
@@ -93,10 +96,12 @@ uint32_t nns_proc_pid_max(void)
 {
     enum { PID_MAX_LIMIT = 4194304 }; /* what a 64-bit kernel can be set to */
     char text[16];
+    ssize_t length = pread(pid_max, text, sizeof(text) - 1, 0);
     unsigned long limit;
 
-    if (read_at(proc, "sys/kernel/pid_max", text, sizeof(text)) <= 0)
+    if (length <= 0)
         return PID_MAX_LIMIT;
+    text[length] = '\0';
     limit = strtoul(text, NULL, 10);
     return limit > 0 && limit < PID_MAX_LIMIT ? (uint32_t)limit : PID_MAX_LIMIT;
 }

@@ -19,7 +19,7 @@ int nns_proc_open(void);
 int nns_proc_netns(uint32_t pid, uint32_t *inum);
 
 /* The highest pid the host can have (/proc/sys/kernel/pid_max, read anew: an operator may raise it at any
- * time). One short read: call it once a burst of messages, not once a pid. */
+ * time). One short read: call it once a burst of pids, not once a pid. */
 uint32_t nns_proc_pid_max(void);
 
 /* The set of namespaces that a process, a thread or a mount holds. */

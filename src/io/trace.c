@@ -343,6 +343,15 @@ int nns_trace_uncover(struct nns_trace *trace, uint64_t cookie, uint32_t ifindex
     return trace && trace->pieces & DEVICES ? drop(trace->skeleton->maps.nns_covered, &key) : 0;
 }
 
+bool nns_trace_covers(const struct nns_trace *trace, uint64_t cookie, uint32_t ifindex)
+{
+    const struct nns_trace_device key = {.cookie = cookie, .ifindex = ifindex};
+    uint8_t yes;
+
+    return trace && trace->pieces & DEVICES &&
+           bpf_map_lookup_elem(bpf_map__fd(trace->skeleton->maps.nns_covered), &key, &yes) == 0;
+}
+
 /* ---- the walk ---- */
 
 static int clear_walked(struct nns_trace *trace)

@@ -81,6 +81,9 @@ int nns_trace_forget(struct nns_trace *trace, uint64_t cookie);
 int nns_trace_cover(struct nns_trace *trace, uint64_t cookie, uint32_t ifindex);
 int nns_trace_uncover(struct nns_trace *trace, uint64_t cookie, uint32_t ifindex);
 
+/* Has it been covered, and not been reported bare since? False when that is not known. */
+bool nns_trace_covers(const struct nns_trace *trace, uint64_t cookie, uint32_t ifindex);
+
 /*
  * Walk over all tasks that are visible in the daemon's pid namespace, threads included, and report each
  * namespace they are in once, with one task in it (kind NNS_TRACE_TASK); with `all` also those that are

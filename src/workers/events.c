@@ -20,6 +20,19 @@ NNS_OWNER_ONLY static void take_strangers(struct nns_owner *owner, const struct 
     nns_strangers_note(&owner->strangers, event->cookie, nns_now_ms(), context->params->audit_interval_ms);
 }
 
+/*
+ * A new namespace's first devices come up while it is being looked at for the first time, and are attached by
+ * the time the news of it is read. The kernel reports nothing of the kind once a device counts as covered,
+ * and takes it off its account when it loses its clsact: one that is on it still was attached after it came
+ * up.
+ */
+NNS_OWNER_ONLY static bool comes_late(struct nns_owner *owner, const struct nns_device *device,
+                                      const struct nns_trace_event *event)
+{
+    return event->kind == NNS_TRACE_DEVICE_UP && device && device->state == NNS_DEVICE_ATTACHED &&
+           nns_trace_covers(owner->context.trace, event->cookie, event->number);
+}
+
 /* A device that is reported although it is covered by our account is checked against the kernel. One that is
  * not known yet is found by the listing; one of a namespace not known yet will be, when that is saved. */
 NNS_OWNER_ONLY static void take_event(struct nns_owner *owner, const struct nns_trace_event *event)
@@ -32,6 +45,10 @@ NNS_OWNER_ONLY static void take_event(struct nns_owner *owner, const struct nns_
         return;
     }
     device = nns_devices_find(&ns->devices, event->number);
+    if (comes_late(owner, device, event)) {
+        nns_count(NNS_COUNT_EVENTS_LATE, 1);
+        return;
+    }
     if (device)
         device->doubted = true;
     nns_look_again(owner, ns, NNS_LOOK_NEWS);

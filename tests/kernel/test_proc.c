@@ -236,13 +236,33 @@ Test(proc, what_is_denied_is_not_gone)
     end(&child);
 }
 
-Test(proc, pid_max_is_the_kernels)
+static unsigned kernels_pid_max(void)
 {
     FILE *file = fopen("/proc/sys/kernel/pid_max", "r");
-    unsigned limit;
+    unsigned limit = 0;
 
     cr_assert(file && fscanf(file, "%u", &limit) == 1);
     fclose(file);
+    return limit;
+}
+
+static void set_pid_max(unsigned limit)
+{
+    FILE *file = fopen("/proc/sys/kernel/pid_max", "w");
+
+    cr_assert_not_null(file);
+    fprintf(file, "%u", limit);
+    cr_assert_eq(fclose(file), 0);
+}
+
+Test(proc, pid_max_is_the_kernels_also_when_it_changes)
+{
+    unsigned limit = kernels_pid_max();
+
+    cr_expect_eq(nns_proc_pid_max(), limit);
+    set_pid_max(limit - 1);
+    cr_expect_eq(nns_proc_pid_max(), limit - 1);
+    set_pid_max(limit);
     cr_expect_eq(nns_proc_pid_max(), limit);
 }
 

@@ -305,9 +305,13 @@ Test(trace, clsact_deleted_by_hand)
     uint32_t v0 = if_nametoindex("v0");
     expect(0, NNS_TRACE_DEVICE_BARE, here.cookie, 0);
     expect(0, NNS_TRACE_DEVICE_UP, here.cookie, 0);
+    cr_assert_not(nns_trace_covers(here.trace, here.cookie, v0));
     host_run("tc qdisc add dev v0 clsact");
     cover(here.cookie, v0);
+    cr_assert(nns_trace_covers(here.trace, here.cookie, v0));
+    cr_assert_not(nns_trace_covers(here.trace, here.cookie + 1, v0));
     host_run("tc qdisc del dev v0 clsact");
+    cr_assert_not(nns_trace_covers(here.trace, here.cookie, v0));
     expect(1, NNS_TRACE_DEVICE_BARE, here.cookie, v0);
     cr_assert_eq(last_of(NNS_TRACE_DEVICE_BARE, here.cookie)->inum, own_inum());
     /* It is no longer in the table. */

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "containers.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pairs.h"
+#include "private_host.h"
+#include "report.h"
+#include "rtnl.h"
+#include "sleepers.h"
+
+#define LOOPBACK     1
+#define WAIT_SECONDS 30u
+
+/* The ifindexes of all peers so far; beyond those of pods. */
+static uint32_t last_peer = 2000000;
+
+int bench_containers_init(struct bench_containers *containers, size_t capacity)
+{
+    *containers = BENCH_CONTAINERS_NULL;
+    containers->capacity = capacity;
+    containers->ring = calloc(capacity, sizeof(containers->ring[0]));
+    containers->stacks = bench_stacks_new(capacity);
+    containers->home = bench_rtnl_open();
+    if (!containers->ring || !containers->stacks)
+        return bench_error(-ENOMEM, "containers");
+    if (containers->home < 0)
+        return bench_error(containers->home, "netlink");
+    bench_silence_ipv6();
+    return bench_rtnl_count_links(containers->home, &containers->links);
+}
+
+static int enter(pid_t pid)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    int result;
+
+    if (pidfd < 0)
+        return -errno;
+    result = setns(pidfd, CLONE_NEWNET) ? -errno : 0;
+    close(pidfd);
+    return result;
+}
+
+static int furnish(const struct bench_container *container)
+{
+    int socket, result = enter(container->pid);
+
+    if (result)
+        return result;
+    bench_silence_ipv6();
+    socket = bench_rtnl_open();
+    result = socket < 0 ? socket : bench_rtnl_up(socket, LOOPBACK);
+    if (result == 0)
+        result = bench_rtnl_add_uplink(socket, bench_home(), container->peer);
+    if (socket >= 0)
+        close(socket);
+    bench_go_home();
+    return result;
+}
+
+int bench_containers_start(struct bench_containers *containers, const struct bench_container **container)
+{
+    size_t at = (containers->first + containers->count) % containers->capacity;
+    struct bench_container *fresh = &containers->ring[at];
+    int result;
+
+    if (containers->count == containers->capacity)
+        return bench_error(-ENOSPC, "containers");
+    fresh->pid = bench_sleeper_start(containers->stacks, at, CLONE_NEWNET);
+    if (fresh->pid < 0)
+        return bench_error(-errno, "starting a process in a namespace of its own");
+    containers->count++;
+    fresh->peer = ++last_peer;
+    result = furnish(fresh);
+    if (result)
+        return bench_error(result, "making a container's devices");
+    *container = fresh;
+    return 0;
+}
+
+int bench_containers_plug(struct bench_containers *containers, const struct bench_container *container)
+{
+    int result = bench_rtnl_up(containers->home, container->peer);
+
+    return result ? bench_error(result, "setting a container's peer up") : 0;
+}
+
+void bench_containers_stop(struct bench_containers *containers)
+{
+    bench_sleepers_end(&containers->ring[containers->first].pid, 1);
+    containers->first = (containers->first + 1) % containers->capacity;
+    containers->count--;
+}
+
+int bench_containers_clear(struct bench_containers *containers)
+{
+    uint64_t deadline = bench_now() + WAIT_SECONDS * UINT64_C(1000000000);
+    unsigned links;
+    int result;
+
+    while (containers->count)
+        bench_containers_stop(containers);
+    while ((result = bench_rtnl_count_links(containers->home, &links)) == 0 && links > containers->links) {
+        if (bench_now() > deadline)
+            return bench_error(-ETIMEDOUT, "waiting for containers to die");
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+    return result ? bench_error(result, "counting devices") : 0;
+}
+
+int bench_containers_vanish(struct bench_containers *containers, uint64_t *nanoseconds)
+{
+    unsigned wanted = (unsigned)containers->count, gone = 0;
+    uint64_t since;
+    int result = 0;
+
+    if (containers->watcher < 0)
+        containers->watcher = bench_rtnl_watch();
+    if (containers->watcher < 0)
+        return bench_error(containers->watcher, "listening for devices that vanish");
+    bench_rtnl_drain(containers->watcher);
+    since = bench_now();
+    while (containers->count)
+        bench_containers_stop(containers);
+    while (gone < wanted && result == 0)
+        result = bench_rtnl_await_gone(containers->watcher, WAIT_SECONDS, &gone);
+    *nanoseconds = bench_now() - since;
+    return result ? bench_error(result, "waiting for containers to die") : 0;
+}
+
+void bench_containers_deinit(struct bench_containers *containers)
+{
+    if (containers->home >= 0)
+        bench_containers_clear(containers);
+    bench_stacks_free(containers->stacks, containers->capacity);
+    free(containers->ring);
+    if (containers->home >= 0)
+        close(containers->home);
+    if (containers->watcher >= 0)
+        close(containers->watcher);
+    *containers = BENCH_CONTAINERS_NULL;
+}
