@@ -18,6 +18,8 @@ struct bench_options {
     bool json;
     bool floor_only;
     unsigned pairs;
+    unsigned namespaces; /* of startup and idle */
+    unsigned seconds;    /* of idle */
 };
 
 #define BENCH_METRICS_MAX 2
