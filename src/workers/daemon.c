@@ -239,6 +239,7 @@ static int start_threads(struct daemon *daemon)
         .completions = &daemon->completions,
         .meter = daemon->meter,
         .trace = daemon->trace,
+        .trim = nns_memory_trim,
     };
     int rc = nns_owner_new(&context, &daemon->owner);
 

@@ -34,6 +34,7 @@ struct nns_owner_context {
     struct nns_completions *completions;
     struct nns_meter *meter;
     struct nns_trace *trace; /* NULL: none */
+    void (*trim)(void);      /* gives free memory back, when the owner has nothing to do; NULL: nobody does */
 };
 
 /* 0 or -errno. */

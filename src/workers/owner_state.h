@@ -39,7 +39,8 @@ struct nns_owner {
     size_t pinned;  /* handles that keep a namespace alive */
     uint64_t next_sweep_ms, next_audit_ms;
     uint32_t audit_part; /* the next */
-    uint64_t started_ms;
+    uint64_t started_ms, trimmed_ms;
+    bool untrimmed;         /* something was done since then, and so memory freed */
     struct nns_order *stop; /* the order that ends the thread, once it came */
 };
 
