@@ -131,7 +131,17 @@ static int connect_control(struct bench_daemon *daemon)
         return error;
     }
     daemon->control = fdopen(fd, "r");
-    return daemon->control ? 0 : -ENOMEM;
+    if (daemon->control)
+        return 0;
+    close(fd);
+    return -ENOMEM;
+}
+
+void bench_daemon_hang_up(struct bench_daemon *daemon)
+{
+    if (daemon->control)
+        fclose(daemon->control);
+    daemon->control = NULL;
 }
 
 static int await_control(struct bench_daemon *daemon)
@@ -192,8 +202,7 @@ int bench_daemon_start(struct bench_daemon *daemon, unsigned workers)
 static void let_go(struct bench_daemon *daemon)
 {
     nns_queue_close(&daemon->queue);
-    if (daemon->control)
-        fclose(daemon->control);
+    bench_daemon_hang_up(daemon);
 }
 
 void bench_daemon_stop(struct bench_daemon *daemon)
@@ -268,9 +277,12 @@ static int ask(struct bench_daemon *daemon, const struct nns_control_request *re
     int result;
 
     watch_for_stuck();
-    result = send_request(daemon, request);
+    result = daemon->control ? 0 : connect_control(daemon);
+    if (result == 0)
+        result = send_request(daemon, request);
     if (result == 0)
         result = take_answer(daemon, status);
+    alarm(0);
     if (result) {
         show_log();
         bench_error(result, "asking netnsyncd");
@@ -364,6 +376,7 @@ int bench_daemon_feed(struct bench_daemon *daemon, const uint32_t *pids, size_t 
 
         result = nns_queue_send(&daemon->queue, message, length);
     }
+    alarm(0);
     return result ? bench_error(result, "sending to the queue") : 0;
 }
 

@@ -37,6 +37,9 @@ void bench_daemon_stop(struct bench_daemon *daemon);
 /* Stop it with SIGTERM and measure how long it takes to be gone. -EREMOTEIO when it does not exit with 0. */
 int bench_daemon_end(struct bench_daemon *daemon, uint64_t *nanoseconds);
 
+/* End the connection, which would be timed out when nothing is asked; the next question makes another. */
+void bench_daemon_hang_up(struct bench_daemon *daemon);
+
 /* Send pids, so many a message. */
 int bench_daemon_feed(struct bench_daemon *daemon, const uint32_t *pids, size_t count, size_t a_message);
 

@@ -155,6 +155,7 @@ static int measure(const struct bench_options *options, struct bench_report *rep
         result = start(idle);
     if (result == 0)
         result = bench_daemon_counter(&idle->daemon, "events.read", &events);
+    bench_daemon_hang_up(&idle->daemon);
     for (unsigned i = 0; i < looks && result == 0; i++) {
         bench_progress(report, "idle", "looks", i, looks);
         result = look(options, idle);
