@@ -9,6 +9,7 @@
 #include "io/netns.h"
 #include "io/trace.h"
 #include "workers/completions.h"
+#include "workers/exclude.h"
 #include "workers/mailbox.h"
 #include "workers/pool.h"
 
@@ -34,7 +35,8 @@ struct nns_owner_context {
     struct nns_completions *completions;
     struct nns_meter *meter;
     struct nns_trace *trace; /* NULL: none */
-    void (*trim)(void);      /* gives free memory back, when the owner has nothing to do; NULL: nobody does */
+    struct nns_exclusions *exclusions;
+    void (*trim)(void); /* gives free memory back, when the owner has nothing to do; NULL: nobody does */
 };
 
 /* 0 or -errno. */
