@@ -290,6 +290,46 @@ static int open_watches(struct daemon *daemon)
     return 0;
 }
 
+struct programs {
+    struct daemon *daemon;
+    int rc;
+    char error[512];
+};
+
+/* What is attached, and what resolves pids. */
+static void open_programs(void *of)
+{
+    struct programs *programs = of;
+    struct daemon *daemon = programs->daemon;
+    const struct nns_params *params = daemon->params;
+
+    programs->rc = nns_meter_open(params, nns_instance_pins(daemon->instance), &daemon->meter,
+                                  programs->error, sizeof(programs->error));
+    if (!programs->rc && daemon->abilities.open_by_id &&
+        nns_resolver_open(worker_count(params), &daemon->resolver))
+        nns_info("pids are resolved one by one: this kernel has no BPF program for that");
+}
+
+/* Loading BPF programs is most of what a start takes before anything is attached: half of them here, the
+ * other half in a thread beside. */
+static int load_programs(struct daemon *daemon)
+{
+    struct programs programs = {.daemon = daemon};
+    uv_thread_t beside;
+    bool alone = uv_thread_create(&beside, open_programs, &programs) != 0;
+    int rc;
+
+    if (alone)
+        open_programs(&programs);
+    rc = open_watches(daemon);
+    if (!alone)
+        uv_thread_join(&beside);
+    if (!programs.rc)
+        return rc;
+    nns_error("%s", programs.error);
+    return programs.rc;
+}
+
 /* The parts that can fail for a reason of the operator's say so in a sentence. */
 static int open_parts(struct daemon *daemon)
 {
@@ -306,18 +346,13 @@ static int open_parts(struct daemon *daemon)
         return rc;
     }
     rc = nns_instance_open(daemon->params, &daemon->instance, error, sizeof(error));
-    if (!rc)
-        rc = nns_meter_open(daemon->params, nns_instance_pins(daemon->instance), &daemon->meter, error,
-                            sizeof(error));
     if (rc) {
         nns_error("%s", error);
         return rc;
     }
-    rc = open_watches(daemon);
+    rc = load_programs(daemon);
     if (rc)
         return rc;
-    if (daemon->abilities.open_by_id && nns_resolver_open(worker_count(daemon->params), &daemon->resolver))
-        nns_info("pids are resolved one by one: this kernel has no BPF program for that");
     daemon->cache = nns_cache_new(cache_capacity(daemon->params, daemon->abilities.open_by_id));
     daemon->claims = nns_claims_new();
     rc = nns_exclusions_new(daemon->params, daemon->trace, &daemon->exclusions);
