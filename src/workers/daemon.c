@@ -104,10 +104,11 @@ static void stop_threads(struct daemon *daemon)
     for (int i = 0; i < daemon->signals_watched; i++)
         signal(daemon->signals[i].signum, end_at_once);
     /* Before the owner: a worker may be opening what it found by itself. */
-    nns_pool_stop(daemon->pool);
+    nns_pool_rest(daemon->pool);
     nns_mailbox_post_now(nns_owner_mailbox(daemon->owner), &order->letter);
     /* While the owner detaches: this thread and the workers were the only ones to use these. */
     nns_trace_stop(daemon->trace);
+    nns_pool_stop(daemon->pool);
     nns_resolver_close(daemon->resolver);
     daemon->resolver = NULL;
 }
