@@ -11,6 +11,18 @@
 /* What a directory of /proc with one thread in it is linked to: itself, its parent, the thread. */
 #define LINKS_OF_ONE_THREAD 3
 
+/* A number and what comes after it. */
+#define DIGITS_MAX 10
+#define PATH_BYTES (DIGITS_MAX + sizeof("/ns/net"))
+
+/* Processes and threads, and nothing else there. */
+static int is_number(const char *name)
+{
+    size_t digits = strspn(name, "0123456789");
+
+    return digits > 0 && digits <= DIGITS_MAX && !name[digits];
+}
+
 /* "net:[4026531840]" */
 static int read_link(int directory, const char *path, uint64_t *sum)
 {
@@ -36,7 +48,7 @@ static int read_numbers(int directory, int (*read_one)(int directory, const char
     while ((length = getdents64(directory, entries, sizeof(entries))) > 0) {
         for (ssize_t at = 0; at < length; at += ((struct dirent64 *)(entries + at))->d_reclen) {
             const char *name = ((struct dirent64 *)(entries + at))->d_name;
-            int result = *name >= '1' && *name <= '9' ? read_one(directory, name, sum) : 0;
+            int result = is_number(name) ? read_one(directory, name, sum) : 0;
 
             if (result < 0)
                 return result;
@@ -48,11 +60,9 @@ static int read_numbers(int directory, int (*read_one)(int directory, const char
 
 static int read_entry(int directory, const char *number, uint64_t *sum)
 {
-    char path[32];
-    size_t length = strlen(number);
+    char path[PATH_BYTES];
 
-    memcpy(path, number, length);
-    memcpy(path + length, "/ns/net", 8);
+    strcpy(stpcpy(path, number), "/ns/net");
     return read_link(directory, path, sum);
 }
 
@@ -71,12 +81,10 @@ static int read_threads(int proc, const char *path, uint64_t *sum)
 /* How many threads there are is told by the number of links, in one call where a listing takes four. */
 static int read_process(int proc, const char *number, uint64_t *sum)
 {
-    char path[32];
-    size_t length = strlen(number);
+    char path[PATH_BYTES];
     struct stat tasks;
 
-    memcpy(path, number, length);
-    memcpy(path + length, "/task", 6);
+    strcpy(stpcpy(path, number), "/task");
     if (fstatat(proc, path, &tasks, 0))
         return errno == ENOENT || errno == ESRCH ? 0 : -errno;
     if (tasks.st_nlink > LINKS_OF_ONE_THREAD)
