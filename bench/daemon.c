@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -25,6 +26,7 @@
 #define CONTROL_PATH  "/run/netnsync-bench.sock"
 #define QUEUE_NAME    "/netnsync-bench"
 #define LOG_PATH      "/run/netnsyncd.log"
+#define ARGUMENTS_MAX 40u
 #define START_SECONDS 10u
 #define WAIT_SECONDS  20u
 #define STUCK_SECONDS 60u
@@ -35,12 +37,15 @@
 
 /* At rest is who used so little of a CPU for so long. It may never be quite idle: what others on the machine
  * do is told to it, too. */
-#define REST_NS    150000000
+#define REST_US    150000
 #define REST_SHARE 100u
 
-static void nap(long nanoseconds)
+/* The daemon that is run; empty: the one beside the bench. */
+static char chosen[PATH_MAX];
+
+static void nap(long microseconds)
 {
-    nanosleep(&(struct timespec){.tv_nsec = nanoseconds}, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = microseconds * 1000}, NULL);
 }
 
 static void show_log(void)
@@ -72,6 +77,11 @@ static void watch_for_stuck(void)
 
 /* ---- starting and stopping ---- */
 
+void bench_daemon_choose(const char *path)
+{
+    snprintf(chosen, sizeof(chosen), "%s", path);
+}
+
 static int daemon_path(char path[PATH_MAX])
 {
     char self[PATH_MAX];
@@ -80,32 +90,37 @@ static int daemon_path(char path[PATH_MAX])
     if (length < 0)
         return -errno;
     self[length] = '\0';
-    if (snprintf(path, PATH_MAX, "%s/netnsyncd", dirname(self)) >= PATH_MAX)
+    if (chosen[0])
+        memcpy(path, chosen, PATH_MAX);
+    else if (snprintf(path, PATH_MAX, "%s/netnsyncd", dirname(self)) >= PATH_MAX)
         return -ENAMETOOLONG;
     return access(path, X_OK) ? -errno : 0;
 }
 
-struct settings {
-    unsigned workers;
-    bool discover;
-    uint32_t excluded; /* a namespace's inum, 0: none */
-};
-
-static _Noreturn void become_daemon(const char *path, const struct settings *settings)
+static _Noreturn void become_daemon(char *const arguments[])
 {
-    char count[48], excluded[48] = "exclude.namespaces=";
-    const char *discover = settings->discover ? "discover.enabled=true" : "discover.enabled=false";
     int log = open(LOG_PATH, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
-    snprintf(count, sizeof(count), "workers.count=%u", settings->workers);
-    if (settings->excluded)
-        snprintf(excluded, sizeof(excluded), "exclude.namespaces=%" PRIu32, settings->excluded);
-    if (log < 0 || dup2(log, STDERR_FILENO) < 0 || dup2(log, STDOUT_FILENO) < 0)
-        _exit(127);
-    execl(path, "netnsyncd", "--set", "instance=bench", "--set", "queue.name=" QUEUE_NAME, "--set",
-          "control.path=" CONTROL_PATH, "--set", discover, "--set", excluded, "--set", "lonely.timeout=24h",
-          "--set", "log.level=warning", "--set", "bpffs.path=", "--set", count, NULL);
+    if (log >= 0 && dup2(log, STDERR_FILENO) >= 0 && dup2(log, STDOUT_FILENO) >= 0)
+        execv(arguments[0], arguments);
     _exit(127);
+}
+
+/* Those of every daemon first, so that a scenario's own win. */
+static void write_arguments(char *arguments[ARGUMENTS_MAX], char *path, const char *const settings[])
+{
+    static const char *const always[] = {"instance=bench", "queue.name=" QUEUE_NAME,
+                                         "control.path=" CONTROL_PATH, "log.level=warning", NULL};
+    const char *const *const lists[] = {always, settings};
+    size_t count = 0;
+
+    arguments[count++] = path;
+    for (size_t list = 0; list < 2; list++)
+        for (const char *const *setting = lists[list]; *setting && count + 2 < ARGUMENTS_MAX; setting++) {
+            arguments[count++] = "--set";
+            arguments[count++] = (char *)*setting;
+        }
+    arguments[count] = NULL;
 }
 
 static int connect_control(struct bench_daemon *daemon)
@@ -122,7 +137,17 @@ static int connect_control(struct bench_daemon *daemon)
         return error;
     }
     daemon->control = fdopen(fd, "r");
-    return daemon->control ? 0 : -ENOMEM;
+    if (daemon->control)
+        return 0;
+    close(fd);
+    return -ENOMEM;
+}
+
+void bench_daemon_hang_up(struct bench_daemon *daemon)
+{
+    if (daemon->control)
+        fclose(daemon->control);
+    daemon->control = NULL;
 }
 
 static int await_control(struct bench_daemon *daemon)
@@ -137,27 +162,29 @@ static int await_control(struct bench_daemon *daemon)
         }
         if (bench_now() > deadline)
             return -ETIMEDOUT;
-        nap(1000000);
+        nap(1000);
     }
     return result;
 }
 
-static int start(struct bench_daemon *daemon, const struct settings *settings)
+int bench_daemon_start_with(struct bench_daemon *daemon, const char *const settings[])
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX], *arguments[ARGUMENTS_MAX];
     uint64_t unused;
     int result = daemon_path(path);
 
     *daemon = BENCH_DAEMON_NULL;
+    write_arguments(arguments, path, settings);
     if (result)
-        return bench_error(result, "netnsyncd is not beside netnsync-bench");
+        return bench_error(result, "%s", chosen[0] ? chosen : "netnsyncd is not beside netnsync-bench");
     signal(SIGALRM, on_alarm);
     watch_for_stuck();
+    daemon->busy_since = bench_now();
     daemon->pid = fork();
     if (daemon->pid < 0)
         return bench_error(-errno, "fork");
     if (daemon->pid == 0)
-        become_daemon(path, settings);
+        become_daemon(arguments);
     result = await_control(daemon);
     if (result == 0)
         result = nns_queue_open_sender(QUEUE_NAME, &daemon->queue);
@@ -170,19 +197,28 @@ static int start(struct bench_daemon *daemon, const struct settings *settings)
 
 int bench_daemon_start(struct bench_daemon *daemon, unsigned workers)
 {
-    return start(daemon, &(struct settings){.workers = workers});
+    char count[48];
+    const char *const settings[] = {"discover.enabled=false", "lonely.timeout=24h", "bpffs.path=", count,
+                                    NULL};
+
+    snprintf(count, sizeof(count), "workers.count=%u", workers);
+    return bench_daemon_start_with(daemon, settings);
 }
 
 int bench_daemon_start_discovering(struct bench_daemon *daemon, uint32_t excluded)
 {
-    return start(daemon, &(struct settings){.discover = true, .excluded = excluded});
+    char exclude[48] = "exclude.namespaces=";
+    const char *const settings[] = {"lonely.timeout=24h", "bpffs.path=", exclude, NULL};
+
+    if (excluded)
+        snprintf(exclude, sizeof(exclude), "exclude.namespaces=%" PRIu32, excluded);
+    return bench_daemon_start_with(daemon, settings);
 }
 
 static void let_go(struct bench_daemon *daemon)
 {
     nns_queue_close(&daemon->queue);
-    if (daemon->control)
-        fclose(daemon->control);
+    bench_daemon_hang_up(daemon);
 }
 
 void bench_daemon_stop(struct bench_daemon *daemon)
@@ -257,9 +293,12 @@ static int ask(struct bench_daemon *daemon, const struct nns_control_request *re
     int result;
 
     watch_for_stuck();
-    result = send_request(daemon, request);
+    result = daemon->control ? 0 : connect_control(daemon);
+    if (result == 0)
+        result = send_request(daemon, request);
     if (result == 0)
         result = take_answer(daemon, status);
+    alarm(0);
     if (result) {
         show_log();
         bench_error(result, "asking netnsyncd");
@@ -300,15 +339,15 @@ int bench_daemon_counter(struct bench_daemon *daemon, const char *name, uint64_t
 }
 
 /* Answering takes time from the work that is waited for: sleep half of what the rest of it will take, at the
- * pace since it was sent. */
+ * pace since it began. */
 static void nap_for(const struct bench_daemon *daemon, uint64_t left, uint64_t done)
 {
-    uint64_t elapsed = (bench_now() - daemon->fed_at) / 1000;
+    uint64_t elapsed = (bench_now() - daemon->busy_since) / 1000;
     uint64_t microseconds = done ? elapsed * left / done / 2 : NAP_LEAST;
 
     if (microseconds < NAP_LEAST)
         microseconds = NAP_LEAST;
-    nap((long)(microseconds < NAP_MOST ? microseconds : NAP_MOST) * 1000);
+    nap((long)(microseconds < NAP_MOST ? microseconds : NAP_MOST));
 }
 
 int bench_daemon_await(struct bench_daemon *daemon, const char *name, uint64_t from, uint64_t value)
@@ -346,13 +385,14 @@ int bench_daemon_feed(struct bench_daemon *daemon, const uint32_t *pids, size_t 
     int result = 0;
 
     watch_for_stuck();
-    daemon->fed_at = bench_now();
+    daemon->busy_since = bench_now();
     for (size_t sent = 0; sent < count && result == 0; sent += a_message) {
         size_t now = count - sent < a_message ? count - sent : a_message;
         size_t length = nns_pid_message_encode(message, pids + sent, (uint16_t)now);
 
         result = nns_queue_send(&daemon->queue, message, length);
     }
+    alarm(0);
     return result ? bench_error(result, "sending to the queue") : 0;
 }
 
@@ -374,15 +414,15 @@ int bench_daemon_cpu(const struct bench_daemon *daemon, uint64_t *nanoseconds)
 
 int bench_daemon_rest(const struct bench_daemon *daemon)
 {
-    uint64_t deadline = bench_now() + WAIT_SECONDS * UINT64_C(1000000000), before, used = REST_NS;
+    uint64_t deadline = bench_now() + WAIT_SECONDS * UINT64_C(1000000000), before, used = UINT64_MAX;
     int result = bench_daemon_cpu(daemon, &before);
 
-    while (result == 0 && used > REST_NS / REST_SHARE) {
+    while (result == 0 && used > REST_US * UINT64_C(1000) / REST_SHARE) {
         uint64_t now_at = before;
 
         if (bench_now() > deadline)
             return bench_error(-ETIMEDOUT, "netnsyncd does not come to rest");
-        nap(REST_NS);
+        nap(REST_US);
         result = bench_daemon_cpu(daemon, &now_at);
         used = now_at - before;
         before = now_at;
@@ -390,23 +430,67 @@ int bench_daemon_rest(const struct bench_daemon *daemon)
     return result;
 }
 
-int bench_daemon_rss(const struct bench_daemon *daemon, uint64_t *bytes)
+/* The value of a line "NAME:\tNUMBER" of a file of /proc. */
+static int read_number(const char *path, const char *name, uint64_t *value)
 {
-    char path[64], line[256];
-    uint64_t kilobytes;
+    char line[256];
+    size_t length = strlen(name);
     int result = -ENODATA;
-    FILE *in;
+    FILE *in = fopen(path, "re");
 
-    snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)daemon->pid);
-    in = fopen(path, "r");
     if (!in)
         return bench_error(-errno, "%s", path);
-    while (result && fgets(line, sizeof(line), in)) {
-        if (sscanf(line, "Rss: %" SCNu64 " kB", &kilobytes) != 1)
-            continue;
-        *bytes = kilobytes * 1024;
-        result = 0;
-    }
+    while (result && fgets(line, sizeof(line), in))
+        if (strncmp(line, name, length) == 0 && sscanf(line + length, ":%" SCNu64, value) == 1)
+            result = 0;
     fclose(in);
     return result ? bench_error(result, "%s", path) : 0;
+}
+
+int bench_daemon_rss(const struct bench_daemon *daemon, uint64_t *bytes)
+{
+    char path[64];
+    uint64_t kilobytes;
+    int result;
+
+    snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)daemon->pid);
+    result = read_number(path, "Rss", &kilobytes);
+    if (result == 0)
+        *bytes = kilobytes * 1024;
+    return result;
+}
+
+static int add_thread(const char *directory, const char *thread, struct bench_switches *switches)
+{
+    char path[PATH_MAX];
+    uint64_t voluntary = 0, involuntary = 0;
+    int result;
+
+    snprintf(path, sizeof(path), "%s/%s/status", directory, thread);
+    result = read_number(path, "voluntary_ctxt_switches", &voluntary);
+    if (result == 0)
+        result = read_number(path, "nonvoluntary_ctxt_switches", &involuntary);
+    switches->threads++;
+    switches->voluntary += voluntary;
+    switches->involuntary += involuntary;
+    return result;
+}
+
+int bench_daemon_switches(const struct bench_daemon *daemon, struct bench_switches *switches)
+{
+    char path[64];
+    struct dirent *entry;
+    int result = 0;
+    DIR *tasks;
+
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)daemon->pid);
+    tasks = opendir(path);
+    if (!tasks)
+        return bench_error(-errno, "%s", path);
+    *switches = (struct bench_switches){0};
+    while (result == 0 && (entry = readdir(tasks)))
+        if (entry->d_name[0] != '.')
+            result = add_thread(path, entry->d_name, switches);
+    closedir(tasks);
+    return result;
 }

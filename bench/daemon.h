@@ -19,12 +19,18 @@ struct bench_daemon {
     pid_t pid; /* 0: not running */
     FILE *control;
     struct nns_queue queue;
-    uint64_t fed_at; /* when it was last sent pids */
+    uint64_t busy_since; /* when it was last given something to do: started, or sent pids */
 };
 
 #define BENCH_DAEMON_NULL ((struct bench_daemon){.pid = 0, .control = NULL, .queue = NNS_QUEUE_NULL})
 
-/* Start it and wait until it answers. Stop it in any case. */
+/* Run this one from now on: another build's, or a script that ends in one. */
+void bench_daemon_choose(const char *path);
+
+/* Start it with parameters, "NAME=VALUE" up to a NULL, and wait until it answers. Stop it in any case. */
+int bench_daemon_start_with(struct bench_daemon *daemon, const char *const settings[]);
+
+/* One that looks for nothing by itself, forgets nothing and pins nothing. */
 int bench_daemon_start(struct bench_daemon *daemon, unsigned workers);
 
 /* The same with all workers, and it finds namespaces by itself, save the one with this inum (0: none). */
@@ -33,6 +39,9 @@ void bench_daemon_stop(struct bench_daemon *daemon);
 
 /* Stop it with SIGTERM and measure how long it takes to be gone. -EREMOTEIO when it does not exit with 0. */
 int bench_daemon_end(struct bench_daemon *daemon, uint64_t *nanoseconds);
+
+/* End the connection, which would be timed out when nothing is asked; the next question makes another. */
+void bench_daemon_hang_up(struct bench_daemon *daemon);
 
 /* Send pids, so many a message. */
 int bench_daemon_feed(struct bench_daemon *daemon, const uint32_t *pids, size_t count, size_t a_message);
@@ -54,6 +63,13 @@ int bench_daemon_cpu(const struct bench_daemon *daemon, uint64_t *nanoseconds);
 
 /* Wait until it has used next to no CPU time for a while, without asking it anything. */
 int bench_daemon_rest(const struct bench_daemon *daemon);
+/* How often its threads have given up a CPU so far: to wait, or because another thread was to run. */
+struct bench_switches {
+    unsigned threads;
+    uint64_t voluntary, involuntary;
+};
+
+int bench_daemon_switches(const struct bench_daemon *daemon, struct bench_switches *switches);
 
 /* Resident memory in bytes. */
 int bench_daemon_rss(const struct bench_daemon *daemon, uint64_t *bytes);

@@ -6,13 +6,18 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon.h"
 #include "pairs.h"
 #include "private_host.h"
 #include "report.h"
 #include "scenario.h"
 
-#define PAIRS_DEFAULT 30
-#define PAIRS_MAX     10000
+#define PAIRS_DEFAULT      30
+#define PAIRS_MAX          10000
+#define NAMESPACES_DEFAULT 1000
+#define NAMESPACES_MAX     20000
+#define SECONDS_DEFAULT    60
+#define SECONDS_MAX        3600
 
 struct scenario {
     const char *name;
@@ -25,6 +30,8 @@ static const struct scenario scenarios[] = {
     {"miss", bench_miss, "a new namespace, from the queue to all devices attached, sustained"},
     {"hit", bench_hit, "pids of known namespaces, from the queue to counted outcomes"},
     {"close", bench_close, "the daemon's end, with 200 namespaces attached"},
+    {"startup", bench_startup, "the first look at the host, and a start until all is attached"},
+    {"idle", bench_idle, "what the daemon does on a host where nothing happens"},
     {"memory", bench_memory, "memory of the daemon, idle and per namespace"},
     {"churn", bench_churn, "containers that come and go: how soon they are attached, and what it costs"},
     {"containers", bench_churn_containers, "the part of churn about containers alone"},
@@ -32,7 +39,6 @@ static const struct scenario scenarios[] = {
     {"traced", bench_churn_trace, "the part of churn about new processes"},
     {"resolve", NULL, NULL},
     {"latency", NULL, NULL},
-    {"startup", NULL, NULL},
     {"packet", NULL, NULL},
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
@@ -97,15 +103,18 @@ static void choose(struct arguments *arguments, const char *name, struct argp_st
     argp_failure(state, 2, 0, "there is no scenario '%s'; there are %s", name, built(list, sizeof(list)));
 }
 
-static unsigned parse_pairs(const char *text, struct argp_state *state)
+static unsigned parse_number(const char *option, const char *text, unsigned long most,
+                             struct argp_state *state)
 {
     char *end;
-    unsigned long pairs = strtoul(text, &end, 10);
+    unsigned long number = strtoul(text, &end, 10);
 
-    if (*end || end == text || pairs < 1 || pairs > PAIRS_MAX)
-        argp_failure(state, 2, 0, "--pairs wants a number from 1 to %d, not '%s'", PAIRS_MAX, text);
-    return (unsigned)pairs;
+    if (*end || end == text || number < 1 || number > most)
+        argp_failure(state, 2, 0, "--%s wants a number from 1 to %lu, not '%s'", option, most, text);
+    return (unsigned)number;
 }
+
+enum { KEY_SMALL = 0x100 };
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
@@ -119,11 +128,20 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case 'f':
         arguments->options.floor_only = true;
         return 0;
-    case 's':
+    case KEY_SMALL:
         arguments->options.small = true;
         return 0;
     case 'p':
-        arguments->options.pairs = parse_pairs(text, state);
+        arguments->options.pairs = parse_number("pairs", text, PAIRS_MAX, state);
+        return 0;
+    case 'n':
+        arguments->options.namespaces = parse_number("namespaces", text, NAMESPACES_MAX, state);
+        return 0;
+    case 's':
+        arguments->options.seconds = parse_number("seconds", text, SECONDS_MAX, state);
+        return 0;
+    case 'd':
+        bench_daemon_choose(text);
         return 0;
     case ARGP_KEY_ARG:
         choose(arguments, text, state);
@@ -139,9 +157,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
 static const struct argp_option argp_options[] = {
     {"json", 'j', NULL, 0, "Print JSON instead of a table", 0},
     {"floor-only", 'f', NULL, 0, "Measure the floors alone", 0},
-    {"small", 's', NULL, 0, "No warming up, few containers in churn: to see that it works, not what it costs",
-     0},
+    {"small", KEY_SMALL, NULL, 0,
+     "No warming up, few containers in churn: to see that it works, not what it costs", 0},
     {"pairs", 'p', "N", 0, "Interleaved pairs to measure after warming up (30)", 0},
+    {"namespaces", 'n', "N", 0, "How many there are in startup and idle (1000)", 0},
+    {"seconds", 's', "N", 0, "How long idle looks on (60)", 0},
+    {"daemon", 'd', "PATH", 0, "Run this daemon instead of the netnsyncd beside netnsync-bench", 0},
     {0},
 };
 
@@ -181,7 +202,8 @@ static int run(const struct arguments *arguments)
 
 int main(int argc, char **argv)
 {
-    struct arguments arguments = {.options = {.pairs = PAIRS_DEFAULT}};
+    struct arguments arguments = {
+        .options = {.pairs = PAIRS_DEFAULT, .namespaces = NAMESPACES_DEFAULT, .seconds = SECONDS_DEFAULT}};
 
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);

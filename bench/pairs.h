@@ -19,6 +19,8 @@ struct bench_options {
     bool floor_only;
     bool small; /* few of everything: to see that it works, not what it costs */
     unsigned pairs;
+    unsigned namespaces; /* of startup and idle */
+    unsigned seconds;    /* of idle */
 };
 
 #define BENCH_METRICS_MAX 5

@@ -11,6 +11,8 @@ int bench_attach(const struct bench_options *options, struct bench_report *repor
 int bench_miss(const struct bench_options *options, struct bench_report *report);
 int bench_hit(const struct bench_options *options, struct bench_report *report);
 int bench_close(const struct bench_options *options, struct bench_report *report);
+int bench_startup(const struct bench_options *options, struct bench_report *report);
+int bench_idle(const struct bench_options *options, struct bench_report *report);
 int bench_memory(const struct bench_options *options, struct bench_report *report);
 int bench_churn(const struct bench_options *options, struct bench_report *report);
 

@@ -23,11 +23,12 @@ def rows_of(*arguments):
 
 
 class Bench(unittest.TestCase):
-    def check_row(self, row, pairs):
+    def check_row(self, row, pairs, may_be_nothing=False):
         self.assertEqual(set(row), FIELDS)
         self.assertEqual(row["pairs"], pairs)
-        for name in ("floor", "ours", "ratio"):
-            self.assertGreater(row[name], 0, row)
+        self.assertGreater(row["floor"], 0, row)
+        for name in ("ours", "ratio"):
+            (self.assertGreaterEqual if may_be_nothing else self.assertGreater)(row[name], 0, row)
         self.assertGreaterEqual(row["spread"], 0, row)
         low, high = row["interval"]
         self.assertLessEqual(low, row["ratio"], row)
@@ -54,10 +55,32 @@ class Bench(unittest.TestCase):
             self.assertEqual(row["scenario"], "churn")
             self.check_row(row, 1)
 
+    def test_startup(self):
+        rows = rows_of("--pairs", "1", "--namespaces", "7", "startup")
+        self.assertEqual([row["scenario"] for row in rows], ["startup"] * 6)
+        self.assertEqual(len({row["variant"] for row in rows}), 6)
+        for row in rows:
+            self.assertIn(" 7 ", row["variant"])
+            self.check_row(row, 1)
+
+    def test_idle(self):
+        """In a second of it a daemon may well do nothing at all."""
+        rows = rows_of("--pairs", "1", "--namespaces", "7", "--seconds", "1", "idle")
+        self.assertEqual([row["scenario"] for row in rows], ["idle"] * 4)
+        for row in rows:
+            self.check_row(row, 1, may_be_nothing=True)
+        self.assertGreater(rows[-1]["ours"], 1, "memory")
+
+    def test_another_daemon(self):
+        done = run("--daemon", "/nowhere/netnsyncd", "--namespaces", "1", "idle")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("/nowhere/netnsyncd", done.stderr)
+
     def test_floor_only(self):
-        rows = rows_of("--floor-only", "--small", "--pairs", "2", "attach", "hit", "close", "churn")
+        rows = rows_of("--floor-only", "--small", "--pairs", "2", "--namespaces", "7", "attach", "hit", "close",
+                       "startup", "churn")
         self.assertEqual([row["scenario"] for row in rows],
-                         ["attach"] * 2 + ["hit"] * 2 + ["close"] + ["churn"] * 14)
+                         ["attach"] * 2 + ["hit"] * 2 + ["close"] + ["startup"] * 6 + ["churn"] * 14)
         for row in rows:
             self.assertGreater(row["floor"], 0, row)
             self.assertIsNone(row["ours"])
@@ -74,9 +97,11 @@ class Bench(unittest.TestCase):
         built = f"there are {', '.join(names[:-1])} and {names[-1]}\n"
         for arguments, words in (
             ((), f"name a scenario; {built}"),
-            (("startup",), f"'startup' is not built yet; {built}"),
+            (("latency",), f"'latency' is not built yet; {built}"),
             (("nonsense",), f"no scenario 'nonsense'; {built}"),
             (("--pairs", "0", "attach"), "--pairs"),
+            (("--namespaces", "20001", "startup"), "--namespaces wants a number from 1 to 20000"),
+            (("--seconds", "x", "idle"), "--seconds"),
         ):
             done = run(*arguments)
             self.assertEqual(done.returncode, 2, arguments)

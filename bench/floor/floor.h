@@ -25,6 +25,9 @@ int floor_attach(int netns, int home, const uint32_t *ifindexes, size_t count, c
 /* The exchange alone, on a NETLINK_ROUTE socket of the devices' namespace. */
 int floor_attach_on(int socket, const uint32_t *ifindexes, size_t count, const int programs[2]);
 
+/* Put both programs in the place of those that floor_attach_on attached. */
+int floor_replace_on(int socket, const uint32_t *ifindexes, size_t count, const int programs[2]);
+
 /* The error that lies on a socket after a send, 0 for none. */
 int floor_first_error(int socket);
 
@@ -35,10 +38,18 @@ int floor_open_list(uint32_t pid, uint32_t ifindexes[FLOOR_DEVICES_MAX], size_t 
 /* Open, list and attach the namespaces of these processes, then return home. */
 int floor_miss(const uint32_t *pids, size_t count, int home, const int programs[2]);
 
+/* Open and list the namespaces of these processes and put programs in the place of what floor_miss attached,
+ * then return home. */
+int floor_restart(const uint32_t *pids, size_t count, int home, const int programs[2]);
+
 /* Delete both filters of these devices in the namespace of every pidfd, then return home. */
 int floor_close(const int *pidfds, size_t count, int home, const uint32_t *ifindexes, size_t devices);
 
 /* Read every process's namespace link; *sum keeps the compiler from dropping the work. */
 int floor_resolve(const uint32_t *pids, size_t count, uint64_t *sum);
+
+/* Find every process in a mounted proc and read its namespace link; with `threads` every thread's. How many.
+ */
+int floor_scan(const char *path, int threads, uint64_t *sum);
 
 #endif

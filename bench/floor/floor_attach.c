@@ -61,15 +61,12 @@ static const struct filter_request filter_template = {
     .flags_value = TCA_BPF_FLAG_ACT_DIRECT,
 };
 
-static void write_device(struct device_request *request, uint32_t ifindex, const int programs[2])
+static void write_filters(struct filter_request filters[2], uint32_t ifindex, const int programs[2])
 {
     static const uint32_t parents[2] = {TC_H_MIN_INGRESS, TC_H_MIN_EGRESS};
 
-    request->qdisc = qdisc_template;
-    request->qdisc.header.nlmsg_len = sizeof(request->qdisc);
-    request->qdisc.tc.tcm_ifindex = (int)ifindex;
     for (int hook = 0; hook < 2; hook++) {
-        struct filter_request *filter = &request->filters[hook];
+        struct filter_request *filter = &filters[hook];
 
         *filter = filter_template;
         filter->header.nlmsg_len = sizeof(*filter);
@@ -78,6 +75,14 @@ static void write_device(struct device_request *request, uint32_t ifindex, const
         filter->tc.tcm_info = TC_H_MAKE(FLOOR_PRIORITY << 16, htons(ETH_P_ALL));
         filter->fd_value = (uint32_t)programs[hook];
     }
+}
+
+static void write_device(struct device_request *request, uint32_t ifindex, const int programs[2])
+{
+    request->qdisc = qdisc_template;
+    request->qdisc.header.nlmsg_len = sizeof(request->qdisc);
+    request->qdisc.tc.tcm_ifindex = (int)ifindex;
+    write_filters(request->filters, ifindex, programs);
 }
 
 int floor_first_error(int socket)
@@ -103,6 +108,22 @@ int floor_attach_on(int socket, const uint32_t *ifindexes, size_t count, const i
     for (size_t i = 0; i < count; i++)
         write_device(&requests[i], ifindexes[i], programs);
     if (send(socket, requests, count * sizeof(requests[0]), 0) < 0)
+        return -errno;
+    return floor_first_error(socket);
+}
+
+/* The same handle, without EXCL: the kernel swaps them, and no packet goes by in between. */
+int floor_replace_on(int socket, const uint32_t *ifindexes, size_t count, const int programs[2])
+{
+    static struct filter_request requests[2 * FLOOR_DEVICES_MAX];
+
+    if (count > FLOOR_DEVICES_MAX)
+        return -E2BIG;
+    for (size_t i = 0; i < count; i++)
+        write_filters(&requests[2 * i], ifindexes[i], programs);
+    for (size_t i = 0; i < 2 * count; i++)
+        requests[i].header.nlmsg_flags = NLM_F_REQUEST | NLM_F_REPLACE;
+    if (send(socket, requests, 2 * count * sizeof(requests[0]), 0) < 0)
         return -errno;
     return floor_first_error(socket);
 }

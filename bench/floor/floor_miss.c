@@ -5,7 +5,9 @@
 #include <sched.h>
 #include <unistd.h>
 
-static int cover(uint32_t pid, const int programs[2])
+typedef int act_fn(int socket, const uint32_t *ifindexes, size_t count, const int programs[2]);
+
+static int cover(uint32_t pid, const int programs[2], act_fn *act)
 {
     static uint32_t ifindexes[FLOOR_DEVICES_MAX];
     size_t count;
@@ -13,19 +15,29 @@ static int cover(uint32_t pid, const int programs[2])
 
     if (socket < 0)
         return socket;
-    result = floor_attach_on(socket, ifindexes, count, programs);
+    result = act(socket, ifindexes, count, programs);
     close(socket);
     return result;
 }
 
 /* From one namespace straight to the next: going home in between is not needed for the work. */
-int floor_miss(const uint32_t *pids, size_t count, int home, const int programs[2])
+static int cover_all(const uint32_t *pids, size_t count, int home, const int programs[2], act_fn *act)
 {
     int result = 0;
 
     for (size_t i = 0; i < count && result == 0; i++)
-        result = cover(pids[i], programs);
+        result = cover(pids[i], programs, act);
     if (setns(home, CLONE_NEWNET))
         return -errno;
     return result;
+}
+
+int floor_miss(const uint32_t *pids, size_t count, int home, const int programs[2])
+{
+    return cover_all(pids, count, home, programs, floor_attach_on);
+}
+
+int floor_restart(const uint32_t *pids, size_t count, int home, const int programs[2])
+{
+    return cover_all(pids, count, home, programs, floor_replace_on);
 }

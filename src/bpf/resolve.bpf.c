@@ -9,6 +9,7 @@
 #include <linux/bpf.h>
 #include <linux/errno.h>
 #include <stdbool.h>
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
 #include "bpf/kernel.h"
@@ -17,6 +18,7 @@
 extern struct task_struct *bpf_task_from_vpid(__s32 pid) __ksym __weak;
 extern struct task_struct *bpf_task_from_pid(__s32 pid) __ksym __weak;
 extern void bpf_task_release(struct task_struct *task) __ksym __weak;
+extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
 
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -61,12 +63,22 @@ static __always_inline bool look_at(struct task_struct *task, struct nns_resolve
     return false;
 }
 
+/*
+ * The same task, as one of whom the verifier is to believe nothing: of each pointer that is followed from one
+ * that it trusts it looks up four times whether to trust that, too, in all of the kernel's type information,
+ * and does so for every look. That takes more than all else in a load.
+ */
+static __always_inline struct task_struct *untrusted(struct task_struct *task)
+{
+    return bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
+}
+
 static __always_inline void answer_one(struct walk *walk, __u32 at, struct task_struct *task)
 {
     struct nns_resolve_answer answer = {.cookie = 0};
 
     if (task) {
-        if (!look_at(task, &answer))
+        if (!look_at(untrusted(task), &answer))
             walk->restless = true;
         bpf_task_release(task);
     }

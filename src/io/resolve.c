@@ -42,13 +42,20 @@ _Static_assert(offsetof(struct nns_resolved, inum) == offsetof(struct nns_resolv
                "one layout");
 _Static_assert(NNS_RESOLVE_MAX == NNS_RESOLVE_SLOT_PIDS, "one size");
 
+/* Another thread may load programs meanwhile, and what libbpf says of those is to be heard. */
+static _Thread_local bool loading;
+static _Atomic(libbpf_print_fn_t) print_others;
+
 /* A kernel without these functions is no fault of anybody, however loudly libbpf shows the verifier's log. */
 static int murmur(enum libbpf_print_level level, const char *format, va_list arguments)
 {
+    libbpf_print_fn_t others = print_others;
     char text[512];
-    int length = vsnprintf(text, sizeof(text), format, arguments);
+    int length;
 
-    (void)level;
+    if (!loading)
+        return others ? others(level, format, arguments) : 0;
+    length = vsnprintf(text, sizeof(text), format, arguments);
     if (length > 0 && (size_t)length < sizeof(text) && text[length - 1] == '\n')
         text[length - 1] = '\0';
     nns_debug("libbpf: %s", text);
@@ -174,7 +181,6 @@ static int find_way(struct nns_resolver *resolver)
 int nns_resolver_open(unsigned workers, struct nns_resolver **out)
 {
     struct nns_resolver *resolver;
-    libbpf_print_fn_t print;
     int rc;
 
     if (!workers)
@@ -183,9 +189,11 @@ int nns_resolver_open(unsigned workers, struct nns_resolver **out)
     if (!resolver)
         return -ENOMEM;
     resolver->workers = workers;
-    print = libbpf_set_print(murmur);
+    loading = true;
+    print_others = libbpf_set_print(murmur);
     rc = find_way(resolver);
-    libbpf_set_print(print);
+    libbpf_set_print(print_others);
+    loading = false;
     if (rc) {
         nns_resolver_close(resolver);
         return rc;

@@ -21,8 +21,8 @@ struct nns_resolved {
     uint32_t inum;
 };
 
-/* For `workers` threads that resolve at the same time. 0, or -errno when this kernel does not let us: then
- * there are other ways. */
+/* For `workers` threads that resolve at the same time. Any thread, while others load programs of theirs. 0,
+ * or -errno when this kernel does not let us: then there are other ways. */
 int nns_resolver_open(unsigned workers, struct nns_resolver **out);
 void nns_resolver_close(struct nns_resolver *resolver); /* NULL is fine */
 

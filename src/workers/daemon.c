@@ -110,10 +110,11 @@ static void stop_threads(struct daemon *daemon)
     for (int i = 0; i < daemon->signals_watched; i++)
         signal(daemon->signals[i].signum, end_at_once);
     /* Before the owner: a worker may be opening what it found by itself. */
-    nns_pool_stop(daemon->pool);
+    nns_pool_rest(daemon->pool);
     nns_mailbox_post_now(nns_owner_mailbox(daemon->owner), &order->letter);
     /* While the owner detaches: this thread and the workers were the only ones to use these. */
     nns_trace_stop(daemon->trace);
+    nns_pool_stop(daemon->pool);
     nns_resolver_close(daemon->resolver);
     daemon->resolver = NULL;
 }
@@ -273,6 +274,7 @@ static int start_threads(struct daemon *daemon)
         .telling = daemon->telling,
         .link_events = daemon->link_events,
         .capabilities = capabilities(daemon),
+        .trim = nns_memory_trim,
     };
     int rc = nns_owner_new(&context, &daemon->owner);
 
@@ -361,6 +363,45 @@ static int choose_way(const struct nns_params *params, const struct nns_netns_ab
     return 0;
 }
 
+struct programs {
+    struct daemon *daemon;
+    int rc;
+    char error[512];
+};
+
+/* What is attached, and what resolves pids. */
+static void open_programs(void *of)
+{
+    struct programs *programs = of;
+    struct daemon *daemon = programs->daemon;
+    const struct nns_params *params = daemon->params;
+
+    programs->rc = nns_meter_open(params, nns_instance_pins(daemon->instance), &daemon->meter,
+                                  programs->error, sizeof(programs->error));
+    if (!programs->rc && nns_weak(daemon->way) && nns_resolver_open(worker_count(params), &daemon->resolver))
+        nns_info("pids are resolved one by one: this kernel has no BPF program for that");
+}
+
+/* Loading BPF programs is most of what a start takes before anything is attached: half of them here, the
+ * other half in a thread beside. */
+static int load_programs(struct daemon *daemon)
+{
+    struct programs programs = {.daemon = daemon};
+    uv_thread_t beside;
+    bool alone = uv_thread_create(&beside, open_programs, &programs) != 0;
+    int rc;
+
+    if (alone)
+        open_programs(&programs);
+    rc = open_watches(daemon);
+    if (!alone)
+        uv_thread_join(&beside);
+    if (!programs.rc)
+        return rc;
+    nns_error("%s", programs.error);
+    return programs.rc;
+}
+
 /* The parts that can fail for a reason of the operator's say so in a sentence. */
 static int open_parts(struct daemon *daemon)
 {
@@ -380,18 +421,13 @@ static int open_parts(struct daemon *daemon)
     if (rc)
         return rc;
     rc = nns_instance_open(daemon->params, &daemon->instance, error, sizeof(error));
-    if (!rc)
-        rc = nns_meter_open(daemon->params, nns_instance_pins(daemon->instance), &daemon->meter, error,
-                            sizeof(error));
     if (rc) {
         nns_error("%s", error);
         return rc;
     }
-    rc = open_watches(daemon);
+    rc = load_programs(daemon);
     if (rc)
         return rc;
-    if (nns_weak(daemon->way) && nns_resolver_open(worker_count(daemon->params), &daemon->resolver))
-        nns_info("pids are resolved one by one: this kernel has no BPF program for that");
     daemon->cache = nns_cache_new(cache_capacity(daemon->params, daemon->way));
     daemon->claims = nns_claims_new();
     rc = nns_exclusions_new(daemon->params, daemon->trace, &daemon->exclusions);

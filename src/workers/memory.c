@@ -6,9 +6,10 @@
 #ifdef NNS_JEMALLOC
 #include <jemalloc/jemalloc.h>
 
-/* Few threads allocate, and freed pages go back soon, also when nothing is allocated any more: a host's
- * memory is not ours to sit on. */
-const char *malloc_conf = "narenas:2,background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0";
+/* Few threads allocate, and freed pages go back soon: a host's memory is not ours to sit on. What is free
+ * when nothing is allocated any more is given back by nns_memory_trim: threads of the allocator's own would
+ * wake up several times for it. */
+const char *malloc_conf = "narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0";
 
 #define TEXT(number)  #number
 #define NUMBER(macro) TEXT(macro)

@@ -4,7 +4,8 @@
 
 /* The allocator's one home: how it is set up, and what has to be asked of it. */
 
-/* Give back to the kernel what is free: loading BPF programs takes megabytes for a moment. */
+/* Give back to the kernel what is free: loading BPF programs takes megabytes for a moment, a busy time leaves
+ * pages behind. Any thread. */
 void nns_memory_trim(void);
 
 #endif

@@ -25,6 +25,9 @@
 /* Due namespaces between two looks at the mailbox. */
 enum { DUE_AT_ONCE = 16, OWNER_STACK = 1 << 20 };
 
+/* The time between two trims of memory, and what is not worth one. */
+enum { TRIM_MS = 1000 };
+
 /* How long slots wait for the devices that had them before this daemon began, in lonely.timeout. */
 enum { GRACE_TIMEOUTS = 2 };
 
@@ -168,6 +171,7 @@ NNS_OWNER_ONLY static void receive_swept(struct nns_owner *owner, struct nns_swe
 
 NNS_OWNER_ONLY static void receive(struct nns_owner *owner, struct nns_letter *letter)
 {
+    owner->untrimmed = true;
     switch ((enum nns_letter_kind)letter->kind) {
     case NNS_LETTER_OPENED:
         receive_opened(owner, (struct nns_opened *)letter);
@@ -197,6 +201,7 @@ NNS_OWNER_ONLY static void receive(struct nns_owner *owner, struct nns_letter *l
 
 NNS_OWNER_ONLY static void work_off(struct nns_owner *owner, struct nns_namespace *ns)
 {
+    owner->untrimmed = true;
     if (ns->doomed && nns_lonely_still(owner, ns))
         nns_flush(owner, ns, NNS_FLUSH_LONELY);
     else if (ns->handle.kind != NNS_HANDLE_NONE)
@@ -229,6 +234,22 @@ NNS_OWNER_ONLY static uint64_t next_wait_ms(struct nns_owner *owner)
     for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++)
         wait = waits[i] < wait ? waits[i] : wait;
     return wait;
+}
+
+/* Before a long wait: after an audit at once, after the last of many letters within a second. Returns how
+ * long to wait. */
+NNS_OWNER_ONLY static uint64_t trim_before(struct nns_owner *owner, uint64_t wait_ms)
+{
+    uint64_t since = nns_now_ms() - owner->trimmed_ms;
+
+    if (!owner->context.trim || !owner->untrimmed || wait_ms < TRIM_MS)
+        return wait_ms;
+    if (since < TRIM_MS)
+        return TRIM_MS - since;
+    owner->context.trim();
+    owner->trimmed_ms = nns_now_ms();
+    owner->untrimmed = false;
+    return wait_ms;
 }
 
 /* What came after the order to stop: nobody is to wait for an answer. Everything in flight had settled, so no
@@ -275,7 +296,7 @@ static void run_owner(void *argument)
 
     nns_role_assert_owner();
     while (!owner->stop) {
-        work_off_mail(owner, next_wait_ms(owner));
+        work_off_mail(owner, trim_before(owner, next_wait_ms(owner)));
         release_slots_in_time(owner);
         work_off_due(owner);
         nns_news_hand_on(owner);

@@ -49,6 +49,7 @@ struct nns_owner_context {
     enum nns_telling telling;
     struct nns_link_events *link_events; /* with NNS_TOLD_BY_RTNETLINK */
     struct nns_capabilities capabilities;
+    void (*trim)(void); /* gives free memory back, when the owner has nothing to do; NULL: nobody does */
 };
 
 /* 0 or -errno. */

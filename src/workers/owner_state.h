@@ -60,7 +60,8 @@ struct nns_owner {
     size_t heard;             /* namespaces in the cache that have one */
     uint64_t next_listing_ms; /* of those that have none */
     uint32_t listing_part;    /* the next */
-    uint64_t started_ms;
+    uint64_t started_ms, trimmed_ms;
+    bool untrimmed;                         /* something was done since then, and so memory freed */
     unsigned watchers;                      /* who want news; while there are none, there is none */
     struct nns_news_batch *news;            /* being filled, or NULL */
     uint64_t news_sequence, news_handed_on; /* of the last piece told, and of the last on its way */

@@ -12,11 +12,12 @@ enum { BATCHES_BEFORE_CHORE = 64 };
 struct nns_pool {
     const struct nns_sync_context *context;
     uv_mutex_t lock; /* guards the fields down to depth */
-    uv_cond_t work;
+    uv_cond_t work, rested;
     struct nns_batch *first, **last;
     uint32_t waiting;
     unsigned wanted, running; /* chores: 1 << enum nns_chore */
     uint32_t passed;          /* batches that went before a chore that is wanted */
+    unsigned busy;            /* workers that have a batch or a chore */
     bool stopping;
 
     _Atomic unsigned numbered; /* workers that have their number */
@@ -72,13 +73,21 @@ static unsigned take_chore(struct nns_pool *pool)
     return bit;
 }
 
-/* The next piece of work; an empty task when the pool stops. */
-static struct task take(struct nns_pool *pool)
+static bool at_rest(const struct nns_pool *pool)
+{
+    return !pool->busy && !pool->first;
+}
+
+/* The next piece of work after one that is done; an empty task before the first, and when the pool stops. */
+static struct task take(struct nns_pool *pool, struct task done)
 {
     struct task task = {0};
     bool was_full;
 
     uv_mutex_lock(&pool->lock);
+    pool->busy -= done.batch || done.chore;
+    if (pool->stopping && at_rest(pool))
+        uv_cond_signal(&pool->rested);
     while (idle(pool))
         uv_cond_wait(&pool->work, &pool->lock);
     was_full = pool->waiting == pool->depth;
@@ -87,6 +96,7 @@ static struct task take(struct nns_pool *pool)
     else
         task.batch = take_batch(pool);
     was_full = was_full && task.batch;
+    pool->busy += task.batch || task.chore;
     uv_mutex_unlock(&pool->lock);
     if (was_full)
         nns_completions_add_room(pool->context->completions);
@@ -111,9 +121,9 @@ static void run_worker(void *argument)
                                            .reader =
                                                nns_epoch_register(nns_cache_epoch(pool->context->cache)),
                                            .number = atomic_fetch_add(&pool->numbered, 1)};
-    struct task task;
+    struct task task = {0};
 
-    for (task = take(pool); task.batch || task.chore; task = take(pool)) {
+    for (task = take(pool, task); task.batch || task.chore; task = take(pool, task)) {
         if (task.chore)
             do_chore(pool, &worker, task.chore);
         else
@@ -153,7 +163,10 @@ int nns_pool_start(const struct nns_sync_context *context, unsigned threads, uin
         goto no_lock;
     rc = uv_cond_init(&pool->work);
     if (rc)
-        goto no_cond;
+        goto no_work;
+    rc = uv_cond_init(&pool->rested);
+    if (rc)
+        goto no_rested;
     rc = start_threads(pool, threads);
     if (rc) {
         nns_pool_stop(pool);
@@ -163,7 +176,9 @@ int nns_pool_start(const struct nns_sync_context *context, unsigned threads, uin
     *out = pool;
     return 0;
 
-no_cond:
+no_rested:
+    uv_cond_destroy(&pool->work);
+no_work:
     uv_mutex_destroy(&pool->lock);
 no_lock:
     free(pool);
@@ -213,6 +228,15 @@ void nns_pool_end(struct nns_pool *pool)
     uv_mutex_unlock(&pool->lock);
 }
 
+void nns_pool_rest(struct nns_pool *pool)
+{
+    nns_pool_end(pool);
+    uv_mutex_lock(&pool->lock);
+    while (!at_rest(pool))
+        uv_cond_wait(&pool->rested, &pool->lock);
+    uv_mutex_unlock(&pool->lock);
+}
+
 void nns_pool_stop(struct nns_pool *pool)
 {
     nns_pool_end(pool);
@@ -224,6 +248,7 @@ void nns_pool_free(struct nns_pool *pool)
 {
     if (!pool)
         return;
+    uv_cond_destroy(&pool->rested);
     uv_cond_destroy(&pool->work);
     uv_mutex_destroy(&pool->lock);
     free(pool);

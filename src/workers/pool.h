@@ -34,7 +34,11 @@ uint32_t nns_pool_waiting(struct nns_pool *pool);
 /* Have the threads end once the queue is empty, without waiting for them. */
 void nns_pool_end(struct nns_pool *pool);
 
-/* The same, and wait; the owner must still be running, as they may be waiting for its mailbox. */
+/* The same, and wait until none of them does anything any more: what they had for the owner is in its
+ * mailbox. The owner must still be running, as they may be waiting for room there. */
+void nns_pool_rest(struct nns_pool *pool);
+
+/* Have them end and wait for them; likewise. */
 void nns_pool_stop(struct nns_pool *pool);
 
 /* Free a pool whose threads have ended, when the owner no longer asks it anything. NULL is fine. */

@@ -2,8 +2,10 @@
 """Nobody tells the daemon anything: namespaces and devices come, move and go, and it keeps up. Audits are a day apart
 unless a test is about them, so that what is covered was found by an event."""
 
+import os
 import signal
 import subprocess
+import unittest
 
 import host
 
@@ -166,6 +168,18 @@ class Gone(host.HostTest):
         for ns in made:
             self.assertCovered(ns)
         self.assertFalse([name for name in daemon.fds() if name.startswith("net:")][1:], "its own alone")
+        daemon.stop()
+
+    @unittest.skipIf(host.SANITIZE, "a sanitizer brings its own allocator, and threads")
+    def test_no_thread_but_its_own(self):
+        """One of the allocator's would wake up long after whatever was freed."""
+        daemon = self.daemon({**WATCHFUL, "workers.count": "2"})
+        self.assertCovered(self.unnamed())
+        names = []
+        for thread in os.listdir(f"/proc/{daemon.pid}/task"):
+            with open(f"/proc/{daemon.pid}/task/{thread}/comm") as file:
+                names.append(file.read().strip())
+        self.assertEqual(names, ["netnsyncd"] * 4, "loop, owner, two workers")
         daemon.stop()
 
 

@@ -196,3 +196,41 @@ Test(owner, a_flush_gives_back_all_it_took)
     for (int i = 0; i < 2; i++)
         owner_host_let_go(&held[i]);
 }
+
+static _Atomic unsigned trims;
+
+static void count_trim(void)
+{
+    trims++;
+}
+
+static void ask(void)
+{
+    nns_order_free(owner_host_send(owner_host_order(NNS_ORDER_LIST)));
+}
+
+static uint64_t await_trims(unsigned wanted)
+{
+    uint64_t deadline = nns_now_ms() + OWNER_HOST_PATIENCE_S * 1000;
+
+    while (trims < wanted) {
+        cr_assert_lt(nns_now_ms(), deadline, "free memory was not given back");
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return nns_now_ms();
+}
+
+/* Nothing else wakes this owner: the last trim is one that it waited for. */
+Test(owner, free_memory_is_given_back_after_a_busy_time_and_seldom)
+{
+    uint64_t first, last;
+
+    own.owner->context.trim = count_trim;
+    owner_host_start();
+    ask();
+    first = await_trims(1);
+    for (int i = 0; i < 100; i++)
+        ask();
+    last = await_trims(2);
+    cr_assert_leq(trims, 2 + (last - first) / 1000, "%u times", trims);
+}

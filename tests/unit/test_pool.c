@@ -18,7 +18,9 @@ static struct {
     struct nns_sync_context context;
     struct nns_pool *pool;
     _Atomic int sweeps, sweeping, most_sweeping, batches;
+    _Atomic int under_way;
     _Atomic bool hold_sweeps, hold_batches, keep_full;
+    pthread_t resting; /* who waits for the workers, but not for their threads */
 } h;
 
 static uint64_t now_ms(void)
@@ -44,6 +46,14 @@ int uv_thread_join(uv_thread_t *thread)
     return pthread_join(*thread, NULL);
 }
 
+/* Likewise, when it waits for its threads to have done what they have. */
+void uv_cond_wait(uv_cond_t *cond, uv_mutex_t *lock)
+{
+    if (h.resting == pthread_self())
+        h.hold_batches = false;
+    pthread_cond_wait(cond, lock);
+}
+
 static void submit(void)
 {
     struct nns_batch *batch = nns_batch_new(1);
@@ -57,8 +67,10 @@ static void submit(void)
 void nns_sync_batch(const struct nns_sync_worker *worker, struct nns_batch *batch)
 {
     h.batches++;
+    h.under_way++;
     while (h.hold_batches)
         sched_yield();
+    h.under_way--;
     free(batch);
     if (h.keep_full)
         submit();
@@ -155,5 +167,22 @@ Test(pool, one_that_stops_works_off_its_batches_and_sweeps_no_more)
     nns_pool_stop(h.pool);
     cr_expect_eq(h.batches, 2);
     cr_expect_eq(h.sweeps, 0);
+    finish();
+}
+
+/* With one batch under way and one waiting, or with nothing to do at all. */
+Test(pool, one_that_is_at_rest_has_done_all_it_had)
+{
+    h.hold_batches = true;
+    start(1);
+    submit();
+    WAIT_UNTIL(h.batches == 1);
+    submit();
+    h.resting = pthread_self();
+    nns_pool_rest(h.pool);
+    cr_expect_eq(h.under_way, 0);
+    cr_expect_eq(h.batches, 2);
+    nns_pool_rest(h.pool);
+    nns_pool_stop(h.pool);
     finish();
 }
