@@ -27,7 +27,7 @@ NNS_OWNER_ONLY static void note_unheard(struct nns_owner *owner, struct nns_name
 
 /* Whoever had a number that is free, or another's, is dead as a rule; where the number was given to it again
  * meanwhile, its visit asks for it anew. */
-NNS_OWNER_ONLY static void look_for_owner(struct nns_owner *owner, uint64_t cookie)
+NNS_OWNER_ONLY static void look_at_holder(struct nns_owner *owner, uint64_t cookie)
 {
     struct nns_namespace *ns = cookie ? nns_cache_find(owner->context.cache, cookie) : NULL;
 
@@ -53,7 +53,7 @@ NNS_OWNER_ONLY static int32_t ask_for_number(struct nns_owner *owner, const stru
         return NNS_NSID_NONE;
     }
     nns_count(NNS_COUNT_EVENTS_HEARD, 1);
-    look_for_owner(owner, former);
+    look_at_holder(owner, former);
     return nsid;
 }
 
@@ -123,7 +123,7 @@ NNS_OWNER_ONLY static void take_event(struct nns_owner *owner, const struct nns_
     if (event->kind != NNS_LINK_NSID_GONE)
         take_link(owner, event);
     else if (event->nsid == NNS_NSID_NONE) /* else it is a number in another's table */
-        look_for_owner(owner, nns_nsids_drop(&owner->nsids, (int32_t)event->number));
+        look_at_holder(owner, nns_nsids_drop(&owner->nsids, (int32_t)event->number));
 }
 
 static void note_given(void *given, int32_t nsid)
@@ -143,7 +143,7 @@ NNS_OWNER_ONLY static int drop_dead_numbers(struct nns_owner *owner)
         rc = nns_link_events_each(owner->context.link_events, note_given, &given);
     for (uint32_t i = 0; i < given.capacity && !rc; i++)
         if (!nns_nsids_cookie(&given, (int32_t)i))
-            look_for_owner(owner, nns_nsids_drop(&owner->nsids, (int32_t)i));
+            look_at_holder(owner, nns_nsids_drop(&owner->nsids, (int32_t)i));
     nns_nsids_deinit(&given);
     return rc;
 }
