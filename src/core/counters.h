@@ -39,6 +39,8 @@
     X(RESOLVE_PIDFD, "resolve.pidfd", "namespaces opened through a pidfd")                                   \
     X(RESOLVE_PROC, "resolve.proc", "namespaces opened through /proc")                                       \
     X(RESOLVE_MOVED, "resolve.moved", "processes that changed namespace while we looked")                    \
+    X(VISITS_FAILED, "visits.failed",                                                                        \
+      "visits to namespaces that failed, each followed by a later try or by namespaces.given_up")            \
     X(LIST_DUMPS, "list.dumps", "device listings")                                                           \
     X(LIST_FAILED, "list.failed", "device listings that failed and will be tried again")                     \
     X(LIST_INTERRUPTED, "list.interrupted",                                                                  \
@@ -73,6 +75,8 @@
     X(EVENTS_REFUSED, "events.refused",                                                                      \
       "attempts to give one that failed: the namespace's devices are listed instead")                        \
     X(EVENTS_LISTINGS, "events.listings", "listings of namespaces of whose devices nothing tells")           \
+    X(EVENTS_UNTOLD, "events.untold",                                                                        \
+      "namespaces and devices the tracepoints could not be told of: audits find what changes there")         \
     X(DEVICES_QUEUED, "devices.queued", "devices queued for attachment")                                     \
     X(DEVICES_DUPLICATE, "devices.duplicate", "devices that stood in the queue already")                     \
     X(DEVICES_OVERFLOWED, "devices.overflowed", "device queues that filled up and ended in a new listing")   \
@@ -93,7 +97,9 @@
     X(CONTROL_REQUESTS, "control.requests", "control requests")                                              \
     X(CONTROL_REFUSED, "control.refused", "control requests that were malformed or too large")               \
     X(CONTROL_BUSY, "control.busy", "control connections refused because there were too many")               \
-    X(CONTROL_TIMEOUTS, "control.timeouts", "control connections closed because the client stalled")
+    X(CONTROL_TIMEOUTS, "control.timeouts", "control connections closed because the client stalled")         \
+    X(CONTROL_ERRORS, "control.errors",                                                                      \
+      "times that control connections could not be accepted, and were left to wait")
 
 enum nns_counter {
 #define NNS_COUNTER_ID(id, name, text) NNS_COUNT_##id,

@@ -25,8 +25,11 @@
  * How long a request takes to be answered is not bounded here. A client that is followed (below) is given
  * more time to take its output.
  *
- * Counted here: control.clients, .requests, .busy, .timeouts, and in .refused what cannot be framed. What
- * does not decode is the handler's to count.
+ * A connection that cannot be accepted, for want of memory or descriptors, waits and is tried again each
+ * second.
+ *
+ * Counted here: control.clients, .requests, .busy, .timeouts, .errors, and in .refused what cannot be framed.
+ * What does not decode is the handler's to count.
  */
 #define NNS_CONTROL_IDLE_FACTOR 12
 

@@ -2,6 +2,7 @@
 #include "workers/daemon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -492,7 +493,7 @@ static bool leaves_pins(const struct daemon *daemon)
 {
     if (daemon->served)
         return daemon->params->keep_attached;
-    return !daemon->meter || nns_meter_pinned(daemon->meter) == NNS_METER_INHERITED;
+    return !daemon->meter || nns_meter_pinned(daemon->meter) != NNS_METER_PINNED;
 }
 
 NNS_OWNER_ONLY static void free_parts(struct daemon *daemon)
@@ -550,14 +551,29 @@ static void run(struct daemon *daemon)
     daemon->failed = daemon->failed || rc;
 }
 
+/* libuv aborts where it gets no pipe for its signals: see before whether there is one. */
+static int may_open_pipes(void)
+{
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC))
+        return -errno;
+    close(ends[0]);
+    close(ends[1]);
+    return 0;
+}
+
 int nns_daemon_run(const struct nns_params *params)
 {
     struct daemon *daemon = calloc(1, sizeof(*daemon));
-    int rc = daemon ? uv_loop_init(&daemon->loop) : -ENOMEM;
+    int rc = daemon ? may_open_pipes() : -ENOMEM;
     bool failed;
 
+    if (!rc)
+        rc = uv_loop_init(&daemon->loop);
     if (rc) {
         nns_error("cannot start: %s", strerror(-rc));
+        free(daemon);
         return 1;
     }
     daemon->params = params;

@@ -4,47 +4,18 @@
 import subprocess
 import sys
 
+from probe import IOCTL, PIDFD_OPEN, SETNS, SOCKET, UNUSED, check, conclude, run
+from probe import probe as ask
+
 DENY = sys.argv[1]
-failures = 0
-
-# Runs inside: prints the errno name (or OK) that the kernel answers for each line of code.
-PROBE = r"""
-import ctypes, errno, os, sys, threading
-libc = ctypes.CDLL(None, use_errno=True)
-def call(number, *arguments):
-    ctypes.set_errno(0)
-    result = libc.syscall(ctypes.c_long(number), *[ctypes.c_long(a) for a in arguments])
-    return 'OK' if result >= 0 else errno.errorcode[ctypes.get_errno()]
-def show():
-    print(eval(sys.argv[1]))
-if sys.argv[2] == 'thread':
-    thread = threading.Thread(target=show); thread.start(); thread.join()
-elif sys.argv[2] == 'child':
-    pid = os.fork()
-    if pid == 0:
-        show(); sys.stdout.flush(); os._exit(0)
-    os.waitpid(pid, 0)
-else:
-    show()
-"""
-IOCTL, SETNS, PIDFD_OPEN, GETPPID, SOCKET, UNUSED = 16, 308, 434, 110, 41, 9999
-
-
-def check(title, got, wanted):
-    global failures
-    if got != wanted:
-        failures += 1
-        print(f"FAILED {title}: got {got!r}, wanted {wanted!r}")
-    else:
-        print(f"ok {title}")
 
 
 def deny(rules, *command):
-    return subprocess.run([DENY, *rules, "--", *command], capture_output=True, text=True)
+    return run(DENY, rules, *command)
 
 
 def probe(rules, expression, where="main"):
-    return deny(rules, sys.executable, "-c", PROBE, expression, where).stdout.strip()
+    return ask(DENY, rules, expression, where)
 
 
 def open_pidfd():
@@ -79,4 +50,4 @@ for bad in ("getppid", "nosuchcall=EPERM", "getppid=ENOSUCH", "ioctl:x=EPERM", "
 check("no rule", deny([], "true").returncode, 125)
 check("no command", subprocess.run([DENY, "getppid=EPERM", "--"], capture_output=True).returncode, 125)
 
-sys.exit(1 if failures else 0)
+conclude()
