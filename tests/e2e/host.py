@@ -23,10 +23,14 @@ import tempfile
 import time
 import unittest
 
+import kernel
+
 BUILD = os.environ["NNS_BUILD"]
 SANITIZE = os.environ.get("NNS_SANITIZE", "")
 # Seconds until a condition that should come true is given up; shorter for who is looking for a failure.
 PATIENCE = float(os.environ.get("NNS_PATIENCE", 90 if SANITIZE else 30))
+# How much slower than usual each of a crowd's members is to make and to judge: an emulated machine has small crowds.
+SLOWNESS = int(os.environ.get("NNS_SLOWNESS", 1))
 HOOKS = ("ingress", "egress")
 OUR_HANDLE = "0x2e"
 # A /run of a daemon's own, which hides the lock of the instance's first one from it.
@@ -55,6 +59,11 @@ def until(condition, what, seconds=None):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within the deadline: {what}")
         time.sleep(0.005)
+
+
+def crowd(count):
+    """How many of something are many here."""
+    return max(count // SLOWNESS, 2)
 
 
 def run(*command, check=True, ns=None, **options):
@@ -638,6 +647,11 @@ class HostTest(unittest.TestCase):
         process = start("sleep", "infinity", ns=ns)
         self.addCleanup(end, process)
         return process.pid
+
+    def skipWherePinned(self, daemon, ns):
+        """For what is so only where the daemon need not hold namespaces open, and this kernel makes it."""
+        if daemon.row(ns)["handle"] == "pinned" and not kernel.opens_by_id(ns):
+            self.skipTest("a namespace cannot be opened by its cookie and inum here: the daemon pins it")
 
     def assertCovered(self, ns, instance="default"):
         """Wait until the kernel shows one filter of ours on both hooks of every device the test made, and

@@ -4,77 +4,13 @@ here, by other means than the daemon's; what the daemon uses is seen from its op
 Worth most on older kernels: tests/qemu/run. With the real host's pids (private_host --real-pids) nothing is
 discovered, for there the daemon would find everybody."""
 
-import ctypes
-import fcntl
 import os
-import struct
 
 import host
+import kernel
 
-PIDFD_GET_NET_NAMESPACE, NS_GET_ID = 0xff04, 0x8008b70d
-FAN_REPORT_MNT, FAN_CLOEXEC = 0x4000, 0x1
-FD_NSFS_ROOT, NSFS_HANDLE, CLONE_NEWNET = -10003, 241, 0x40000000
-INITIAL_PID_NAMESPACE = 0xeffffffc
 DAY = {"audit.interval": "24h"}
 OWN_PIDS = os.getpid() == 1
-
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-# --- what the kernel has --------------------------------------------------------------------------
-
-
-def answers(fd, request, argument=0):
-    """Whether this kernel knows an ioctl."""
-    try:
-        answer = fcntl.ioctl(fd, request, argument)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    if isinstance(answer, int) and answer > 2:
-        os.close(answer)
-    return True
-
-
-def has_symbols(*names):
-    wanted = set(names)
-    with open("/proc/kallsyms") as file:
-        for line in file:
-            wanted.discard(line.split()[2])
-    return not wanted
-
-
-def opens_by_id(ns):
-    """Whether a namespace can be opened knowing its cookie and inum only."""
-    place = struct.pack("=QII", ns.cookie, CLONE_NEWNET, ns.inum)
-    handle = ctypes.create_string_buffer(struct.pack("=Ii", len(place), NSFS_HANDLE) + place)
-    fd = libc.open_by_handle_at(FD_NSFS_ROOT, handle, os.O_RDONLY)
-    if fd >= 0:
-        os.close(fd)
-    return fd >= 0
-
-
-def tells_of_mounts():
-    """A group that reports mounts must say by which mount: without it is EINVAL, as is what is not known."""
-    fd = libc.fanotify_init(FAN_REPORT_MNT | FAN_CLOEXEC, os.O_RDONLY)
-    if fd >= 0:
-        os.close(fd)
-    return fd >= 0
-
-
-def looks_pids_up():
-    """Whether programs find a task by its pid, as the pid namespace of this test counts."""
-    if has_symbols("bpf_task_from_vpid"):
-        return True
-    return has_symbols("bpf_task_from_pid") and os.stat("/proc/self/ns/pid").st_ino == INITIAL_PID_NAMESPACE
-
-
-def traces(*names):
-    return has_symbols(*(f"__bpf_trace_{name}" for name in names))
-
-
-# --- what the daemon uses -------------------------------------------------------------------------
 
 
 class Rungs(host.HostTest):
@@ -99,14 +35,14 @@ class Rungs(host.HostTest):
             results = daemon.sync(*[ns.pid for ns in made])
             self.assertEqual({row["outcome"] for row in results.values()}, {outcome})
             self.assertEqual([results[ns.pid]["cookie"] for ns in made], [ns.cookie for ns in made])
-        by_pidfd = answers(os.pidfd_open(os.getpid()), PIDFD_GET_NET_NAMESPACE)
+        by_pidfd = kernel.opens_pidfds()
         counters = daemon.status()["counters"]
         self.assertEqual((counters["resolve.pidfd"] > 0, counters["resolve.proc"] > 0), (by_pidfd, not by_pidfd))
         self.assertEqual(counters["resolve.refused"], 0)
         if daemon.status()["namespaces"]["pinned"]:
             self.assertEqual(counters["resolve.batches"], 0, "what is pinned is known by its inum")
         else:
-            self.assertEqual(counters["resolve.batches"] > 0, looks_pids_up())
+            self.assertEqual(counters["resolve.batches"] > 0, kernel.looks_pids_up())
         daemon.stop()
 
     def test_handles(self):
@@ -114,30 +50,30 @@ class Rungs(host.HostTest):
         daemon.sync(*[ns.pid for ns in made])
         held = self.opened(daemon, "net:[") - 1  # its own
         self.assertEqual(held, daemon.status()["namespaces"]["pinned"])
-        if opens_by_id(made[0]):
+        if kernel.opens_by_id(made[0]):
             self.assertEqual(held, 0)
         for ns in made:
             self.assertCovered(ns)
-        identity = "NS_GET_ID" if answers(os.open("/proc/self/ns/net", os.O_RDONLY), NS_GET_ID, bytes(8)) else "SO_NETNS_COOKIE"
+        identity = "NS_GET_ID" if kernel.tells_ids() else "SO_NETNS_COOKIE"
         self.assertEqual(daemon.status()["capabilities"]["identity"], identity)
         daemon.stop()
 
     def test_links(self):
         daemon = self.serve()  # each program that is attached is one
-        devices = 2 if traces("qdisc_create", "qdisc_destroy") else 0
-        tasks = 3 if traces("sched_process_fork", "sched_process_exec", "sched_process_exit") else 0
-        walk = 1 if has_symbols("bpf_iter_run_prog") else 0
+        devices = 2 if kernel.traces("qdisc_create", "qdisc_destroy") else 0
+        tasks = 3 if kernel.traces("sched_process_fork", "sched_process_exec", "sched_process_exit") else 0
+        walk = 1 if kernel.has_symbols("bpf_iter_run_prog") else 0
         self.assertEqual(self.opened(daemon, "bpf_link") + self.opened(daemon, "bpf-link"),
                          devices + (tasks + walk if OWN_PIDS else 0))
         daemon.stop()
 
     def test_mounts(self):
         daemon = self.serve()
-        self.assertEqual(self.opened(daemon, "fanotify"), 1 if OWN_PIDS and tells_of_mounts() else 0)
+        self.assertEqual(self.opened(daemon, "fanotify"), 1 if OWN_PIDS and kernel.tells_of_mounts() else 0)
         daemon.stop()
 
     def test_devices_that_come_up_or_lose_their_clsact(self):
-        if not traces("qdisc_create", "qdisc_destroy"):
+        if not kernel.traces("qdisc_create", "qdisc_destroy"):
             self.skipTest("no tracepoints of qdiscs here")
         ns, daemon = self.unnamed(), self.serve()
         daemon.sync(ns.pid)
