@@ -62,7 +62,7 @@ def looks_pids_up():
 
 
 def traces(*names):
-    return has_symbols(*(f"__bpf_trace_{name}" for name in names))
+    return has_symbols(*(f"__traceiter_{name}" for name in names))
 
 
 def opens_pidfds():

@@ -2,8 +2,7 @@
 """Nobody tells the daemon anything: namespaces and devices come, move and go, and it keeps up. Audits are a day apart
 unless a test is about them, so that what is covered was found by an event."""
 
-import os
-import signal
+import json
 
 import host
 
@@ -73,11 +72,19 @@ class Devices(host.HostTest):
         self.ns.ip("tuntap", "add", "dev", "t", "mode", "tun")
         self.ns.ip("link", "add", "name", "vx", "type", "vxlan", "id", "7", "dstport", "4789")
         self.ns.ip("link", "add", "name", "mv", "link", "br", "type", "macvlan")
-        for name in ("br", "i", "t", "vx", "mv"):
-            self.ns.ip("link", "set", "dev", name, "up")
         self.ns.devices += ["br", "i", "t", "vx", "mv"]
+        for kind in ("dummy", "netkit", "wireguard"):
+            self.add_if_known(kind)
+        for name in self.ns.devices[1:]:
+            self.ns.ip("link", "set", "dev", name, "up")
         self.assertCovered(self.ns)
         self.running.stop()
+
+    def add_if_known(self, kind):
+        """A device of a kind that not every kernel has; the kernel names it, and the other end it may come with."""
+        self.ns.run("ip", "link", "add", "type", kind, check=False)
+        here = [link["ifname"] for link in json.loads(self.ns.ip("-j", "link"))]
+        self.ns.devices += [name for name in here if name not in self.ns.devices]
 
     def test_one_whose_qdisc_somebody_deletes(self):
         self.ns.add_pair("a", "b")
