@@ -11,6 +11,8 @@
 
 struct nns_discover {
     uv_poll_t trace_poll, mounts_poll;
+    uv_idle_t first_turns; /* until the first look at everything */
+    int turns_left;
     struct nns_trace *trace;   /* borrowed, or NULL */
     struct nns_mounts *mounts; /* likewise */
     struct nns_dispatch *dispatch;
@@ -142,6 +144,18 @@ static void on_mounts(uv_poll_t *poll, int status, int happened)
         nns_pool_want(discover->dispatch->pool, NNS_CHORE_MOUNTS);
 }
 
+/* The first look comes after all watches watch: libuv begins to poll in its first turn, and where mounts are
+ * polled in /proc that takes away the word of what changed before. */
+static void on_first_turns(uv_idle_t *idle)
+{
+    struct nns_discover *discover = idle->data;
+
+    if (discover->turns_left--)
+        return;
+    uv_idle_stop(idle);
+    nns_pool_want(discover->dispatch->pool, NNS_CHORE_SCAN);
+}
+
 /* ---- opening and closing ---- */
 
 void nns_discover_resume(struct nns_discover *discover)
@@ -176,6 +190,8 @@ void nns_discover_close(struct nns_discover *discover)
         uv_close((uv_handle_t *)&discover->trace_poll, on_closed);
     if (discover->mounts)
         uv_close((uv_handle_t *)&discover->mounts_poll, on_closed);
+    if (discover->first_turns.data)
+        uv_close((uv_handle_t *)&discover->first_turns, on_closed);
 }
 
 static int watch(struct nns_discover *discover, uv_loop_t *loop, uv_poll_t *poll, int fd)
@@ -210,9 +226,21 @@ static int watch_both(struct nns_discover *discover, uv_loop_t *loop, struct nns
     return rc;
 }
 
+static int look_after_first_turn(struct nns_discover *discover, uv_loop_t *loop)
+{
+    int rc = uv_idle_init(loop, &discover->first_turns);
+
+    if (rc)
+        return rc;
+    discover->first_turns.data = discover;
+    discover->turns_left = 1;
+    discover->open++;
+    return uv_idle_start(&discover->first_turns, on_first_turns);
+}
+
 int nns_discover_open(uv_loop_t *loop, struct nns_trace *trace, struct nns_mounts *mounts,
-                      enum nns_mounts_way way, struct nns_dispatch *dispatch, struct nns_mailbox *owner,
-                      struct nns_discover **out)
+                      enum nns_mounts_way way, bool look, struct nns_dispatch *dispatch,
+                      struct nns_mailbox *owner, struct nns_discover **out)
 {
     struct nns_discover *discover = calloc(1, sizeof(*discover));
     int rc;
@@ -222,6 +250,8 @@ int nns_discover_open(uv_loop_t *loop, struct nns_trace *trace, struct nns_mount
     discover->dispatch = dispatch;
     discover->owner = owner;
     rc = watch_both(discover, loop, trace, mounts, way);
+    if (!rc && look)
+        rc = look_after_first_turn(discover, loop);
     if (rc)
         nns_discover_close(discover);
     else
