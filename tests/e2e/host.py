@@ -664,6 +664,14 @@ class HostTest(unittest.TestCase):
             self.fail(f"not covered: { {k: len(v) for k, v in ns.ours(instance).items() if len(v) != 1} }")
         self.assertProgramsRun(ns, instance)
 
+    def assertFound(self, daemon, *made):
+        """Wait until the daemon lists namespaces that nobody named to it, and then that they are covered. No command
+        runs inside before, which would be what they are found by."""
+        cookies = {ns.cookie for ns in made}
+        until(lambda: cookies <= {row["cookie"] for row in daemon.ask("list")["namespaces"]}, "they are found")
+        for ns in made:
+            self.assertCovered(ns)
+
     def assertProgramsRun(self, ns, instance="default"):
         """Every filter of ours runs a program that the kernel knows, under the name and tag it carries."""
         known = programs()

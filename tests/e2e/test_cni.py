@@ -51,8 +51,7 @@ class Cni(host.HostTest):
         self.assertEqual([pod.devices for pod in pods], [["lo", "eth0"]] * PODS)
         self.assertGreaterEqual(len(self.own.devices), 1 + PODS)
         cookies = {pod.cookie for pod in pods}
-        for pod in pods + [self.own]:
-            self.assertCovered(pod)
+        self.assertFound(self.watcher, *pods, self.own)
         self.assertEqual(self.watcher.counter("feed.pids"), 0, "nobody told")
 
         for pod in pods:

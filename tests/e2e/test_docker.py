@@ -146,6 +146,7 @@ class Docker(host.HostTest):
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as threads:
             pids = list(threads.map(self.start_container, names))
         made = [host.Namespace(f"/proc/{pid}/ns/net", pid) for pid in pids]
+        self.assertFound(self.watcher, *made)  # with the device they all have, before a command runs inside
         names_here = self.devices_here()
         for ns in made:
             link, = json.loads(ns.ip("-j", "link", "show", "dev", "eth0"))
@@ -174,8 +175,7 @@ class Docker(host.HostTest):
         names = [f"c{i}" for i in range(CONTAINERS)]
         made = self.start_containers(names)
         self.assertEqual(len({ns.cookie for ns in made}), CONTAINERS)
-        for ns in made + [self.own]:
-            self.assertCovered(ns)
+        self.assertFound(self.watcher, *made, self.own)
         self.assertEqual(len(self.own.devices), 2 + CONTAINERS)
         self.assertEqual(set(self.devices_here().values()), set(self.own.devices), "and these are all there are")
         self.assertEqual(self.watcher.counter("feed.pids"), 0, "nobody told")

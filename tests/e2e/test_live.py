@@ -15,11 +15,6 @@ WATCHFUL = {"discover.enabled": "true", **DAY}
 class Found(host.HostTest):
     """Namespaces."""
 
-    def found(self, daemon, ns):
-        """Without a command inside, which would be what it is found by: the daemon is asked first."""
-        host.until(lambda: daemon.row(ns), "it is found")
-        self.assertCovered(ns)
-
     def test_those_that_are_there_at_the_start(self):
         made = [self.unnamed() for _ in range(host.crowd(40))] + [self.named(), self.of_a_thread()]
         made[0].add_pair("a", "b")
@@ -45,7 +40,7 @@ class Found(host.HostTest):
 
     def test_one_whose_only_process_unshared_and_stays_is_found_by_an_audit(self):
         daemon = self.daemon({**WATCHFUL, "audit.interval": "1s"})
-        self.found(daemon, self.of_a_thread())
+        self.assertFound(daemon, self.of_a_thread())
         daemon.stop()
 
     def test_one_whose_only_process_unshared_and_stays_is_found_by_the_device_it_sets_up(self):
@@ -65,7 +60,7 @@ class Found(host.HostTest):
         ns = host.Namespace(f"/proc/{process.pid}/ns/net", process.pid, process)
         process.stdin.write(b"\n")
         process.stdin.flush()
-        self.found(daemon, ns)
+        self.assertFound(daemon, ns)
         daemon.stop()
 
     def test_none_is_looked_for_when_that_is_not_wanted(self):

@@ -90,8 +90,7 @@ class Rungs(host.HostTest):
             self.skipTest("nothing is discovered where everybody would be")
         before = [self.unnamed(), self.named(), self.of_a_thread()]
         daemon = self.serve()
-        for ns in before + [self.unnamed(), self.named()]:
-            self.assertCovered(ns)
+        self.assertFound(daemon, *before, self.unnamed(), self.named())
         self.assertEqual(daemon.counter("feed.pids"), 0)
         daemon.stop()
 
