@@ -19,7 +19,7 @@ class Signals(host.HostTest):
         return made
 
     def test_sigterm_with_work_in_flight(self):
-        made = self.several(200)
+        made = self.several(host.crowd(200))
         settings = {"queue.depth": "512", "queue.msgsize": "128", "workers.count": "1", "workers.queue": "1"}
         daemon = self.daemon(settings)
         for ns in made:
@@ -49,7 +49,7 @@ class Signals(host.HostTest):
         self.assertTrue(os.path.exists(f"/dev/mqueue{daemon.queue_name}"), "the queue outlives it")
 
     def test_a_second_signal_ends_at_once(self):
-        made = self.several(150)
+        made = self.several(host.crowd(150))
         daemon = self.daemon(check_leaks=False)
         daemon.queue.send_pids(ns.pid for ns in made)
         for ns in made:
@@ -141,9 +141,11 @@ class Asked(host.HostTest):
         client.send(json.dumps({"version": 1, "command": "sync", "pids": [ns.pid] * count}).encode() + b"\n")
         client.socket.recv(1, socket.MSG_PEEK)
         daemon.tell(signal.SIGTERM)
-        host.until(ns.bare, "the daemon has stopped its work")
+        # From here on it waits for its clients, for a second at most.
+        host.until(lambda: not os.path.exists(daemon.socket), "the daemon has stopped its work")
         lines = client.at_end().splitlines()
         self.assertEqual((len(lines), json.loads(lines[-1])), (count + 1, {"done": True}))
+        self.assertBare(ns)
         daemon.wait_end()
 
 
