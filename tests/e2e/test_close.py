@@ -90,7 +90,7 @@ class Asked(host.HostTest):
         return said, thread
 
     def test_requests_after_the_stop_are_refused(self):
-        made = [self.unnamed() for _ in range(40)]
+        made = [self.unnamed() for _ in range(host.crowd(40))]
         for ns in made:
             ns.add_veths(20)
         daemon = self.daemon({"workers.count": "1"})
@@ -110,7 +110,7 @@ class Asked(host.HostTest):
             self.assertBare(ns)
 
     def test_sync_that_waits_is_answered(self):
-        made = [self.unnamed() for _ in range(60)]
+        made = [self.unnamed() for _ in range(host.crowd(60))]
         for ns in made:
             ns.add_veths(20)
         daemon = self.daemon({"workers.count": "1"})
@@ -378,11 +378,11 @@ class Lonely(host.HostTest):
 
 
 class Full(host.HostTest):
-    CAPACITY = 64
+    CAPACITY = host.crowd(64)
 
     def test_eviction(self):
         own = host.own_namespace()
-        made = [self.unnamed() for _ in range(self.CAPACITY + 40)]
+        made = [self.unnamed() for _ in range(self.CAPACITY + host.crowd(40))]
         daemon = self.daemon({"cache.capacity": str(self.CAPACITY)})
         before = len(daemon.fds())
         daemon.queue.send(b"1")
