@@ -21,6 +21,7 @@ import host
 CONTAINERS = 50
 AT_ONCE = 4
 ENGINE = ("dockerd", "containerd", "containerd-shim", "containerd-shim-runc-v2", "docker-proxy")
+SECURITY = "/sys/kernel/security"
 # The bridge is made in the private host's namespace; nothing else of the network is touched.
 NETWORK = ("--iptables=false", "--ip6tables=false", "--ip-masq=false", "--ip-forward=false",
            "--userland-proxy=false", "--bip=10.97.0.1/16")
@@ -55,13 +56,16 @@ class Engine:
         self.directory = tempfile.mkdtemp(prefix="nns-docker-")
         self.groups = os.path.basename(self.directory)
         self.log = open(f"{self.directory}/log", "w+")
+        # Where there is AppArmor it would else load a profile for good; the mount is this private host's.
+        if os.path.isdir(SECURITY):
+            host.run("mount", "-t", "tmpfs", "tmpfs", SECURITY)
         # The client would look for its configuration at home.
         self.environment = {**os.environ, "DOCKER_HOST": f"unix://{self.directory}/socket", "HOME": self.directory}
         self.process = host.start(
             "/usr/sbin/dockerd", "--data-root", f"{self.directory}/data", "--exec-root", f"{self.directory}/exec",
             "--pidfile", f"{self.directory}/pid", "--host", self.environment["DOCKER_HOST"],
-            "--cgroup-parent", f"/{self.groups}", *NETWORK, stdin=subprocess.DEVNULL, stdout=self.log,
-            stderr=self.log, env=self.environment)
+            "--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", f"/{self.groups}", *NETWORK,
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=self.environment)
 
     def docker(self, *words, **options):
         options.setdefault("timeout", 10 * host.PATIENCE)  # fifty containers in one command
@@ -91,6 +95,7 @@ class Engine:
     def close(self):
         """What is left of it, also after a failure: its processes, mounts, control groups and files."""
         host.end(self.process)
+        host.run("umount", SECURITY, check=False)
         for pid in processes(ENGINE):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
