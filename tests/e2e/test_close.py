@@ -134,7 +134,7 @@ class Asked(host.HostTest):
         ns = self.unnamed()
         daemon = self.daemon({"queue.depth": "16"})
         daemon.sync(ns.pid)
-        count = 8192
+        count = host.crowd(8192)
         client = host.Client(daemon.socket)
         self.addCleanup(client.close)
         # The kernel holds little of what a client has not taken: most of this waits in the daemon.
