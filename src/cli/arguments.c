@@ -124,6 +124,18 @@ error_t nns_cli_parse_pids(int key, char *argument, struct argp_state *state)
     }
 }
 
+/* Kernels that do not tell the cookie of an fd tell that of a socket. Who may not go in is left with the
+ * inum, which the daemon may remember of another. */
+static void ask_inside(int fd, struct nns_netns_id *id)
+{
+    int socket = nns_netns_enter(fd, 1);
+
+    if (socket < 0)
+        return;
+    nns_netns_socket_cookie(socket, &id->cookie);
+    nns_netns_leave(socket);
+}
+
 /* The namespace a path leads to. 0 or -errno. */
 static int look_at(const char *path, struct nns_netns_id *id)
 {
@@ -136,6 +148,8 @@ static int look_at(const char *path, struct nns_netns_id *id)
     if (fd < 0)
         return fd;
     result = nns_netns_identify(fd, id);
+    if (!result && !id->cookie)
+        ask_inside(fd, id);
     close(fd);
     return result;
 }

@@ -23,12 +23,16 @@ import tempfile
 import time
 import unittest
 
+import kernel
+
 BUILD = os.environ["NNS_BUILD"]
 SANITIZE = os.environ.get("NNS_SANITIZE", "")
 # Seconds until a condition that should come true is given up; shorter for who is looking for a failure.
 PATIENCE = float(os.environ.get("NNS_PATIENCE", 90 if SANITIZE else 30))
 # The longer form of a test that has one.
 LONG = os.environ.get("NNS_LONG") == "1"
+# How much slower than usual each of a crowd's members is to make and to judge: an emulated machine has small crowds.
+SLOWNESS = int(os.environ.get("NNS_SLOWNESS", 1))
 HOOKS = ("ingress", "egress")
 OUR_HANDLE = "0x2e"
 # A /run of a daemon's own, which hides the lock of the instance's first one from it.
@@ -57,6 +61,11 @@ def until(condition, what, seconds=None):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within the deadline: {what}")
         time.sleep(0.005)
+
+
+def crowd(count):
+    """How many of something are many here."""
+    return max(count // SLOWNESS, 2)
 
 
 def run(*command, check=True, ns=None, **options):
@@ -656,6 +665,11 @@ class HostTest(unittest.TestCase):
         self.addCleanup(end, process)
         return process.pid
 
+    def skipWherePinned(self, daemon, ns):
+        """For what is so only where the daemon need not hold namespaces open, and this kernel makes it."""
+        if daemon.row(ns)["handle"] == "pinned" and not kernel.opens_by_id(ns):
+            self.skipTest("a namespace cannot be opened by its cookie and inum here: the daemon pins it")
+
     def assertCovered(self, ns, instance="default"):
         """Wait until the kernel shows one filter of ours on both hooks of every device the test made, and
         check what it says of them."""
@@ -664,6 +678,14 @@ class HostTest(unittest.TestCase):
         except AssertionError:
             self.fail(f"not covered: { {k: len(v) for k, v in ns.ours(instance).items() if len(v) != 1} }")
         self.assertProgramsRun(ns, instance)
+
+    def assertFound(self, daemon, *made):
+        """Wait until the daemon lists namespaces that nobody named to it, and then that they are covered. No command
+        runs inside before, which would be what they are found by."""
+        cookies = {ns.cookie for ns in made}
+        until(lambda: cookies <= {row["cookie"] for row in daemon.ask("list")["namespaces"]}, "they are found")
+        for ns in made:
+            self.assertCovered(ns)
 
     def assertProgramsRun(self, ns, instance="default"):
         """Every filter of ours runs a program that the kernel knows, under the name and tag it carries."""

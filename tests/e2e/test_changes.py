@@ -105,6 +105,10 @@ class Replaced(host.HostTest):
         self.ns.ip("link", "add", "name", "z", "index", self.ifindex, *kind)
         self.ns.devices = ["lo", "z"]
 
+    def clsact(self):
+        """On a slow machine an audit may have been quicker."""
+        self.ns.tc("qdisc", "replace", "dev", "z", "clsact")
+
     def assertStartsAtNothing(self):
         self.daemon_.sync(self.ns.pid)
         self.assertTrue(self.ns.covered())
@@ -126,20 +130,20 @@ class Replaced(host.HostTest):
 
     def test_by_one_of_another_kind(self):
         self.replace("type", "bridge")
-        self.ns.tc("qdisc", "add", "dev", "z", "clsact")
+        self.clsact()
         self.assertStartsAtNothing()
 
     def test_by_one_of_its_kind_that_somebody_was_quick_to_give_a_clsact(self):
         self.replace("type", "veth", "peer", "name", "y")
         self.ns.devices.append("y")
         self.ns.ip("link", "set", "dev", "y", "up")
-        self.ns.tc("qdisc", "add", "dev", "z", "clsact")
+        self.clsact()
         self.assertStartsAtNothing()
 
     def test_by_one_like_it_and_only_told_by_the_queue(self):
         self.replace("type", "veth", "peer", "name", "y")
         self.ns.devices.append("y")
-        self.ns.tc("qdisc", "add", "dev", "z", "clsact")
+        self.clsact()
         self.daemon_.queue.send(str(self.ns.pid).encode())
         self.assertCovered(self.ns)
         self.daemon_.stop()
@@ -271,6 +275,13 @@ class Evicted(host.HostTest):
         _, heir = self.succeed()
         code, said = self.get(f"/proc/{heir.pid}/ns/net")
         self.assertEqual(code, 1, f"nobody told the daemon of it, and it says {said}")
+        self.daemon_.stop()
+
+    def test_nor_by_a_client_that_is_told_no_ids(self):
+        _, heir = self.succeed()
+        done = host.run(f"{host.BUILD}/deny", "ioctl:0x8008b70d=ENOTTY", "--", f"{host.BUILD}/netnsync", "--socket",
+                        self.daemon_.socket, "get", f"/proc/{heir.pid}/ns/net", check=False)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
         self.daemon_.stop()
 
 

@@ -19,7 +19,7 @@ class Signals(host.HostTest):
         return made
 
     def test_sigterm_with_work_in_flight(self):
-        made = self.several(200)
+        made = self.several(host.crowd(200))
         settings = {"queue.depth": "512", "queue.msgsize": "128", "workers.count": "1", "workers.queue": "1"}
         daemon = self.daemon(settings)
         for ns in made:
@@ -49,7 +49,7 @@ class Signals(host.HostTest):
         self.assertTrue(os.path.exists(f"/dev/mqueue{daemon.queue_name}"), "the queue outlives it")
 
     def test_a_second_signal_ends_at_once(self):
-        made = self.several(150)
+        made = self.several(host.crowd(150))
         daemon = self.daemon(check_leaks=False)
         daemon.queue.send_pids(ns.pid for ns in made)
         for ns in made:
@@ -90,7 +90,7 @@ class Asked(host.HostTest):
         return said, thread
 
     def test_requests_after_the_stop_are_refused(self):
-        made = [self.unnamed() for _ in range(40)]
+        made = [self.unnamed() for _ in range(host.crowd(40))]
         for ns in made:
             ns.add_veths(20)
         daemon = self.daemon({"workers.count": "1"})
@@ -110,7 +110,7 @@ class Asked(host.HostTest):
             self.assertBare(ns)
 
     def test_sync_that_waits_is_answered(self):
-        made = [self.unnamed() for _ in range(60)]
+        made = [self.unnamed() for _ in range(host.crowd(60))]
         for ns in made:
             ns.add_veths(20)
         daemon = self.daemon({"workers.count": "1"})
@@ -134,16 +134,18 @@ class Asked(host.HostTest):
         ns = self.unnamed()
         daemon = self.daemon({"queue.depth": "16"})
         daemon.sync(ns.pid)
-        count = 8192
+        count = host.crowd(8192)
         client = host.Client(daemon.socket)
         self.addCleanup(client.close)
         # The kernel holds little of what a client has not taken: most of this waits in the daemon.
         client.send(json.dumps({"version": 1, "command": "sync", "pids": [ns.pid] * count}).encode() + b"\n")
         client.socket.recv(1, socket.MSG_PEEK)
         daemon.tell(signal.SIGTERM)
-        host.until(ns.bare, "the daemon has stopped its work")
+        # From here on it waits for its clients, for a second at most.
+        host.until(lambda: not os.path.exists(daemon.socket), "the daemon has stopped its work")
         lines = client.at_end().splitlines()
         self.assertEqual((len(lines), json.loads(lines[-1])), (count + 1, {"done": True}))
+        self.assertBare(ns)
         daemon.wait_end()
 
 
@@ -376,11 +378,11 @@ class Lonely(host.HostTest):
 
 
 class Full(host.HostTest):
-    CAPACITY = 64
+    CAPACITY = host.crowd(64)
 
     def test_eviction(self):
         own = host.own_namespace()
-        made = [self.unnamed() for _ in range(self.CAPACITY + 40)]
+        made = [self.unnamed() for _ in range(self.CAPACITY + host.crowd(40))]
         daemon = self.daemon({"cache.capacity": str(self.CAPACITY)})
         before = len(daemon.fds())
         daemon.queue.send(b"1")

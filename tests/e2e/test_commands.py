@@ -28,7 +28,7 @@ class Commands(host.HostTest):
         return self.running.command(*words, check=False).returncode
 
     def test_sync_wait_returns_when_all_is_attached(self):
-        made = [self.unnamed() for _ in range(10)]
+        made = [self.unnamed() for _ in range(host.crowd(10))]
         pid = self.running.pid
         for outcome, prefix in (("new", "v"), ("known", "w")):
             for ns in made:

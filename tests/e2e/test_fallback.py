@@ -1,33 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """An older kernel, acted: the daemon with newer system calls denied covers all the same, and says how."""
 
-import fcntl
-import os
 import unittest
 
 import host
+import kernel
 
 PIDFD = "pidfd_open=ENOSYS"
 PIDFD_NETNS = "ioctl:0xff04=ENOTTY"
 NS_GET_ID = "ioctl:0x8008b70d=ENOTTY"
 
 
-def answers(fd, request, argument=0):
-    """Whether this kernel knows an ioctl."""
-    try:
-        answer = fcntl.ioctl(fd, request, argument)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    if isinstance(answer, int) and answer > 2:
-        os.close(answer)
-    return True
-
-
-needs_pidfd_netns = unittest.skipUnless(answers(os.pidfd_open(1), 0xff04), "no such ioctl of pidfds here")
-needs_ns_ids = unittest.skipUnless(answers(os.open("/proc/self/ns/net", os.O_RDONLY), 0x8008b70d, bytes(8)),
-                                   "no namespace ids here")
+needs_pidfd_netns = unittest.skipUnless(kernel.opens_pidfds(), "a pidfd does not lead to a namespace here")
+needs_ns_ids = unittest.skipUnless(kernel.tells_ids(), "a namespace's descriptor does not tell its cookie here")
 
 
 class Fallback(host.HostTest):

@@ -77,7 +77,7 @@ class Kinds(host.HostTest):
 
 class Many(host.HostTest):
     def test_200_namespaces_at_once(self):
-        made = [self.unnamed() for _ in range(200)]
+        made = [self.unnamed() for _ in range(host.crowd(200))]
         for ns in made:
             ns.add_pair("a", "b")
         daemon = self.daemon()
@@ -89,14 +89,14 @@ class Many(host.HostTest):
         for ns in made:
             self.assertEqual({(device["name"], device["state"]) for device in rows[ns.cookie]["devices"]},
                              {(name, "attached") for name in ns.devices})
-        self.assertEqual(daemon.counter("sync.new"), 200)
+        self.assertEqual(daemon.counter("sync.new"), len(made))
         daemon.stop()
         for ns in made:
             self.assertBare(ns)
 
     def test_1000_pids_of_one_namespace(self):
         ns = self.unnamed()
-        crowd = self.crowd(ns, 1000)
+        crowd = self.crowd(ns, host.crowd(1000))
         daemon, trace = self.traced("-e", "trace=openat,openat2,ioctl")
         before = len(OPEN.findall(trace()))  # it tries what it can at start
         daemon.queue.send_pids(crowd)
@@ -154,8 +154,8 @@ class Many(host.HostTest):
 class Dying(host.HostTest):
     def test_pids_that_die_between_enqueue_and_open(self):
         daemon = self.daemon({"queue.depth": "256", "queue.msgsize": "128"})
-        survivors = [self.unnamed() for _ in range(20)]
-        doomed = [self.unnamed() for _ in range(100)]
+        survivors = [self.unnamed() for _ in range(host.crowd(20))]
+        doomed = [self.unnamed() for _ in range(5 * len(survivors))]
         daemon.tell(signal.SIGSTOP)
         for i, ns in enumerate(doomed):
             daemon.queue.send(str(ns.pid).encode())
@@ -179,7 +179,7 @@ class Dying(host.HostTest):
 
     def look_at_dying(self, daemon):
         sent = 0
-        for _ in range(60):
+        for _ in range(host.crowd(60)):
             batch = [subprocess.Popen(["unshare", "--net", "true"]) for _ in range(8)]
             daemon.queue.send(host.binary([process.pid for process in batch]))
             sent += len(batch)
