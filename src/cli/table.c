@@ -63,6 +63,8 @@ static const char *cell_of(const json_t *value, char text[24])
 {
     if (json_is_string(value) && json_string_length(value))
         return json_string_value(value);
+    if (json_is_boolean(value))
+        return json_is_true(value) ? "yes" : "no";
     if (!json_is_integer(value))
         return "-";
     snprintf(text, 24, "%" JSON_INTEGER_FORMAT, json_integer_value(value));

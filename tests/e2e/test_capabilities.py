@@ -57,6 +57,7 @@ class Capabilities(host.HostTest):
         table = self.running.command("status").stdout
         for name, text in BEST.items():
             self.assertRegex(table, rf"\n  {name} +{re.escape(text)}\n")
+        self.assertRegex(table, rf"\nmeter:\n(  .*\n)*  pinned +{'yes' if status['meter']['pinned'] else 'no'}\n")
 
     def test_no_program_can_be_run(self):
         status = self.said(RUNS)
