@@ -26,6 +26,9 @@
 /* The kernel's, for its own qdiscs that stand where no other does. */
 #define TCQ_F_BUILTIN 1
 
+/* linux/if.h's, which needs a libc. */
+#define IFF_UP 1
+
 __u64 nns_lost; /* records that found no room */
 __u32 nns_walk_all;
 
@@ -119,6 +122,10 @@ int BPF_PROG(nns_qdisc_create, const void *ops, struct net_device *device, __u32
  * still the namespace that it was covered in, also while that one dies, and ifindex its number there. An
  * attempt to make a clsact that fails may end here, too, with nothing lost: the key is gone then for no
  * reason, and the reader covers the device again.
+ *
+ * Nor is clsact always the last to know: one that a filter is being added to outlives the move of its device,
+ * takes the filter, and ends where the device is by then. The end of the root of a device that is down, which
+ * comes before, tells of it then.
  */
 SEC("tp_btf/qdisc_destroy")
 int BPF_PROG(nns_qdisc_destroy, struct Qdisc *qdisc)
@@ -127,9 +134,9 @@ int BPF_PROG(nns_qdisc_destroy, struct Qdisc *qdisc)
     struct net_device *device;
     struct net *net;
 
-    if (qdisc->parent != TC_H_CLSACT)
-        return 0;
     device = qdisc->dev_queue->dev;
+    if (qdisc->parent != TC_H_CLSACT && (qdisc->parent != TC_H_ROOT || device->flags & IFF_UP))
+        return 0;
     net = device->nd_net.net;
     key.cookie = net->net_cookie;
     key.ifindex = device->ifindex;
