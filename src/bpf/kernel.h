@@ -51,6 +51,7 @@ typedef struct {
 } possible_net_t;
 
 struct net_device {
+    unsigned int flags;
     int ifindex;
     possible_net_t nd_net;
     struct netdev_queue *_tx;

@@ -30,6 +30,9 @@
 /* The kernel's, for its own qdiscs that stand where no other does. */
 #define TCQ_F_BUILTIN 1
 
+/* linux/if.h's, which needs a libc. */
+#define IFF_UP 1
+
 __u64 nns_lost; /* records that found no room */
 __u32 nns_walk_all;
 
@@ -123,6 +126,10 @@ int BPF_PROG(nns_qdisc_create, const void *ops, struct net_device *device, __u32
  * still the namespace that it was covered in, also while that one dies, and ifindex its number there. An
  * attempt to make a clsact that fails may end here, too, with nothing lost: the key is gone then for no
  * reason, and the reader covers the device again.
+ *
+ * Nor is clsact always the last to know: one that a filter is being added to outlives the move of its device,
+ * takes the filter, and ends where the device is by then. The end of the root of a device that is down, which
+ * comes before, tells of it then.
  */
 SEC("tp_btf/qdisc_destroy")
 int BPF_PROG(nns_qdisc_destroy, struct Qdisc *qdisc)
@@ -131,9 +138,9 @@ int BPF_PROG(nns_qdisc_destroy, struct Qdisc *qdisc)
     struct net_device *device;
     struct net *net;
 
-    if (qdisc->parent != TC_H_CLSACT)
-        return 0;
     device = BPF_CORE_READ(qdisc, dev_queue, dev);
+    if (qdisc->parent != TC_H_CLSACT && (qdisc->parent != TC_H_ROOT || BPF_CORE_READ(device, flags) & IFF_UP))
+        return 0;
     net = BPF_CORE_READ(device, nd_net.net);
     key.cookie = BPF_CORE_READ(net, net_cookie);
     key.ifindex = BPF_CORE_READ(device, ifindex);

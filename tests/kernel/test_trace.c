@@ -354,6 +354,18 @@ Test(trace, a_device_moves_there_and_back)
     stop(&guest);
 }
 
+/* As when a filter was being added to its clsact, which ends elsewhere then and too late. */
+Test(trace, a_device_moves_and_its_clsact_says_nothing)
+{
+    struct guest guest = start(be_plain, CLONE_NEWNET);
+    host_run("ip link add v0 index 4711 type veth peer name v1 && ip link set v0 up");
+    cover(here.cookie, 4711);
+    host_run("ip link set v0 netns %d", guest.pid);
+    expect(1, NNS_TRACE_DEVICE_BARE, here.cookie, 4711);
+    expect(0, NNS_TRACE_DEVICE_BARE, guest.is.cookie, 0);
+    stop(&guest);
+}
+
 Test(trace, devices_go_with_their_namespace)
 {
     struct guest guest = start(be_plain, CLONE_NEWNET);
