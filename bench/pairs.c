@@ -105,7 +105,7 @@ static int measure(const struct bench_options *options, const struct bench_exper
 
             samples->floor[m][samples->count] = floor;
             samples->ours[m][samples->count] = ours;
-            samples->ratio[m][samples->count] = ours / floor;
+            samples->ratio[m][samples->count] = options->floor_only ? floor : ours / floor;
         }
         samples->count++;
     }

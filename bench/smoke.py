@@ -85,6 +85,8 @@ class Bench(unittest.TestCase):
             self.assertGreater(row["floor"], 0, row)
             self.assertIsNone(row["ours"])
             self.assertIsNone(row["ratio"])
+            low, high = row["interval"]
+            self.assertTrue(low <= row["floor"] <= high, row)
 
     def test_table(self):
         done = run("--floor-only", "--pairs", "1", "attach")

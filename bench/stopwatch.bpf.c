@@ -64,17 +64,27 @@ int bench_learn(void *context)
     return 0;
 }
 
+/* Two CPUs may be at the same device, one setting it up, one attaching. */
+static __always_inline struct moments *moments_of(const struct nns_trace_device *key)
+{
+    struct moments *known = bpf_map_lookup_elem(&bench_devices, key), none = {};
+
+    if (known)
+        return known;
+    bpf_map_update_elem(&bench_devices, key, &none, BPF_NOEXIST);
+    return bpf_map_lookup_elem(&bench_devices, key);
+}
+
 static __always_inline void note_up(const struct nns_trace_device *key)
 {
-    struct moments *known, fresh = {.up = bpf_ktime_get_ns()};
+    __u64 now = bpf_ktime_get_ns();
+    struct moments *moments;
 
     if (bpf_get_current_pid_tgid() >> 32 != bench_process)
         return;
-    known = bpf_map_lookup_elem(&bench_devices, key);
-    if (!known)
-        bpf_map_update_elem(&bench_devices, key, &fresh, BPF_NOEXIST);
-    else if (!known->up)
-        known->up = fresh.up;
+    moments = moments_of(key);
+    if (moments && !moments->up)
+        moments->up = now;
 }
 
 static __always_inline struct sending *sending_of(__u32 task)
@@ -112,12 +122,10 @@ int BPF_PROG(bench_qdisc_create, const void *ops, struct net_device *device, __u
 
 static __always_inline void note_attached(const struct nns_trace_device *key, __u64 now)
 {
-    struct moments *known = bpf_map_lookup_elem(&bench_devices, key), fresh = {.attached = now};
+    struct moments *moments = moments_of(key);
 
-    if (!known)
-        bpf_map_update_elem(&bench_devices, key, &fresh, BPF_NOEXIST);
-    else if (!known->attached)
-        known->attached = now;
+    if (moments && !moments->attached)
+        moments->attached = now;
 }
 
 /* A message that was sent to the kernel is let go when all of it was worked off; only such a one is empty

@@ -20,6 +20,9 @@
 /* A device's clsact and filters, each of which may be refused. */
 enum { ANSWERS_EACH = 1 + NNS_HOOKS };
 
+/* So many can be listed in a millisecond. */
+enum { DEVICES_A_MS = 128 };
+
 static struct nns_log_limit visit_limit, attach_limit;
 
 /* ---- queueing ---- */
@@ -200,6 +203,16 @@ static void look_again_at(struct nns_device *device, enum nns_look look, uint64_
     device->doubted = device->doubted || look != NNS_LOOK_NEWS;
 }
 
+/*
+ * A listing takes some 7 us a device, most of them under RTNL, and a host's own namespace may hold thousands,
+ * with news of a container's end of a cable every few milliseconds. Waiting about as long as the listing will
+ * take leaves half of the time for everybody else, and one listing is for all the news until then.
+ */
+static uint64_t patience_ms(const struct nns_namespace *ns)
+{
+    return ns->devices.count / DEVICES_A_MS;
+}
+
 void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_look look)
 {
     uint64_t now = nns_now_ms();
@@ -209,7 +222,7 @@ void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_
         ns->tries = 0;
     for (uint32_t i = 0; i < ns->devices.count; i++)
         look_again_at(&ns->devices.items[i], look, now);
-    nns_due_add(&owner->due, ns, now);
+    nns_due_add(&owner->due, ns, look == NNS_LOOK_NEWS ? now + patience_ms(ns) : now);
 }
 
 /* ---- attaching ---- */

@@ -23,9 +23,9 @@ int nns_report_device(struct nns_owner *owner, struct nns_netns_id id,
                       const struct nns_link *link) NNS_OWNER_ONLY;
 
 /* Make a new visit due at once, with a new listing, and start the retries over. NEWS: only what the listing
- * shows to be new or missing is visited. EVERYWHERE: attached devices are checked against the kernel too.
- * AUDIT: likewise, but retries go on where they stand, and what was given up gets a single try. ROUTINE: as
- * NEWS, but all retries stay as they are. */
+ * shows to be new or missing is visited, and one of hundreds of devices waits some milliseconds for more.
+ * EVERYWHERE: attached devices are checked against the kernel too. AUDIT: likewise, but retries go on where
+ * they stand, and what was given up gets a single try. ROUTINE: as NEWS, but all retries stay as they are. */
 enum nns_look { NNS_LOOK_NEWS, NNS_LOOK_EVERYWHERE, NNS_LOOK_AUDIT, NNS_LOOK_ROUTINE };
 void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_look look) NNS_OWNER_ONLY;
 

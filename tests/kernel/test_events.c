@@ -79,3 +79,25 @@ Test(events, a_device_not_known_yet_is_listed)
     nns_dequeue(own.owner, ns);
     cr_assert_eq(owner_host_filters(&held), 2 * 3);
 }
+
+Test(events, a_namespace_of_many_devices_waits_for_more_news)
+{
+    uint64_t before;
+
+    nns_role_assert_owner();
+    tell(NNS_TRACE_DEVICE_BARE, LOOPBACK);
+    cr_assert_leq(nns_due_next(&own.owner->due), nns_now_ms(), "one of few devices waits");
+    host_run("for i in $(seq 70); do echo link add a$i type veth peer name b$i; done | nsenter -t %d -n ip "
+             "-batch -",
+             held.pid);
+    nns_dequeue(own.owner, ns);
+    nns_due_drop(&own.owner->due, ns);
+    cr_assert_eq(ns->devices.count, 1 + 2 * 70);
+    before = nns_now_ms();
+    tell(NNS_TRACE_DEVICE_BARE, LOOPBACK);
+    tell(NNS_TRACE_DEVICE_UP, 4711);
+    cr_assert_gt(nns_due_next(&own.owner->due), before);
+    cr_assert_leq(nns_due_next(&own.owner->due), nns_now_ms() + 1);
+    nns_dequeue(own.owner, ns);
+    cr_assert_eq(owner_host_filters(&held), 2 * ns->devices.count);
+}
