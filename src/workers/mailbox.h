@@ -2,6 +2,7 @@
 #ifndef NNS_WORKERS_MAILBOX_H
 #define NNS_WORKERS_MAILBOX_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -38,5 +39,8 @@ void nns_mailbox_post_now(struct nns_mailbox *box, struct nns_letter *letter);
 /* Take all letters, in order of posting; waits up to timeout_ms for the first (UINT64_MAX: without end).
  * NULL: none came. */
 struct nns_letter *nns_mailbox_take(struct nns_mailbox *box, uint64_t timeout_ms);
+
+/* Would taking have to wait? */
+bool nns_mailbox_empty(struct nns_mailbox *box);
 
 #endif
