@@ -81,6 +81,16 @@ bool nns_mailbox_awaited(struct nns_mailbox *box)
     return awaited;
 }
 
+bool nns_mailbox_empty(struct nns_mailbox *box)
+{
+    bool empty;
+
+    uv_mutex_lock(&box->lock);
+    empty = !box->count;
+    uv_mutex_unlock(&box->lock);
+    return empty;
+}
+
 /* Longest single wait: keeps nanoseconds within 64 bits; the caller's loop comes round again. */
 enum { LONGEST_WAIT_MS = 3600 * 1000 };
 

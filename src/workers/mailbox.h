@@ -47,4 +47,7 @@ bool nns_mailbox_awaited(struct nns_mailbox *box);
  * NULL: none came. */
 struct nns_letter *nns_mailbox_take(struct nns_mailbox *box, uint64_t timeout_ms);
 
+/* Would taking have to wait? */
+bool nns_mailbox_empty(struct nns_mailbox *box);
+
 #endif

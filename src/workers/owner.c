@@ -242,7 +242,7 @@ NNS_OWNER_ONLY static uint64_t trim_before(struct nns_owner *owner, uint64_t wai
 {
     uint64_t since = nns_now_ms() - owner->trimmed_ms;
 
-    if (!owner->context.trim || !owner->untrimmed || wait_ms < TRIM_MS)
+    if (!owner->context.trim || !owner->untrimmed || wait_ms < TRIM_MS || !nns_mailbox_empty(&owner->mailbox))
         return wait_ms;
     if (since < TRIM_MS)
         return TRIM_MS - since;
