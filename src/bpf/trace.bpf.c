@@ -35,6 +35,7 @@
 
 __u64 nns_lost; /* records that found no room */
 __u32 nns_walk_all;
+__u64 nns_walk_last; /* the namespace of the last task that needed no more; 0: none yet */
 
 /* The daemon's pid namespace: how deep, and its inum. */
 __u32 nns_pid_level;
@@ -264,14 +265,18 @@ int nns_walk(struct bpf_iter__task *context)
         return 0;
     net = proxy->net_ns;
     record.cookie = net->net_cookie;
-    if (!record.cookie || (!nns_walk_all && bpf_map_lookup_elem(&nns_known, &record.cookie)))
+    /* Who was started together stands together, mostly in one namespace. */
+    if (!record.cookie || record.cookie == nns_walk_last)
         return 0;
-    if (bpf_map_lookup_elem(&nns_walked, &record.cookie))
-        return 0;
-    record.inum = BPF_CORE_READ(net, ns.inum);
-    record.number = number_of(guide_to(net, task));
-    if (record.number && !bpf_seq_write(context->meta->seq, &record, sizeof(record)))
+    if ((nns_walk_all || !bpf_map_lookup_elem(&nns_known, &record.cookie)) &&
+        !bpf_map_lookup_elem(&nns_walked, &record.cookie)) {
+        record.inum = BPF_CORE_READ(net, ns.inum);
+        record.number = number_of(guide_to(net, task));
+        if (!record.number || bpf_seq_write(context->meta->seq, &record, sizeof(record)))
+            return 0;
         bpf_map_update_elem(&nns_walked, &record.cookie, &yes, BPF_ANY);
+    }
+    nns_walk_last = record.cookie;
     return 0;
 }
 

@@ -420,6 +420,7 @@ int nns_trace_walk(struct nns_trace *trace, bool all, nns_trace_taker *take, voi
     for (int i = 0; i < PROGRAMS; i++)
         link = programs[i].use == ITERATOR ? trace->links[i] : link;
     trace->skeleton->bss->nns_walk_all = all;
+    trace->skeleton->bss->nns_walk_last = 0;
     fd = bpf_iter_create(link);
     if (fd < 0)
         return fd;
