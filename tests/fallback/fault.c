@@ -11,14 +11,15 @@
  *     ERRNO#N    the N-th call alone
  *     ERRNO+N    the N-th call and all after it
  *     ERRNO%P,S  P calls of a hundred, which ones decided by the seed S
+ * or PASS: the calls go on, whatever sites that stand later say.
  * A call that fails is not made at all: ENOBUFS of a recv loses no message. Of several sites that a call
  * belongs to each counts it, and the first whose fault is due decides.
  *
  * SOCKET (SOCK_SEQPACKET, one message a connection) changes faults while COMMAND runs. A message is a list of
  * words: SITE=FAULT, of a site that stands in the command line, sets its only fault and counts from 0 again;
- * "off" takes all faults away and counts from 0. The answer holds a line "SITE SEEN FIRED" for each site as
- * it was before the message, or "error" and the word that cannot be meant. From the answer on the change
- * holds. The same lines go to FILE at the end.
+ * "off" takes all faults away and counts from 0; "counts" changes nothing. The answer holds a line "SITE SEEN
+ * FIRED" for each site as it was before the message, or "error" and the word that cannot be meant. From the
+ * answer on the change holds. The same lines go to FILE at the end.
  *
  * How: a seccomp filter hands the calls of the sites, and no other, to this process (user notification, Linux
  * 5.5), which answers with an errno or has the kernel go on. Threads and children inherit the filter; when
@@ -58,7 +59,8 @@
 enum when { WHEN_ALWAYS, WHEN_EVERY, WHEN_ONLY, WHEN_FROM, WHEN_CHANCE };
 
 struct fault {
-    int error; /* 0: none */
+    enum { FAULT_NONE, FAULT_PASS, FAULT_ERROR } kind;
+    int error;
     enum when when;
     unsigned long number, seed;
 };
@@ -97,7 +99,7 @@ static int parse_fault(char *text, struct fault *out)
 {
     static const char marks[] = {
         [WHEN_EVERY] = '/', [WHEN_ONLY] = '#', [WHEN_FROM] = '+', [WHEN_CHANCE] = '%'};
-    struct fault fault = {0};
+    struct fault fault = {.kind = FAULT_ERROR};
     char *numbers = NULL;
     enum when when = WHEN_ALWAYS;
 
@@ -105,7 +107,9 @@ static int parse_fault(char *text, struct fault *out)
         numbers = rule_cut(text, marks[mark]);
         when = numbers ? mark : WHEN_ALWAYS;
     }
-    if (rule_parse_errno(text, &fault.error) < 0)
+    if (strcmp(text, "PASS") == 0)
+        fault.kind = FAULT_PASS;
+    else if (rule_parse_errno(text, &fault.error) < 0)
         return -EINVAL;
     if (numbers && parse_numbers(when, numbers, &fault) < 0)
         return -EINVAL;
@@ -227,7 +231,7 @@ static int decide(const struct seccomp_notif *request)
         if (!belongs(site, request))
             continue;
         site->seen++;
-        if (!first && site->fault.error && is_due(&site->fault, site->seen))
+        if (!first && site->fault.kind && is_due(&site->fault, site->seen))
             first = site;
     }
     if (!first)
@@ -274,6 +278,8 @@ static int obey(char *word)
         take_all_away();
         return 0;
     }
+    if (strcmp(word, "counts") == 0)
+        return 0;
     char *text = rule_cut(word, '=');
     struct site *site = find_site(word);
     if (!site || !text || parse_fault(text, &site->fault) < 0)

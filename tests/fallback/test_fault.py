@@ -36,6 +36,7 @@ check("request fails", probe(FAULT, ["ioctl:0xFF04=ENOTTY"], f"call({IOCTL}, -1,
 check("other request passes", probe(FAULT, ["ioctl:0xFF04=ENOTTY"], f"call({IOCTL}, -1, 0xFF05)"), "EBADF")
 check("argument 0 passes", probe(FAULT, ["socket@0:16=EAFNOSUPPORT"], f"call({SOCKET}, 1, 1, 0)"), "OK")
 check("two of one call", probe(FAULT, ["setns:1=EPERM", "setns:2=ENOMEM"], f"call({SETNS}, -1, 2)"), "ENOMEM")
+check("one that passes decides, too", probe(FAULT, ["setns=PASS", "setns:2=ENOMEM"], f"call({SETNS}, -1, 2)"), "EBADF")
 check("the first of two decides", probe(FAULT, ["setns=EPERM", "setns:2=ENOMEM"], f"call({SETNS}, -1, 2)"), "EPERM")
 LINK = f"[call({IOCTL}, fd, 0xFF05) for fd in (os.open('/dev/null', 0), os.open('/dev/zero', 0))]"
 check("by what a descriptor leads to", probe(FAULT, ["ioctl~/dev/null=EPERM"], LINK), "['EPERM', 'ENOTTY']")
@@ -80,6 +81,7 @@ for line in sys.stdin:
 
     check("a site without a fault", call(), "OK")
     check("is counted", tell("getppid=EPERM"), "getppid 1 0\nsetns 0 0\n")
+    check("asked for the counts alone", tell("counts"), "getppid 0 0\nsetns 0 0\n")
     check("a fault that is set", [call(), call()], ["1", "1"])
     check("counts from 0, and is replaced", tell("getppid=ENOMEM#2"), "getppid 2 2\nsetns 0 0\n")
     check("the second from then on", [call(), call(), call()], ["OK", "12", "OK"])
