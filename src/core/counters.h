@@ -80,7 +80,9 @@
     X(CONTROL_REQUESTS, "control.requests", "control requests")                                              \
     X(CONTROL_REFUSED, "control.refused", "control requests that were malformed or too large")               \
     X(CONTROL_BUSY, "control.busy", "control connections refused because there were too many")               \
-    X(CONTROL_TIMEOUTS, "control.timeouts", "control connections closed because the client stalled")
+    X(CONTROL_TIMEOUTS, "control.timeouts", "control connections closed because the client stalled")         \
+    X(CONTROL_ERRORS, "control.errors",                                                                      \
+      "times that control connections could not be accepted, and were left to wait")
 
 enum nns_counter {
 #define NNS_COUNTER_ID(id, name, text) NNS_COUNT_##id,

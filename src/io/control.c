@@ -32,8 +32,9 @@ _Static_assert(NNS_REQUEST_BYTES_MAX == 1048576, "TOO_LONG says another number")
 
 struct nns_control {
     uv_loop_t *loop;
-    uv_pipe_t listener;
-    uv_timer_t timer; /* for a connection there was no memory for; once closing, the end of all patience */
+    uv_poll_t listener;
+    int fd;           /* of the listener */
+    uv_timer_t timer; /* for connections that cannot be accepted now; once closing, the end of all patience */
     struct nns_control_ops ops;
     void *context;
     struct nns_control_client *clients;
@@ -406,12 +407,8 @@ static void settle(struct nns_control_client *client)
 
 /* Accepting. */
 
-static struct nns_control_client *client_new(struct nns_control *control)
+static void client_init(struct nns_control *control, struct nns_control_client *client)
 {
-    struct nns_control_client *client = calloc(1, sizeof(*client));
-
-    if (!client)
-        return NULL;
     uv_pipe_init(control->loop, &client->pipe, 0);
     uv_timer_init(control->loop, &client->timer);
     client->pipe.data = client->timer.data = client;
@@ -423,23 +420,11 @@ static struct nns_control_client *client_new(struct nns_control *control)
         client->next->link = &client->next;
     control->clients = client;
     control->references++;
-    return client;
 }
 
-static void accept_again(uv_timer_t *timer);
-
-static void accept_client(struct nns_control *control)
+static void admit(struct nns_control *control, struct nns_control_client *client)
 {
-    struct nns_control_client *client = client_new(control);
-
-    if (!client) {
-        /* libuv holds the connection, and asks for no other, until it is accepted. */
-        uv_timer_start(&control->timer, accept_again, ACCEPT_RETRY_MS, 0);
-        return;
-    }
-    if (uv_accept((uv_stream_t *)&control->listener, (uv_stream_t *)&client->pipe)) {
-        close_client(client);
-    } else if (control->admitted >= control->limit) {
+    if (control->admitted >= control->limit) {
         nns_count(NNS_COUNT_CONTROL_BUSY, 1);
         dismiss(client, TOO_MANY_CLIENTS);
     } else {
@@ -450,20 +435,63 @@ static void accept_client(struct nns_control *control)
     }
 }
 
-static void accept_again(uv_timer_t *timer)
+/* Memory first: a connection that is not accepted yet can wait, one that was could only be broken. 0 or
+ * -errno.
+ */
+static int accept_one(struct nns_control *control)
 {
-    accept_client(timer->data);
+    struct nns_control_client *client = calloc(1, sizeof(*client));
+    int fd = client ? accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
+    int error = client ? errno : ENOMEM;
+
+    if (fd < 0) {
+        free(client);
+        return -error;
+    }
+    client_init(control, client);
+    if (uv_pipe_open(&client->pipe, fd)) {
+        close(fd);
+        close_client(client);
+    } else {
+        admit(control, client);
+    }
+    return 0;
 }
 
-static void connected(uv_stream_t *listener, int status)
+static void accept_again(uv_timer_t *timer);
+
+/* Whoever waits to be accepted keeps the listener readable: without a pause we would do nothing else. */
+static void hold_off(struct nns_control *control, int error)
 {
     static struct nns_log_limit limit;
 
-    if (status < 0)
-        nns_log_limited(&limit, NNS_LOG_WARNING, "control: cannot accept a connection: %s",
-                        uv_strerror(status));
-    else
-        accept_client(listener->data);
+    nns_count(NNS_COUNT_CONTROL_ERRORS, 1);
+    nns_log_limited(&limit, NNS_LOG_WARNING, "control: cannot accept a connection: %s", strerror(-error));
+    uv_poll_stop(&control->listener);
+    uv_timer_start(&control->timer, accept_again, ACCEPT_RETRY_MS, 0);
+}
+
+/* Not by libuv's own listener, which goes on accepting until it is told that nobody waits: with an error that
+ * stays it never comes back. */
+static void connected(uv_poll_t *listener, int status, int events)
+{
+    struct nns_control *control = listener->data;
+    int result = status;
+
+    for (int i = 0; i < BACKLOG && !result; i++)
+        result = accept_one(control);
+    if (result && result != -EAGAIN && result != -EINTR && result != -ECONNABORTED)
+        hold_off(control, result);
+}
+
+static int start_accepting(struct nns_control *control)
+{
+    return uv_poll_start(&control->listener, UV_READABLE, connected);
+}
+
+static void accept_again(uv_timer_t *timer)
+{
+    start_accepting(timer->data);
 }
 
 /* Listening. */
@@ -629,6 +657,7 @@ void nns_control_close(struct nns_control *control)
     control->closing = true;
     remove_socket(control);
     uv_close((uv_handle_t *)&control->listener, handle_closed);
+    close(control->fd);
     close(control->lock);
     uv_timer_start(&control->timer, close_all,
                    control->timeout_ms < CLOSE_MS ? control->timeout_ms : CLOSE_MS, 0);
@@ -637,36 +666,28 @@ void nns_control_close(struct nns_control *control)
     close_timer_if_alone(control);
 }
 
-static struct nns_control *control_new(uv_loop_t *loop, const struct nns_params *params)
+/* 0 with the descriptor taken over, or -errno. */
+static int control_new(uv_loop_t *loop, const struct nns_params *params, int fd, struct nns_control **out)
 {
     struct nns_control *control = calloc(1, sizeof(*control));
+    char *path = strdup(params->control_path);
+    int result = control && path ? uv_poll_init(loop, &control->listener, fd) : -ENOMEM;
 
-    if (!control)
-        return NULL;
-    control->path = strdup(params->control_path);
-    if (!control->path) {
+    if (result) {
+        free(path);
         free(control);
-        return NULL;
+        return result;
     }
+    control->path = path;
+    control->fd = fd;
     control->loop = loop;
     control->limit = params->control_clients;
     control->timeout_ms = params->control_timeout_ms;
-    uv_pipe_init(loop, &control->listener, 0);
     uv_timer_init(loop, &control->timer);
     control->listener.data = control->timer.data = control;
     control->references = 2;
-    return control;
-}
-
-static int start_listening(struct nns_control *control, int fd)
-{
-    int result = uv_pipe_open(&control->listener, fd);
-
-    if (result) {
-        close(fd);
-        return result;
-    }
-    return uv_listen((uv_stream_t *)&control->listener, BACKLOG, connected);
+    *out = control;
+    return 0;
 }
 
 int nns_control_listen(uv_loop_t *loop, const struct nns_params *params, const struct nns_control_ops *ops,
@@ -678,19 +699,19 @@ int nns_control_listen(uv_loop_t *loop, const struct nns_params *params, const s
 
     if (fd < 0)
         return fd;
-    control = control_new(loop, params);
-    if (!control) {
+    result = control_new(loop, params, fd, &control);
+    if (result) {
         unlink(params->control_path);
         close(fd);
         close(lock);
-        return -ENOMEM;
+        return result;
     }
     control->ops = *ops;
     control->context = context;
     control->device = status.st_dev;
     control->inode = status.st_ino;
     control->lock = lock;
-    result = start_listening(control, fd);
+    result = listen(fd, BACKLOG) ? -errno : start_accepting(control);
     if (result) {
         nns_control_close(control);
         return result;

@@ -24,8 +24,11 @@
  *   connections do not use up control.clients.
  * How long a request takes to be answered is not bounded here.
  *
- * Counted here: control.clients, .requests, .busy, .timeouts, and in .refused what cannot be framed. What
- * does not decode is the handler's to count.
+ * A connection that cannot be accepted, for want of memory or descriptors, waits and is tried again each
+ * second.
+ *
+ * Counted here: control.clients, .requests, .busy, .timeouts, .errors, and in .refused what cannot be framed.
+ * What does not decode is the handler's to count.
  */
 #define NNS_CONTROL_IDLE_FACTOR 12
 

@@ -585,6 +585,46 @@ CONTROL_TEST(no_memory_for_the_answer_closes_the_client)
     TURN_UNTIL(h.closed == 1 && ended(client));
 }
 
+static int accept_error; /* 0: none */
+static unsigned accepts;
+
+int __real_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
+
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
+{
+    accepts++;
+    errno = accept_error;
+    return accept_error ? -1 : __real_accept4(fd, address, length, flags);
+}
+
+CONTROL_TEST(connection_that_cannot_be_accepted_waits_and_the_loop_goes_on)
+{
+    struct client *client;
+
+    accept_error = ENFILE;
+    client = SERVE();
+    TURN_UNTIL(accepts > 0);
+    for (int i = 0; i < 100; i++)
+        uv_run(&loop, UV_RUN_NOWAIT);
+    cr_expect_eq(accepts, 1);
+    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_ERRORS), 1);
+    accept_error = 0;
+    expect_served(client, "late\n");
+}
+
+CONTROL_TEST(accepting_goes_on_after_an_error_that_passes)
+{
+    struct client *client;
+
+    accept_error = ECONNABORTED;
+    client = SERVE();
+    TURN_UNTIL(accepts > 0);
+    accept_error = 0;
+    expect_served(client, "early\n");
+    cr_expect_eq(nns_counter_read(NNS_COUNT_CONTROL_ERRORS), 0);
+}
+
 CONTROL_TEST(close_in_the_middle_of_requests)
 {
     struct client *held = SERVE(.manner = HOLD), *partial = connect_client(), *idle = connect_client();
@@ -709,10 +749,10 @@ CONTROL_TEST(live_socket_is_left_alone)
 static bool rival_comes;
 static int rival_result;
 
-int __real_uv_listen(uv_stream_t *stream, int backlog, uv_connection_cb connected);
-int __wrap_uv_listen(uv_stream_t *stream, int backlog, uv_connection_cb connected);
+int __real_listen(int fd, int backlog);
+int __wrap_listen(int fd, int backlog);
 
-int __wrap_uv_listen(uv_stream_t *stream, int backlog, uv_connection_cb connected)
+int __wrap_listen(int fd, int backlog)
 {
     struct nns_control *rival = NULL;
 
@@ -721,7 +761,7 @@ int __wrap_uv_listen(uv_stream_t *stream, int backlog, uv_connection_cb connecte
         rival_result = try_listening(&rival);
         nns_control_close(rival);
     }
-    return __real_uv_listen(stream, backlog, connected);
+    return __real_listen(fd, backlog);
 }
 
 CONTROL_TEST(second_server_that_comes_before_the_first_listens_is_refused)
