@@ -39,6 +39,8 @@
     X(RESOLVE_PIDFD, "resolve.pidfd", "namespaces opened through a pidfd")                                   \
     X(RESOLVE_PROC, "resolve.proc", "namespaces opened through /proc")                                       \
     X(RESOLVE_MOVED, "resolve.moved", "processes that changed namespace while we looked")                    \
+    X(VISITS_FAILED, "visits.failed",                                                                        \
+      "visits to namespaces that failed, each followed by a later try or by namespaces.given_up")            \
     X(LIST_DUMPS, "list.dumps", "device listings")                                                           \
     X(LIST_FAILED, "list.failed", "device listings that failed and will be tried again")                     \
     X(LIST_INTERRUPTED, "list.interrupted",                                                                  \
@@ -61,6 +63,8 @@
     X(EVENTS_READ, "events.read", "events of namespaces and devices read from the kernel")                   \
     X(EVENTS_UNKNOWN, "events.unknown", "events of devices in namespaces that are not known")                \
     X(EVENTS_LOST, "events.lost", "events that the kernel had no room for, each followed by a look at all")  \
+    X(EVENTS_UNTOLD, "events.untold",                                                                        \
+      "namespaces and devices the tracepoints could not be told of: audits find what changes there")         \
     X(DEVICES_QUEUED, "devices.queued", "devices queued for attachment")                                     \
     X(DEVICES_DUPLICATE, "devices.duplicate", "devices that stood in the queue already")                     \
     X(DEVICES_OVERFLOWED, "devices.overflowed", "device queues that filled up and ended in a new listing")   \

@@ -9,6 +9,7 @@
 #include <bpf/libbpf.h>
 
 #include "bpf/trace.h"
+#include "core/counters.h"
 #include "core/log.h"
 #include "trace.skel.h"
 
@@ -304,19 +305,27 @@ void nns_trace_close(struct nns_trace *trace)
 
 /* ---- the tables ---- */
 
+/* What it was about goes on without events until somebody looks: nobody has to handle that, but it is known.
+ */
+static int told(int rc)
+{
+    nns_count(NNS_COUNT_EVENTS_UNTOLD, rc != 0);
+    return rc;
+}
+
 static int put(const struct bpf_map *map, const void *key)
 {
     const uint8_t yes = 1;
     int rc = bpf_map_update_elem(bpf_map__fd(map), key, &yes, BPF_ANY);
 
-    return rc == -E2BIG ? -ENOSPC : rc;
+    return told(rc == -E2BIG ? -ENOSPC : rc);
 }
 
 static int drop(const struct bpf_map *map, const void *key)
 {
     int rc = bpf_map_delete_elem(bpf_map__fd(map), key);
 
-    return rc == -ENOENT ? 0 : rc;
+    return told(rc == -ENOENT ? 0 : rc);
 }
 
 int nns_trace_know(struct nns_trace *trace, uint64_t cookie)

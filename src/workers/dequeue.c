@@ -408,6 +408,7 @@ NNS_OWNER_ONLY static void visit_failed(struct nns_owner *owner, struct nns_name
     unsigned long long cookie = nns_namespace_cookie(ns);
     uint64_t wait;
 
+    nns_count(NNS_COUNT_VISITS_FAILED, 1);
     ns->relist = true;
     ns->list_error = (uint16_t)-error;
     if (ns->tries < UINT8_MAX)
