@@ -9,8 +9,12 @@
 #include "core/log.h"
 #include "workers/letters.h"
 
+/* How long mounts are left alone after an error, which keeps their descriptor readable. */
+enum { MOUNTS_RETRY_MS = 1000 };
+
 struct nns_discover {
     uv_poll_t trace_poll, mounts_poll;
+    uv_timer_t mounts_retry;
     struct nns_trace *trace;   /* borrowed, or NULL */
     struct nns_mounts *mounts; /* likewise */
     struct nns_dispatch *dispatch;
@@ -18,11 +22,12 @@ struct nns_discover {
     struct nns_batch *batch;   /* being filled */
     struct nns_events *events; /* likewise */
     uint64_t lost;             /* as last seen */
-    unsigned open;             /* poll handles not closed yet */
+    enum nns_mounts_way mounts_way;
+    unsigned open; /* handles not closed yet */
     bool reading;
 };
 
-static struct nns_log_limit error_limit, lost_limit;
+static struct nns_log_limit error_limit, mounts_limit, lost_limit;
 
 /* ---- events ---- */
 
@@ -134,12 +139,45 @@ static void on_trace(uv_poll_t *poll, int status, int happened)
     hand_on_events(discover);
 }
 
+static void retry_mounts(uv_timer_t *timer);
+
+static void hold_off_mounts(struct nns_discover *discover, int error)
+{
+    nns_count(NNS_COUNT_DISCOVER_FAILED, 1);
+    nns_log_limited(&mounts_limit, NNS_LOG_WARNING, "cannot see which mounts come and go: %s",
+                    strerrordesc_np(-error));
+    uv_poll_stop(&discover->mounts_poll);
+    uv_timer_start(&discover->mounts_retry, retry_mounts, MOUNTS_RETRY_MS, 0);
+}
+
+static void look_at_mounts(struct nns_discover *discover, int status)
+{
+    int changed = status < 0 ? status : nns_mounts_changed(discover->mounts);
+
+    if (changed)
+        nns_pool_want(discover->dispatch->pool, NNS_CHORE_MOUNTS);
+    if (changed < 0)
+        hold_off_mounts(discover, changed);
+}
+
 static void on_mounts(uv_poll_t *poll, int status, int happened)
 {
-    struct nns_discover *discover = poll->data;
+    look_at_mounts(poll->data, status);
+}
 
-    if (nns_mounts_changed(discover->mounts))
-        nns_pool_want(discover->dispatch->pool, NNS_CHORE_MOUNTS);
+/* mountinfo is readable always. */
+static int poll_mounts(struct nns_discover *discover)
+{
+    int events = discover->mounts_way == NNS_MOUNTS_FANOTIFY ? UV_READABLE : UV_PRIORITIZED;
+
+    return uv_poll_start(&discover->mounts_poll, events, on_mounts);
+}
+
+static void retry_mounts(uv_timer_t *timer)
+{
+    struct nns_discover *discover = timer->data;
+
+    look_at_mounts(discover, poll_mounts(discover));
 }
 
 /* ---- opening and closing ---- */
@@ -174,8 +212,10 @@ void nns_discover_close(struct nns_discover *discover)
     }
     if (discover->trace)
         uv_close((uv_handle_t *)&discover->trace_poll, on_closed);
-    if (discover->mounts)
+    if (discover->mounts) {
         uv_close((uv_handle_t *)&discover->mounts_poll, on_closed);
+        uv_close((uv_handle_t *)&discover->mounts_retry, on_closed);
+    }
 }
 
 static int watch(struct nns_discover *discover, uv_loop_t *loop, uv_poll_t *poll, int fd)
@@ -189,6 +229,21 @@ static int watch(struct nns_discover *discover, uv_loop_t *loop, uv_poll_t *poll
     return 0;
 }
 
+static int watch_mounts(struct nns_discover *discover, uv_loop_t *loop, struct nns_mounts *mounts,
+                        enum nns_mounts_way way)
+{
+    int rc = watch(discover, loop, &discover->mounts_poll, nns_mounts_fd(mounts));
+
+    if (rc)
+        return rc;
+    uv_timer_init(loop, &discover->mounts_retry);
+    discover->mounts_retry.data = discover;
+    discover->open++;
+    discover->mounts = mounts;
+    discover->mounts_way = way;
+    return poll_mounts(discover);
+}
+
 static int watch_both(struct nns_discover *discover, uv_loop_t *loop, struct nns_trace *trace,
                       struct nns_mounts *mounts, enum nns_mounts_way way)
 {
@@ -199,15 +254,7 @@ static int watch_both(struct nns_discover *discover, uv_loop_t *loop, struct nns
         discover->trace = rc ? NULL : trace;
         nns_discover_resume(discover);
     }
-    if (mounts && !rc) {
-        rc = watch(discover, loop, &discover->mounts_poll, nns_mounts_fd(mounts));
-        discover->mounts = rc ? NULL : mounts;
-        /* mountinfo is readable always. */
-        if (!rc)
-            rc = uv_poll_start(&discover->mounts_poll,
-                               way == NNS_MOUNTS_FANOTIFY ? UV_READABLE : UV_PRIORITIZED, on_mounts);
-    }
-    return rc;
+    return mounts && !rc ? watch_mounts(discover, loop, mounts, way) : rc;
 }
 
 int nns_discover_open(uv_loop_t *loop, struct nns_trace *trace, struct nns_mounts *mounts,
