@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/dying_task.h"
@@ -51,6 +52,8 @@ struct nsfs_place {
  * the default buffer of 208 KiB holds with room to spare: below that the system call is saved. */
 #define ANSWER_BYTES    1280
 #define DEFAULT_ANSWERS 128
+
+#define HOME_TRIES 9 /* a quarter of a second in all */
 
 static struct {
     int fd; /* where every thread goes back to */
@@ -251,10 +254,24 @@ static int open_socket(void)
     return fd;
 }
 
+/* The kernel makes a set of namespaces anew for that: memory may be there a moment later. */
+static int set_home(void)
+{
+    struct timespec pause = {.tv_nsec = 1000000};
+    int result = setns(own.fd, CLONE_NEWNET);
+
+    for (int tries = 1; tries < HOME_TRIES && result < 0 && errno == ENOMEM; tries++) {
+        nanosleep(&pause, NULL);
+        pause.tv_nsec *= 2;
+        result = setns(own.fd, CLONE_NEWNET);
+    }
+    return result;
+}
+
 /* I8: a thread in the wrong namespace would do its next work to the wrong host. */
 static void go_home(void)
 {
-    if (setns(own.fd, CLONE_NEWNET) == 0)
+    if (set_home() == 0)
         return;
     nns_error("cannot return to the own network namespace: %s", strerror(errno));
     abort();
