@@ -431,12 +431,26 @@ static void run(struct daemon *daemon)
     daemon->failed = daemon->failed || rc;
 }
 
+/* libuv aborts where it gets no pipe for its signals: see before whether there is one. */
+static int may_open_pipes(void)
+{
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC))
+        return -errno;
+    close(ends[0]);
+    close(ends[1]);
+    return 0;
+}
+
 int nns_daemon_run(const struct nns_params *params)
 {
     struct daemon *daemon = calloc(1, sizeof(*daemon));
-    int rc = daemon ? uv_loop_init(&daemon->loop) : -ENOMEM;
+    int rc = daemon ? may_open_pipes() : -ENOMEM;
     bool failed;
 
+    if (!rc)
+        rc = uv_loop_init(&daemon->loop);
     if (rc) {
         nns_error("cannot start: %s", strerror(-rc));
         return 1;
