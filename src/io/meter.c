@@ -97,22 +97,30 @@ static void unmap_holders(struct nns_meter *meter)
     meter->holders = NULL;
 }
 
+/* The kernel had no room for us, or no wish: that says nothing of what is pinned. */
+static bool is_refusal(int error)
+{
+    return error == -EPERM || error == -EACCES || error == -ENOMEM || error == -EMFILE || error == -ENFILE ||
+           error == -EAGAIN || error == -EINTR || error == -EBUSY;
+}
+
 /* A map of the very shape of the one that would be made. A descriptor or -errno; -ESTALE for another shape.
  */
 static int open_pinned(const char *path, const struct bpf_map *like)
 {
     struct bpf_map_info info = {0};
     uint32_t size = sizeof(info);
-    int fd = bpf_obj_get(path);
+    int fd = bpf_obj_get(path), rc;
 
     if (fd < 0)
         return -errno;
-    if (bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == bpf_map__type(like) &&
-        info.key_size == bpf_map__key_size(like) && info.value_size == bpf_map__value_size(like) &&
-        info.max_entries == bpf_map__max_entries(like) && info.map_flags == bpf_map__map_flags(like))
+    rc = bpf_obj_get_info_by_fd(fd, &info, &size) ? -errno : 0;
+    if (!rc && info.type == bpf_map__type(like) && info.key_size == bpf_map__key_size(like) &&
+        info.value_size == bpf_map__value_size(like) && info.max_entries == bpf_map__max_entries(like) &&
+        info.map_flags == bpf_map__map_flags(like))
         return fd;
     close(fd);
-    return -ESTALE;
+    return is_refusal(rc) ? rc : -ESTALE;
 }
 
 /* Take over what a former daemon counted. 0, -errno for the first of the two that is of no use. */
@@ -163,17 +171,22 @@ static int pin(struct nns_meter *meter, const struct nns_pins *pins)
     return rc;
 }
 
-static void look_for_pinned(struct nns_meter *meter, const struct nns_pins *pins)
+/* True when pins may be made in the place of what is there: not of what could not be looked at (I9). */
+static bool look_for_pinned(struct nns_meter *meter, const struct nns_pins *pins)
 {
     int rc = inherit(meter, pins);
 
     if (!rc) {
         meter->pinned = NNS_METER_INHERITED;
         nns_info("counts go on: %s", pins->directory);
+    } else if (is_refusal(rc)) {
+        nns_warning("counts begin at nothing and will not outlive this daemon: cannot look at %s: %s",
+                    pins->directory, strerror(-rc));
     } else if (rc != -ENOENT || access(pins->paths[NNS_PIN_COUNTS], F_OK) == 0) {
         nns_warning("counts begin at nothing: what is pinned in %s %s", pins->directory,
                     rc == -ESTALE ? "has another layout" : "cannot be used");
     }
+    return rc && !is_refusal(rc);
 }
 
 static void pin_new(struct nns_meter *meter, const struct nns_pins *pins)
@@ -211,6 +224,7 @@ static int set_sizes(struct nns_meter *meter)
 static int load_built_in(struct nns_meter *meter, const struct nns_params *params,
                          const struct nns_pins *pins, char *error, size_t size)
 {
+    bool may_pin = false;
     int rc;
 
     meter->skeleton = meter_bpf__open();
@@ -222,7 +236,7 @@ static int load_built_in(struct nns_meter *meter, const struct nns_params *param
     meter->slots = slots_within(params->meter_memory, meter->cpus);
     rc = set_sizes(meter);
     if (!rc && pins)
-        look_for_pinned(meter, pins);
+        may_pin = look_for_pinned(meter, pins);
     else if (!rc)
         rc = bpf_map__set_autocreate(meter->skeleton->maps.nns_holders, false);
     if (!rc)
@@ -237,7 +251,7 @@ static int load_built_in(struct nns_meter *meter, const struct nns_params *param
         snprintf(error, size, "cannot load the built-in meter: %s", strerror(-rc));
         return rc;
     }
-    if (pins && meter->pinned == NNS_METER_UNPINNED)
+    if (may_pin)
         pin_new(meter, pins);
     return 0;
 }

@@ -2,6 +2,7 @@
 #include "workers/daemon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -375,7 +376,7 @@ static bool leaves_pins(const struct daemon *daemon)
 {
     if (daemon->served)
         return daemon->params->keep_attached;
-    return !daemon->meter || nns_meter_pinned(daemon->meter) == NNS_METER_INHERITED;
+    return !daemon->meter || nns_meter_pinned(daemon->meter) != NNS_METER_PINNED;
 }
 
 NNS_OWNER_ONLY static void free_parts(struct daemon *daemon)
