@@ -450,6 +450,7 @@ static int accept_one(struct nns_control *control)
     }
     client_init(control, client);
     if (uv_pipe_open(&client->pipe, fd)) {
+        nns_count(NNS_COUNT_CONTROL_ERRORS, 1);
         close(fd);
         close_client(client);
     } else {
