@@ -47,6 +47,7 @@
       "dumps of devices or qdiscs spoilt by a change meanwhile, and asked for again")                        \
     X(NAMESPACES_ADDED, "namespaces.added", "namespaces added to the cache")                                 \
     X(NAMESPACES_EVICTED, "namespaces.evicted", "live namespaces flushed because the cache was full")        \
+    X(NAMESPACES_WITHDRAWN, "namespaces.withdrawn", "excluded namespaces our filters were taken off")        \
     X(EVICTED_UNLISTED, "namespaces.evicted_unlisted", "evicted namespaces not shown any more: too many")    \
     X(NAMESPACES_GIVEN_UP, "namespaces.given_up",                                                            \
       "namespaces that could not be visited, after the last retry")                                          \
@@ -61,6 +62,7 @@
     X(DISCOVER_FAILED, "discover.failed", "such looks that did not see all")                                 \
     X(DISCOVER_PIDS, "discover.pids", "pids found in namespaces that were not known")                        \
     X(EVENTS_READ, "events.read", "events of namespaces and devices read from the kernel")                   \
+    X(EVENTS_RESYNCS, "events.resyncs", "looks at everything because events were lost")                      \
     X(EVENTS_UNKNOWN, "events.unknown", "events of devices in namespaces that are not known")                \
     X(EVENTS_LOST, "events.lost", "events that the kernel had no room for, each followed by a look at all")  \
     X(EVENTS_UNTOLD, "events.untold",                                                                        \

@@ -41,6 +41,7 @@ struct nns_namespace {
     /* The owner's. */
     bool host; /* the daemon's own namespace: set right after it is inserted; never evicted, flushed only with
                   all others */
+    bool excluded; /* exclude.namespaces names it: what we have there is taken off, then it is forgotten */
     struct nns_handle handle;
     struct nns_devices devices;
     struct nns_device_queue queue;

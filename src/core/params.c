@@ -142,13 +142,14 @@ static const struct param table[] = {
     {"devices.queue", AT(devices_queue), IS_NUMBER(1, MEBI, "devices"), .standard = "4096",
      .text = "devices of a namespace that may wait for attachment; beyond it they are listed anew"},
     {"discover.enabled", AT(discover_enabled), IS_BOOL, .standard = "true",
-     .text = "find namespaces without being told. This version has no source for that yet: only what "
-             "the queue or a client names is looked at"},
+     .text = "find namespaces without being told, by what tasks and mounts do; false: only what the queue or "
+             "a client names is looked at"},
     {"exclude.devices", AT(exclude_devices), IS_LIST(valid_glob, "globs without '/' and white space"),
      .standard = "", .text = "globs over the names of devices to leave alone"},
     {"exclude.namespaces", AT(exclude_namespaces),
      IS_LIST(valid_namespace, "numbers from 1 to 4294967295 or absolute paths"), .standard = "",
-     .text = "inode numbers or paths of namespaces to leave alone"},
+     .text = "inode numbers or paths of namespaces to leave alone; a number means the first namespace met "
+             "under it, a path whatever it leads to"},
     {"attach.mode", AT(attach_mode), IS_CHOICE(attach_modes), .later = "tcx", .standard = "auto",
      .text = "how programs are attached; auto: the best way this host has"},
     {"attach.priority", AT(attach_priority), IS_NUMBER(1, 65520, NULL), .standard = "10",

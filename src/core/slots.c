@@ -224,6 +224,48 @@ void nns_slots_release_reserved(struct nns_slots *slots)
     slots->released = true;
 }
 
+/* The first one of a namespace, taken or not; reserved_count: there is none. */
+static uint32_t first_of(const struct nns_slots *slots, uint64_t cookie)
+{
+    uint32_t low = 0, high = slots->reserved_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (slots->reserved[middle].cookie < cookie)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < slots->reserved_count && slots->reserved[low].cookie == cookie ? low : slots->reserved_count;
+}
+
+bool nns_slots_expect(const struct nns_slots *slots, uint64_t cookie)
+{
+    for (uint32_t i = first_of(slots, cookie); i < slots->reserved_count; i++) {
+        if (slots->reserved[i].cookie != cookie)
+            break;
+        if (slots->reserved[i].slot)
+            return true;
+    }
+    return false;
+}
+
+void nns_slots_dismiss(struct nns_slots *slots, uint64_t cookie)
+{
+    for (uint32_t i = first_of(slots, cookie); i < slots->reserved_count; i++) {
+        uint16_t slot;
+
+        if (slots->reserved[i].cookie != cookie)
+            break;
+        slot = take_reserved(slots, &slots->reserved[i]);
+        if (!slot)
+            continue;
+        record(slots, slot, 0, 0);
+        append(slots, slot);
+    }
+}
+
 uint32_t nns_slots_in_use(const struct nns_slots *slots)
 {
     return slots->held;

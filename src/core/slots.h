@@ -70,6 +70,12 @@ void nns_slots_give(struct nns_slots *slots, uint16_t slot) NNS_OWNER_ONLY;
  * was to come for it had the time. Devices that come later still find theirs, unless it was needed. */
 void nns_slots_release_reserved(struct nns_slots *slots) NNS_OWNER_ONLY;
 
+/* Is any reserved for a device of this namespace? */
+bool nns_slots_expect(const struct nns_slots *slots, uint64_t cookie);
+
+/* None of its devices will come: what is reserved for them is as good as given back. */
+void nns_slots_dismiss(struct nns_slots *slots, uint64_t cookie) NNS_OWNER_ONLY;
+
 uint32_t nns_slots_in_use(const struct nns_slots *slots);   /* held by devices */
 uint32_t nns_slots_reserved(const struct nns_slots *slots); /* for devices that have not come yet */
 

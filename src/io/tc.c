@@ -466,21 +466,12 @@ struct seek {
     bool clean; /* for sure nothing of ours */
 };
 
-/* A second daemon of the instance may have put its own in the place of ours since. */
-static bool is_what_we_put(const struct detach *detach, size_t index, uint32_t program_id)
-{
-    const struct nns_tc_program *own = detach->set->programs;
-    return program_id == own[NNS_INGRESS].id || program_id == own[NNS_EGRESS].id ||
-           program_id == hook_of(detach, index)->program_id;
-}
-
 static void take_sought(void *context, uint32_t ifindex, const struct nlmsghdr *message)
 {
     struct seek *seek = context;
     struct detach *detach = seek->detach;
     struct nns_tc_filter filter;
-    if (!nns_tc_read_filter(message, &filter) || filter.ifindex != ifindex ||
-        !is_what_we_put(detach, seek->index, filter.program_id))
+    if (!nns_tc_read_filter(message, &filter) || filter.ifindex != ifindex)
         return;
     int ours = is_ours(&detach->talk, detach->set->instance, &filter);
     seek->clean = seek->clean && ours == 0;

@@ -15,6 +15,11 @@ static uint64_t interval(const struct nns_owner *owner)
     return ms ? ms : 1;
 }
 
+static struct nns_netns_id id_of(const struct nns_namespace *ns)
+{
+    return (struct nns_netns_id){.cookie = nns_namespace_cookie(ns), .inum = nns_namespace_inum(ns)};
+}
+
 NNS_OWNER_ONLY static void audit_part(struct nns_owner *owner)
 {
     const uint32_t end = (owner->audit_part + 1) * SHARDS_A_PART;
@@ -22,6 +27,8 @@ NNS_OWNER_ONLY static void audit_part(struct nns_owner *owner)
     struct nns_namespace *ns;
 
     while ((ns = nns_cache_next(owner->context.cache, &cursor)) && cursor.shard < end) {
+        /* A path may lead to it by now. */
+        ns->excluded = nns_exclusions_meet(owner->context.exclusions, id_of(ns));
         nns_look_again(owner, ns, NNS_LOOK_AUDIT);
         nns_count(NNS_COUNT_NAMESPACES_AUDITED, 1);
     }

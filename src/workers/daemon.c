@@ -46,6 +46,7 @@ struct daemon {
     struct nns_resolver *resolver; /* NULL: none */
     struct nns_trace *trace;       /* NULL without networking */
     struct nns_trace_abilities trace_abilities;
+    struct nns_exclusions *exclusions;
     struct nns_mounts *mounts; /* NULL without discovery */
     enum nns_mounts_way mounts_way;
     struct nns_discover *discover;
@@ -240,6 +241,7 @@ static int start_threads(struct daemon *daemon)
         .completions = &daemon->completions,
         .meter = daemon->meter,
         .trace = daemon->trace,
+        .exclusions = daemon->exclusions,
     };
     int rc = nns_owner_new(&context, &daemon->owner);
 
@@ -254,6 +256,7 @@ static int start_threads(struct daemon *daemon)
         .weak = daemon->abilities.open_by_id,
         .resolver = daemon->resolver,
         .trace = daemon->trace,
+        .exclusions = daemon->exclusions,
         .walk = daemon->trace_abilities.walk,
     };
     rc = nns_pool_start(&daemon->sync, worker_count(daemon->params), daemon->params->workers_queue,
@@ -317,7 +320,8 @@ static int open_parts(struct daemon *daemon)
         nns_info("pids are resolved one by one: this kernel has no BPF program for that");
     daemon->cache = nns_cache_new(cache_capacity(daemon->params, daemon->abilities.open_by_id));
     daemon->claims = nns_claims_new();
-    if (daemon->cache && daemon->claims)
+    rc = nns_exclusions_new(daemon->params, daemon->trace, &daemon->exclusions);
+    if (!rc && daemon->cache && daemon->claims)
         return 0;
     nns_error("out of memory");
     return -ENOMEM;
@@ -341,11 +345,10 @@ static int open_feeds(struct daemon *daemon)
         return rc;
     }
     rc = nns_discover_open(&daemon->loop, daemon->trace, daemon->mounts, daemon->mounts_way,
-                           &daemon->dispatch, nns_owner_mailbox(daemon->owner), &daemon->discover);
+                           params->network_enabled && params->discover_enabled, &daemon->dispatch,
+                           nns_owner_mailbox(daemon->owner), &daemon->discover);
     if (rc)
         nns_error("cannot watch: %s", strerror(-rc));
-    else if (params->network_enabled && params->discover_enabled)
-        nns_pool_want(daemon->pool, NNS_CHORE_SCAN);
     return rc;
 }
 
@@ -387,6 +390,7 @@ NNS_OWNER_ONLY static void free_parts(struct daemon *daemon)
     nns_pool_free(daemon->pool);
     nns_requests_free(daemon->requests);
     nns_claims_free(daemon->claims);
+    nns_exclusions_free(daemon->exclusions);
     nns_cache_free(daemon->cache);
     nns_meter_close(daemon->meter);
     nns_resolver_close(daemon->resolver);

@@ -47,6 +47,22 @@ NNS_OWNER_ONLY static int push(struct nns_owner *owner, struct nns_namespace *ns
     return answer < 0 ? answer : 0;
 }
 
+NNS_OWNER_ONLY static bool excludes(struct nns_owner *owner, const struct nns_namespace *ns,
+                                    const struct nns_link *link)
+{
+    return ns->excluded || nns_excludes_device(owner->context.params, link->name);
+}
+
+/* A former daemon of the instance may have covered it: nobody can say before the kernel was asked. */
+static void suspect(struct nns_device *device)
+{
+    if (device->link.qdisc == NNS_QDISC_NONE)
+        return;
+    for (unsigned set = 0; set < NNS_SETS_MAX; set++)
+        for (int hook = 0; hook < NNS_HOOKS; hook++)
+            device->attachments[set][hook].reason = NNS_REASON_UNKNOWN;
+}
+
 int nns_queue_device(struct nns_owner *owner, struct nns_namespace *ns, const struct nns_link *link)
 {
     bool added;
@@ -54,8 +70,11 @@ int nns_queue_device(struct nns_owner *owner, struct nns_namespace *ns, const st
 
     if (!device)
         return -ENOMEM;
-    /* What it may carry from under its former name is taken off at the next visit. */
-    if (nns_excludes_device(owner->context.params, link->name)) {
+    /* What it may carry, from under its former name or from before this daemon, is taken off at the next
+     * visit. */
+    if (excludes(owner, ns, link)) {
+        if (added)
+            suspect(device);
         if (device->state != NNS_DEVICE_EXCLUDED)
             device->retry_ms = device->tries = 0;
         device->state = NNS_DEVICE_EXCLUDED;
@@ -114,7 +133,7 @@ NNS_OWNER_ONLY static int take_link(struct nns_owner *owner, struct nns_namespac
     /* Renamed, or another that is like it but for the name: the kernel is asked for our filters. */
     if (known && strncmp(known->link.name, link->name, sizeof(link->name)) != 0)
         known->doubted = true;
-    if (needs_visit(known) || nns_excludes_device(owner->context.params, link->name))
+    if (needs_visit(known) || excludes(owner, ns, link))
         return nns_queue_device(owner, ns, link);
     known->link = *link;
     return 0;
@@ -457,4 +476,6 @@ void nns_dequeue(struct nns_owner *owner, struct nns_namespace *ns)
     /* A listing still owed after an overflow follows at once; whoever waits, waits for that too. */
     if (rc || !ns->relist)
         nns_waiters_tell(owner, ns, 0);
+    if (!rc && ns->excluded && !ns->relist && nns_is_bare(ns))
+        nns_flush(owner, ns, NNS_FLUSH_EXCLUDED);
 }

@@ -9,12 +9,14 @@
 #include "core/log.h"
 #include "workers/letters.h"
 
-/* How long mounts are left alone after an error, which keeps their descriptor readable. */
+/* How long fanotify is left alone after an error, which keeps its descriptor readable. */
 enum { MOUNTS_RETRY_MS = 1000 };
 
 struct nns_discover {
     uv_poll_t trace_poll, mounts_poll;
     uv_timer_t mounts_retry;
+    uv_idle_t first_turns; /* until the first look at everything */
+    int turns_left;
     struct nns_trace *trace;   /* borrowed, or NULL */
     struct nns_mounts *mounts; /* likewise */
     struct nns_dispatch *dispatch;
@@ -146,6 +148,9 @@ static void hold_off_mounts(struct nns_discover *discover, int error)
     nns_count(NNS_COUNT_DISCOVER_FAILED, 1);
     nns_log_limited(&mounts_limit, NNS_LOG_WARNING, "cannot see which mounts come and go: %s",
                     strerrordesc_np(-error));
+    /* mountinfo has no word of a change that would stay, and to poll anew loses one. */
+    if (discover->mounts_way == NNS_MOUNTS_MOUNTINFO)
+        return;
     uv_poll_stop(&discover->mounts_poll);
     uv_timer_start(&discover->mounts_retry, retry_mounts, MOUNTS_RETRY_MS, 0);
 }
@@ -178,6 +183,18 @@ static void retry_mounts(uv_timer_t *timer)
     struct nns_discover *discover = timer->data;
 
     look_at_mounts(discover, poll_mounts(discover));
+}
+
+/* The first look comes after all watches watch: libuv begins to poll in its first turn, and where mounts are
+ * polled in /proc that takes away the word of what changed before. */
+static void on_first_turns(uv_idle_t *idle)
+{
+    struct nns_discover *discover = idle->data;
+
+    if (discover->turns_left--)
+        return;
+    uv_idle_stop(idle);
+    nns_pool_want(discover->dispatch->pool, NNS_CHORE_SCAN);
 }
 
 /* ---- opening and closing ---- */
@@ -216,6 +233,8 @@ void nns_discover_close(struct nns_discover *discover)
         uv_close((uv_handle_t *)&discover->mounts_poll, on_closed);
         uv_close((uv_handle_t *)&discover->mounts_retry, on_closed);
     }
+    if (discover->first_turns.data)
+        uv_close((uv_handle_t *)&discover->first_turns, on_closed);
 }
 
 static int watch(struct nns_discover *discover, uv_loop_t *loop, uv_poll_t *poll, int fd)
@@ -257,9 +276,21 @@ static int watch_both(struct nns_discover *discover, uv_loop_t *loop, struct nns
     return mounts && !rc ? watch_mounts(discover, loop, mounts, way) : rc;
 }
 
+static int look_after_first_turn(struct nns_discover *discover, uv_loop_t *loop)
+{
+    int rc = uv_idle_init(loop, &discover->first_turns);
+
+    if (rc)
+        return rc;
+    discover->first_turns.data = discover;
+    discover->turns_left = 1;
+    discover->open++;
+    return uv_idle_start(&discover->first_turns, on_first_turns);
+}
+
 int nns_discover_open(uv_loop_t *loop, struct nns_trace *trace, struct nns_mounts *mounts,
-                      enum nns_mounts_way way, struct nns_dispatch *dispatch, struct nns_mailbox *owner,
-                      struct nns_discover **out)
+                      enum nns_mounts_way way, bool look, struct nns_dispatch *dispatch,
+                      struct nns_mailbox *owner, struct nns_discover **out)
 {
     struct nns_discover *discover = calloc(1, sizeof(*discover));
     int rc;
@@ -269,6 +300,8 @@ int nns_discover_open(uv_loop_t *loop, struct nns_trace *trace, struct nns_mount
     discover->dispatch = dispatch;
     discover->owner = owner;
     rc = watch_both(discover, loop, trace, mounts, way);
+    if (!rc && look)
+        rc = look_after_first_turn(discover, loop);
     if (rc)
         nns_discover_close(discover);
     else

@@ -4,6 +4,22 @@
 #include "core/counters.h"
 #include "workers/dequeue.h"
 
+/* How long a namespace whose device came up may take to be found by a task in it, and how far apart two looks
+ * at everything are: a host that goes on losing events is not to be kept busy with listing. */
+enum { PATIENCE_MS = 500, RESYNC_APART_MS = 5000 };
+
+/* Only what comes up is a sign of life: in a namespace that is forgotten already devices still go. */
+NNS_OWNER_ONLY static void take_strangers(struct nns_owner *owner, const struct nns_trace_event *event)
+{
+    const struct nns_owner_context *context = &owner->context;
+
+    nns_count(NNS_COUNT_EVENTS_UNKNOWN, 1);
+    if (event->kind != NNS_TRACE_DEVICE_UP || !context->params->discover_enabled ||
+        nns_exclusions_have(context->exclusions, event->cookie))
+        return;
+    nns_strangers_note(&owner->strangers, event->cookie, nns_now_ms(), context->params->audit_interval_ms);
+}
+
 /* A device that is reported although it is covered by our account is checked against the kernel. One that is
  * not known yet is found by the listing; one of a namespace not known yet will be, when that is saved. */
 NNS_OWNER_ONLY static void take_event(struct nns_owner *owner, const struct nns_trace_event *event)
@@ -12,7 +28,7 @@ NNS_OWNER_ONLY static void take_event(struct nns_owner *owner, const struct nns_
     struct nns_device *device;
 
     if (!ns) {
-        nns_count(NNS_COUNT_EVENTS_UNKNOWN, 1);
+        take_strangers(owner, event);
         return;
     }
     device = nns_devices_find(&ns->devices, event->number);
@@ -21,12 +37,15 @@ NNS_OWNER_ONLY static void take_event(struct nns_owner *owner, const struct nns_
     nns_look_again(owner, ns, NNS_LOOK_NEWS);
 }
 
-/* Anything may have changed anywhere. */
+/* Anything may have changed anywhere. A loss that comes too soon after another is made up for in time. */
 NNS_OWNER_ONLY static void resync(struct nns_owner *owner)
 {
     struct nns_cache_cursor cursor = {0};
     struct nns_namespace *ns;
 
+    owner->lost_events = false;
+    owner->resynced_ms = nns_now_ms();
+    nns_count(NNS_COUNT_EVENTS_RESYNCS, 1);
     while ((ns = nns_cache_next(owner->context.cache, &cursor)))
         nns_look_again(owner, ns, NNS_LOOK_AUDIT);
 }
@@ -35,6 +54,30 @@ void nns_take_events(struct nns_owner *owner, const struct nns_events *events)
 {
     for (uint32_t i = 0; i < events->count; i++)
         take_event(owner, &events->items[i]);
-    if (events->lost)
-        resync(owner);
+    owner->lost_events = owner->lost_events || events->lost;
+}
+
+NNS_OWNER_ONLY static uint64_t until_resync(struct nns_owner *owner, uint64_t now_ms)
+{
+    uint64_t due = owner->resynced_ms ? owner->resynced_ms + RESYNC_APART_MS : 0;
+
+    if (!owner->lost_events)
+        return UINT64_MAX;
+    if (due > now_ms)
+        return due - now_ms;
+    resync(owner);
+    return 0;
+}
+
+uint64_t nns_events_tick(struct nns_owner *owner, uint64_t now_ms)
+{
+    uint64_t wait = nns_strangers_wait(&owner->strangers, now_ms, PATIENCE_MS);
+    uint64_t resync_wait = until_resync(owner, now_ms);
+
+    if (!wait) {
+        nns_pool_want(owner->pool, NNS_CHORE_SCAN);
+        nns_strangers_look(&owner->strangers, now_ms);
+        wait = UINT64_MAX;
+    }
+    return resync_wait < wait ? resync_wait : wait;
 }

@@ -6,13 +6,31 @@
 #include <stdint.h>
 
 #include "core/params.h"
+#include "core/role.h"
+#include "io/netns.h"
+#include "io/trace.h"
 
-/* What the operator does not want touched. Any thread. */
+/*
+ * What the operator does not want touched.
+ *
+ * A namespace is named by an inum or a path, and known by its cookie once it was met: a number means the
+ * first one that is met under it, for good, and none that is given the number after its death (I5). A path
+ * means whatever it leads to at the moment: it may come to exist, or to lead elsewhere, later.
+ */
+struct nns_exclusions;
 
-/* Does exclude.namespaces name this one? Paths are looked up each time: they may come to exist later. */
-bool nns_excludes_namespace(const struct nns_params *params, uint32_t inum);
+/* Of exclude.namespaces. trace, which may be NULL, is told of each that is met: no event of its tasks is
+ * news. Both outlive it. 0 or -ENOMEM. */
+int nns_exclusions_new(const struct nns_params *params, struct nns_trace *trace, struct nns_exclusions **out);
+void nns_exclusions_free(struct nns_exclusions *exclusions); /* NULL is fine */
 
-/* Does a glob of exclude.devices match? */
+/* Is this namespace, which is open or was a moment ago, an excluded one? Both members of id are known. */
+bool nns_exclusions_meet(struct nns_exclusions *exclusions, struct nns_netns_id id) NNS_OWNER_ONLY;
+
+/* Has it been met as an excluded one? Any thread; a few comparisons. False for cookie 0. */
+bool nns_exclusions_have(const struct nns_exclusions *exclusions, uint64_t cookie);
+
+/* Does a glob of exclude.devices match? Any thread. */
 bool nns_excludes_device(const struct nns_params *params, const char *name);
 
 #endif

@@ -112,6 +112,11 @@ static unsigned count_carrying(const struct nns_namespace *ns, device_filter wan
     return count;
 }
 
+bool nns_is_bare(const struct nns_namespace *ns)
+{
+    return !count_carrying(ns, any);
+}
+
 /* The namespace is no more, and what was there went with it: its slots are free for others. */
 NNS_OWNER_ONLY static void lose_all(struct nns_namespace *ns)
 {
@@ -139,7 +144,7 @@ NNS_OWNER_ONLY static bool detach(struct nns_owner *owner, struct nns_namespace 
     }
     detach_over(owner, ns, socket, any);
     nns_handle_leave(owner, ns, socket);
-    return !count_carrying(ns, any);
+    return nns_is_bare(ns);
 }
 
 /* A slot whose filter could not be removed may still be written to: it is nobody else's. */
@@ -184,14 +189,22 @@ NNS_OWNER_ONLY static void remember_eviction(struct nns_owner *owner, const stru
     nns_count(NNS_COUNT_NAMESPACES_EVICTED, 1);
 }
 
-/* What happens there is none of our affairs any more. */
+/* What happens there is none of our affairs any more. That an excluded one is known stays told: no task in it
+ * is news. */
 NNS_OWNER_ONLY static void untell(struct nns_owner *owner, const struct nns_namespace *ns)
 {
     uint64_t cookie = nns_namespace_cookie(ns);
 
     for (uint32_t i = 0; i < ns->devices.count; i++)
         nns_trace_uncover(owner->context.trace, cookie, ns->devices.items[i].link.ifindex);
-    nns_trace_forget(owner->context.trace, cookie);
+    if (!nns_exclusions_have(owner->context.exclusions, cookie))
+        nns_trace_forget(owner->context.trace, cookie);
+}
+
+NNS_OWNER_ONLY static void withdraw(struct nns_owner *owner, const struct nns_namespace *ns)
+{
+    nns_slots_dismiss(&owner->slots, nns_namespace_cookie(ns));
+    nns_count(NNS_COUNT_NAMESPACES_WITHDRAWN, 1);
 }
 
 NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace *ns,
@@ -203,6 +216,8 @@ NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace 
         nns_count(NNS_COUNT_NAMESPACES_LONELY, 1);
     else if (reason == NNS_FLUSH_DEAD)
         nns_count(NNS_COUNT_NAMESPACES_DEAD, 1);
+    else if (reason == NNS_FLUSH_EXCLUDED)
+        withdraw(owner, ns);
     for (uint32_t i = 0; i < ns->devices.count; i++)
         give_slot_back(owner, &ns->devices.items[i]);
     /* At the end the tracepoints end, too. */
@@ -222,7 +237,7 @@ int nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush_
 
     if (dead)
         lose_all(ns);
-    if (!clean && reason == NNS_FLUSH_ORDERED)
+    if (!clean && (reason == NNS_FLUSH_ORDERED || reason == NNS_FLUSH_EXCLUDED))
         nns_look_again(owner, ns, NNS_LOOK_EVERYWHERE);
     else
         forget(owner, ns, reason);

@@ -6,11 +6,12 @@
 
 /* Forgetting namespaces. All on the owner thread. */
 enum nns_flush_reason {
-    NNS_FLUSH_EVICTED, /* room was needed; remembered as uncovered */
-    NNS_FLUSH_LONELY,  /* no process and no mount was left */
-    NNS_FLUSH_DEAD,    /* the kernel says that it is no more: nothing can be left there */
-    NNS_FLUSH_ORDERED, /* an operator asked for it */
-    NNS_FLUSH_CLOSED   /* the daemon ends; with keep_attached the filters stay */
+    NNS_FLUSH_EVICTED,  /* room was needed; remembered as uncovered */
+    NNS_FLUSH_LONELY,   /* no process and no mount was left */
+    NNS_FLUSH_EXCLUDED, /* exclude.namespaces names it */
+    NNS_FLUSH_DEAD,     /* the kernel says that it is no more: nothing can be left there */
+    NNS_FLUSH_ORDERED,  /* an operator asked for it */
+    NNS_FLUSH_CLOSED    /* the daemon ends; with keep_attached the filters stay */
 };
 
 /*
@@ -20,6 +21,9 @@ enum nns_flush_reason {
  * it has to go all the same.
  */
 int nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush_reason reason) NNS_OWNER_ONLY;
+
+/* Is nothing of ours left on any of its devices, as far as we know? */
+bool nns_is_bare(const struct nns_namespace *ns) NNS_OWNER_ONLY;
 
 /* Take our filters off devices that exclude.devices has come to name, over a socket inside their namespace;
  * what stays is tried again later. 0 or -ENOMEM. */

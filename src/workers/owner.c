@@ -93,25 +93,47 @@ int nns_owner_reserve(struct nns_owner *owner, size_t count)
 
 /* ---- letters ---- */
 
+static struct nns_answer answer_saved(int saved, struct nns_netns_id id)
+{
+    struct nns_answer answer = {.cookie = id.cookie, .inum = id.inum, .outcome = NNS_OUTCOME_NEW};
+
+    if (saved < 0)
+        return nns_answer_for_error(saved);
+    if (saved == NNS_SAVED_NOTHING)
+        return nns_answer_for_error(-ENODATA); /* no cookie: a kernel before 5.14 */
+    if (saved == NNS_SAVED_KNOWN)
+        answer.outcome = NNS_OUTCOME_KNOWN;
+    return answer;
+}
+
+/* An excluded namespace is nobody's to save, save one where a former daemon of this instance had filters:
+ * they are taken off first. */
+NNS_OWNER_ONLY static int save(struct nns_owner *owner, const struct nns_opened *opened, bool excluded,
+                               struct nns_namespace **out)
+{
+    if (excluded && !nns_slots_expect(&owner->slots, opened->id.cookie))
+        return NNS_SAVED_NOTHING;
+    return nns_save_opened(owner, opened->id, opened->fd, out);
+}
+
 /* The requests are answered before the devices are attached: they asked for the namespace. */
 NNS_OWNER_ONLY static void receive_opened(struct nns_owner *owner, struct nns_opened *opened)
 {
-    struct nns_answer answer = {.cookie = opened->id.cookie, .inum = opened->id.inum};
+    bool excluded = nns_exclusions_meet(owner->context.exclusions, opened->id);
     struct nns_request_list waiting;
     struct nns_namespace *ns = NULL;
-    int saved = nns_save_opened(owner, opened->id, opened->fd, &ns);
+    int saved = save(owner, opened, excluded, &ns);
     bool ours = saved == NNS_SAVED_NEW || saved == NNS_SAVED_HANDLE;
+    struct nns_answer answer = answer_saved(saved, opened->id);
 
-    if (saved < 0)
-        answer = nns_answer_for_error(saved);
-    else if (saved == NNS_SAVED_NOTHING)
-        answer = nns_answer_for_error(-ENODATA); /* no cookie: a kernel before 5.14 */
-    else
-        answer.outcome = ours ? NNS_OUTCOME_NEW : NNS_OUTCOME_KNOWN;
+    if (excluded)
+        answer = (struct nns_answer){
+            .outcome = NNS_OUTCOME_EXCLUDED, .cookie = opened->id.cookie, .inum = opened->id.inum};
     nns_settle(owner->context.completions, opened->request, &answer);
     nns_claims_end(owner->context.claims, opened->claim, &waiting);
     nns_settle_all(owner->context.completions, &waiting, &answer);
     if (ours) {
+        ns->excluded = excluded;
         ns->relist = true;
         nns_dequeue(owner, ns);
     } else {
@@ -172,14 +194,15 @@ NNS_OWNER_ONLY static void work_off_due(struct nns_owner *owner)
 NNS_OWNER_ONLY static uint64_t next_wait_ms(struct nns_owner *owner)
 {
     uint64_t now = nns_now_ms();
-    uint64_t sweep = nns_lonely_tick(owner, now), audit = nns_audit_tick(owner, now);
-    uint64_t due = nns_due_next(&owner->due);
+    const uint64_t waits[] = {nns_lonely_tick(owner, now), nns_audit_tick(owner, now),
+                              nns_events_tick(owner, now)};
+    uint64_t due = nns_due_next(&owner->due), wait = due;
 
     if (due != UINT64_MAX)
-        due = due > now ? due - now : 0;
-    if (sweep < due)
-        due = sweep;
-    return audit < due ? audit : due;
+        wait = due > now ? due - now : 0;
+    for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++)
+        wait = waits[i] < wait ? waits[i] : wait;
+    return wait;
 }
 
 /* What came after the order to stop: nobody is to wait for an answer. Everything in flight had settled, so no

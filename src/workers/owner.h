@@ -9,6 +9,7 @@
 #include "io/netns.h"
 #include "io/trace.h"
 #include "workers/completions.h"
+#include "workers/exclude.h"
 #include "workers/mailbox.h"
 #include "workers/pool.h"
 
@@ -34,6 +35,7 @@ struct nns_owner_context {
     struct nns_completions *completions;
     struct nns_meter *meter;
     struct nns_trace *trace; /* NULL: none */
+    struct nns_exclusions *exclusions;
 };
 
 /* 0 or -errno. */

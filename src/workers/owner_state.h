@@ -5,6 +5,7 @@
 #include "core/due.h"
 #include "core/evicted.h"
 #include "core/slots.h"
+#include "core/strangers.h"
 #include "io/tc.h"
 #include "workers/letters.h"
 #include "workers/owner.h"
@@ -35,8 +36,11 @@ struct nns_owner {
     uint32_t *visited;
     size_t scratch; /* how many either holds */
     struct nns_evicted_set evicted;
-    bool moving_on; /* from one namespace straight to the next, not home in between */
-    size_t pinned;  /* handles that keep a namespace alive */
+    struct nns_strangers strangers;
+    bool lost_events;     /* not made up for yet */
+    uint64_t resynced_ms; /* 0: never */
+    bool moving_on;       /* from one namespace straight to the next, not home in between */
+    size_t pinned;        /* handles that keep a namespace alive */
     uint64_t next_sweep_ms, next_audit_ms;
     uint32_t audit_part; /* the next */
     uint64_t started_ms;

@@ -41,6 +41,7 @@ NNS_OWNER_ONLY static int add_entry(struct nns_owner *owner, struct nns_netns_id
     nns_trace_know(owner->context.trace, id.cookie);
     ns->host = id.inum == nns_netns_own().inum;
     nns_evicted_forget(&owner->evicted, id.cookie, id.inum);
+    nns_strangers_found(&owner->strangers, id.cookie);
     nns_count(NNS_COUNT_NAMESPACES_ADDED, 1);
     *out = ns;
     return 0;

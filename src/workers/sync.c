@@ -8,7 +8,6 @@
 #include "core/counters.h"
 #include "io/netns.h"
 #include "io/proc.h"
-#include "workers/exclude.h"
 #include "workers/letters.h"
 #include "workers/settle.h"
 
@@ -151,10 +150,10 @@ static void hand_over(const struct sync *sync, struct nns_request request, int f
  * else's claim. */
 static bool claim(const struct sync *sync, struct nns_request request, struct nns_netns_id id)
 {
-    struct nns_answer answer = {.outcome = NNS_OUTCOME_EXCLUDED, .inum = id.inum};
+    struct nns_answer answer = {.outcome = NNS_OUTCOME_EXCLUDED, .cookie = id.cookie, .inum = id.inum};
     int rc;
 
-    if (nns_excludes_namespace(sync->context->params, id.inum)) {
+    if (nns_exclusions_have(sync->context->exclusions, id.cookie)) {
         settle(sync, request, answer);
         return false;
     }
@@ -337,7 +336,7 @@ static int serve_unasked(const struct sync *sync, int fd, struct nns_netns_id id
     struct nns_request request;
     int rc;
 
-    if (knows(sync, id)) {
+    if (knows(sync, id) || nns_exclusions_have(sync->context->exclusions, id.cookie)) {
         close(fd);
         return 0;
     }

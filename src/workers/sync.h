@@ -8,6 +8,7 @@
 #include "io/resolve.h"
 #include "io/trace.h"
 #include "workers/completions.h"
+#include "workers/exclude.h"
 #include "workers/mailbox.h"
 
 /*
@@ -30,7 +31,8 @@ struct nns_sync_context {
     bool weak;                     /* as in struct nns_owner_context */
     struct nns_resolver *resolver; /* NULL: pids are resolved one by one; only where handles are weak */
     struct nns_trace *trace;       /* NULL: without discovery */
-    bool walk;                     /* it can walk over all tasks */
+    const struct nns_exclusions *exclusions;
+    bool walk; /* it can walk over all tasks */
 };
 
 /* What each worker has of its own. */

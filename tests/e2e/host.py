@@ -489,6 +489,8 @@ class Daemon:
         """{pid: its result}, of `sync --wait`."""
         words = ["sync"] + (["--wait"] if wait else []) + [str(pid) for pid in pids]
         done = self.command("--json", *words, check=False)
+        if not done.stdout:
+            raise AssertionError(f"netnsync {' '.join(words)}: exit {done.returncode}\n{done.stderr}")
         return {row["pid"]: row for row in json.loads(done.stdout)["results"]}
 
     def fds(self):

@@ -2,8 +2,8 @@
 """Nobody tells the daemon anything: namespaces and devices come, move and go, and it keeps up. Audits are a day apart
 unless a test is about them, so that what is covered was found by an event."""
 
-import os
 import signal
+import subprocess
 
 import host
 
@@ -13,6 +13,11 @@ WATCHFUL = {"discover.enabled": "true", **DAY}
 
 class Found(host.HostTest):
     """Namespaces."""
+
+    def found(self, daemon, ns):
+        """Without a command inside, which would be what it is found by: the daemon is asked first."""
+        host.until(lambda: daemon.row(ns), "it is found")
+        self.assertCovered(ns)
 
     def test_those_that_are_there_at_the_start(self):
         made = [self.unnamed() for _ in range(40)] + [self.named(), self.of_a_thread()]
@@ -39,7 +44,27 @@ class Found(host.HostTest):
 
     def test_one_whose_only_process_unshared_and_stays_is_found_by_an_audit(self):
         daemon = self.daemon({**WATCHFUL, "audit.interval": "1s"})
-        self.assertCovered(self.of_a_thread())
+        self.found(daemon, self.of_a_thread())
+        daemon.stop()
+
+    def test_one_whose_only_process_unshared_and_stays_is_found_by_the_device_it_sets_up(self):
+        script = ("import ctypes, fcntl, socket, struct, time\n"
+                  "ctypes.CDLL(None).unshare(0x40000000)\n"
+                  "print(flush=True)\n"
+                  "input()\n"
+                  "s = socket.socket()\n"
+                  "fcntl.ioctl(s, 0x8914, struct.pack('16sH', b'lo', 1))\n"  # SIOCSIFFLAGS, IFF_UP
+                  "s.close()\n"
+                  "time.sleep(1e6)\n")
+        daemon = self.daemon(WATCHFUL)
+        self.assertCovered(host.own_namespace())
+        process = host.start("/usr/bin/python3", "-c", script, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(host.end, process)
+        process.stdout.readline()
+        ns = host.Namespace(f"/proc/{process.pid}/ns/net", process.pid, process)
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        self.found(daemon, ns)
         daemon.stop()
 
     def test_none_is_looked_for_when_that_is_not_wanted(self):

@@ -48,6 +48,7 @@ static inline void owner_host_set_up(void)
                                              .claims = nns_claims_new(),
                                              .completions = &own.completions};
     cr_assert_eq(nns_meter_open(&own.params, NULL, &own.context.meter, error, sizeof(error)), 0, "%s", error);
+    cr_assert_eq(nns_exclusions_new(&own.params, NULL, &own.context.exclusions), 0);
     cr_assert_eq(nns_owner_new(&own.context, &own.owner), 0);
 }
 
@@ -120,6 +121,7 @@ NNS_OWNER_ONLY static inline void owner_host_tear_down(void)
     nns_owner_free(own.owner);
     nns_cache_free(own.context.cache);
     nns_claims_free(own.context.claims);
+    nns_exclusions_free(own.context.exclusions);
     nns_meter_close(own.context.meter);
     nns_completions_close(&own.completions);
     uv_run(&own.loop, UV_RUN_DEFAULT);

@@ -6,14 +6,18 @@
 #include "workers/exclude.h"
 
 static struct nns_params params;
+static struct nns_exclusions *exclusions;
 
 static void set_up(void)
 {
+    nns_role_assert_owner();
     cr_assert_eq(nns_params_init(&params), 0);
 }
 
 static void tear_down(void)
 {
+    nns_exclusions_free(exclusions);
+    exclusions = NULL;
     nns_params_deinit(&params);
 }
 
@@ -23,8 +27,21 @@ static void exclude(const char *items)
 {
     char setting[256], error[128];
 
+    nns_exclusions_free(exclusions);
+    exclusions = NULL;
     snprintf(setting, sizeof(setting), "exclude.namespaces=%s", items);
     cr_assert_eq(nns_params_set(&params, setting, error, sizeof(error)), 0, "%s", error);
+    cr_assert_eq(nns_exclusions_new(&params, NULL, &exclusions), 0);
+}
+
+static bool meets(uint64_t cookie, uint32_t inum)
+{
+    bool met;
+
+    nns_role_assert_owner();
+    met = nns_exclusions_meet(exclusions, (struct nns_netns_id){.cookie = cookie, .inum = inum});
+    cr_expect_eq(nns_exclusions_have(exclusions, cookie), met);
+    return met;
 }
 
 static uint32_t inum_of(const char *path)
@@ -42,21 +59,47 @@ Test(exclude, a_namespace_is_named_by_its_inum_or_a_path_to_it)
 
     snprintf(number, sizeof(number), "%u", own);
     exclude("1,/nonexistent");
-    cr_expect(!nns_excludes_namespace(&params, own));
+    cr_expect(!meets(7, own));
     exclude(number);
-    cr_expect(nns_excludes_namespace(&params, own));
-    cr_expect(!nns_excludes_namespace(&params, own + 1));
+    cr_expect(meets(7, own));
+    cr_expect(!meets(8, own + 1));
     exclude("/nonexistent,/proc/self/ns/net");
-    cr_expect(nns_excludes_namespace(&params, own));
-    cr_expect(!nns_excludes_namespace(&params, own + 1));
+    cr_expect(meets(7, own));
+    cr_expect(!meets(8, own + 1));
+}
+
+Test(exclude, a_number_means_the_first_that_is_met_under_it_for_good)
+{
+    exclude("4711");
+    cr_expect(meets(7, 4711));
+    cr_expect(!meets(8, 4711));
+    cr_expect(meets(7, 4711));
+}
+
+Test(exclude, a_path_means_what_it_leads_to_now)
+{
+    char path[] = "/tmp/nns-exclude-XXXXXX", setting[64];
+    uint32_t own = inum_of("/proc/self/ns/net");
+
+    cr_assert(mkdtemp(path));
+    snprintf(setting, sizeof(setting), "%s/ns", path);
+    exclude(setting);
+    cr_expect(!meets(7, own));
+    cr_assert_eq(symlink("/proc/self/ns/net", setting), 0);
+    cr_expect(meets(7, own));
+    cr_expect(meets(8, own));
+    cr_expect(!nns_exclusions_have(exclusions, 7));
+    cr_assert_eq(unlink(setting), 0);
+    cr_expect_not(nns_exclusions_meet(exclusions, (struct nns_netns_id){.cookie = 8, .inum = own}));
+    cr_expect_eq(rmdir(path), 0);
 }
 
 Test(exclude, a_path_outside_the_kernels_namespaces_names_none)
 {
     exclude("/proc/self/exe,/dev/null,/");
-    cr_expect(!nns_excludes_namespace(&params, inum_of("/proc/self/exe")));
-    cr_expect(!nns_excludes_namespace(&params, inum_of("/dev/null")));
-    cr_expect(!nns_excludes_namespace(&params, inum_of("/")));
+    cr_expect(!meets(7, inum_of("/proc/self/exe")));
+    cr_expect(!meets(7, inum_of("/dev/null")));
+    cr_expect(!meets(7, inum_of("/")));
 }
 
 Test(exclude, devices_are_named_by_globs)

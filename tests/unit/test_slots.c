@@ -204,6 +204,31 @@ Test(slots, released_ones_come_last_and_are_still_found_by_their_own)
     cr_assert_eq(nns_slots_in_use(&slots), LIMIT);
 }
 
+Test(slots, those_of_one_namespace_are_given_up)
+{
+    nns_role_assert_owner();
+    restart();
+    for (uint32_t ifindex = 1; ifindex <= 2; ifindex++)
+        nns_slots_take(&slots, 70, ifindex, &past);
+    nns_slots_take(&slots, 71, 1, &past);
+    restart();
+    cr_expect(nns_slots_expect(&slots, 70));
+    cr_expect(nns_slots_expect(&slots, 71));
+    cr_expect_not(nns_slots_expect(&slots, 69));
+    cr_expect_not(nns_slots_expect(&slots, 72));
+    nns_slots_dismiss(&slots, 70);
+    nns_slots_dismiss(&slots, 72);
+    cr_expect_not(nns_slots_expect(&slots, 70));
+    cr_expect_eq(nns_slots_reserved(&slots), 1);
+    cr_expect_eq(holders[1].cookie, 0, "no later daemon reserves it either");
+    for (uint16_t slot = 4; slot <= LIMIT; slot++)
+        cr_expect_eq(take(), slot);
+    cr_expect_eq(take(), 1);
+    cr_expect_eq(past, NNS_SLOT_USED);
+    cr_expect_eq(nns_slots_take(&slots, 71, 1, &past), 3);
+    cr_expect_not(nns_slots_expect(&slots, 71));
+}
+
 /* What a daemon that was killed between two stores leaves, and what none does. */
 Test(slots, records_that_are_not_whole_reserve_nothing)
 {
