@@ -1,0 +1,570 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A kernel that refuses now and then: every system call that src/io makes fails with every errno it can have, while
+namespaces and devices come and go under traffic. What is covered stays so and is not forgotten (I6, I9), what failed
+is told by a counter, and once the faults are over everything that came is covered (I10). NNS_LONG=1: every n-th
+call, two at once, by chance."""
+
+import contextlib
+import os
+import random
+import re
+import signal
+import socket
+import time
+import typing
+import unittest
+
+import host
+import test_restart
+
+LONG = os.environ.get("NNS_LONG") == "1"
+# A thread that cannot come back to its own namespace stops the daemon: a test of its own, and no other's business.
+HOME = f"setns~net:[{host.netns_inum('self')}]"
+# Calls that a daemon may make because the ones before failed; a loop without a pause makes ten times as many.
+CALLS_A_SECOND, CALLS_AT_ONCE = 3000, 500
+QUEUE = "/nns-e2e-faults"  # one for all daemons of a test: what queues may take together is bounded
+
+
+class Call(typing.NamedTuple):
+    """A system call, how it can fail, and how the daemon tells that it did."""
+
+    site: str  # in the words of tests/fallback/fault.c
+    faults: str
+    counters: str = ""  # of which at least one moves; none: nothing is lost by the failure
+    served: bool = True  # clients are answered meanwhile
+    paced: bool = True
+    beside: str = ""  # what has to fail for the call to be made at all
+
+
+# The best rung. EINTR and a lost answer (EAGAIN) come and go; were each call interrupted, nobody could go on.
+BEST = [
+    # io/netns.c: entering, opening, looking. A pid that could not be opened is found again by an audit.
+    Call("setns", "EPERM ENOMEM", "visits.failed"),
+    Call("open_by_handle_at", "EPERM ENOMEM EMFILE ENFILE ESTALE", "visits.failed"),
+    Call("socket", "EPERM EMFILE ENFILE ENOMEM ENOBUFS", "visits.failed"),
+    Call("setsockopt", "EPERM ENOMEM ENOBUFS"),  # only asks for smaller answers and more room
+    Call("ioctl:0x8008b70d", "EPERM", "visits.failed"),  # NS_GET_ID
+    Call("ioctl:0xb703", "EPERM", "sync.error"),  # NS_GET_NSTYPE
+    Call("ioctl:0xff04", "EPERM EMFILE ENFILE ENOMEM", "sync.error sync.denied"),  # PIDFD_GET_NET_NAMESPACE
+    Call("pidfd_open", "EPERM EMFILE ENFILE ENOMEM", "sync.error sync.denied"),
+    Call("newfstatat", "EACCES ENOMEM", "sync.error sync.denied"),
+    Call("fstatfs", "EPERM ENOMEM", "discover.failed"),
+    Call("openat", "EPERM EMFILE ENFILE ENOMEM EINTR/2", "discover.failed"),  # io/mounts.c and proc.c, too
+    # io/links.c, io/tc.c
+    Call("sendto", "EPERM ENOMEM ENOBUFS EAGAIN ENOBUFS/3", "list.failed attach.failed"),
+    Call("sendto", "EINTR/2"),
+    Call("recvfrom", "ENOMEM ENOBUFS ENOMEM/5 EAGAIN/5", "list.failed list.interrupted attach.failed"),
+    Call("recvfrom", "EINTR/2"),
+    # io/meter.c: traffic that cannot be read is not shown.
+    Call("bpf@0:1", "EPERM ENOMEM"),
+    # io/trace.c: its tables, the walk
+    Call("bpf@0:2", "EPERM ENOMEM E2BIG EBUSY", "events.untold"),
+    Call("bpf@0:3", "EPERM ENOMEM EBUSY", "events.untold"),
+    Call("bpf@0:25", "EPERM ENOMEM EBUSY", "discover.failed", beside="pidfd_open=EMFILE"),
+    Call("bpf@0:33", "EPERM EMFILE ENFILE ENOMEM", "discover.failed"),
+    Call("read~bpf_iter", "EPERM ENOMEM", "discover.failed"),
+    Call("read~bpf_iter", "EAGAIN/2 EINTR/2"),
+    # io/resolve.c
+    Call("bpf@0:10", "EPERM ENOMEM EAGAIN EINTR/2", "resolve.refused"),
+    # io/mounts.c; statmount only says whether a change is of ours, and not knowing means to look
+    Call("read~fanotify", "EPERM ENOMEM", "discover.failed"),
+    Call("read~fanotify", "EINTR/2"),
+    Call("read~mountinfo", "ENOMEM", "discover.failed"),
+    Call("read~mountinfo", "EINTR/2"),
+    Call("457", "EPERM ENOMEM"),
+    Call("458", "EPERM ENOMEM", "discover.failed", beside="457=ENOMEM"),  # listmount
+    # io/queue.c
+    Call("mq_timedreceive", "EINTR/2", "feed.errors"),
+    # io/control.c: clients are told by the connection. A write that finds no buffer is tried again with each round
+    # of the loop, until the client's time is over.
+    Call("accept4", "EPERM EMFILE ENFILE ENOMEM ENOBUFS", "control.errors", served=False),
+    Call("accept4", "EINTR/2 ECONNABORTED/2"),
+    Call("read~socket", "ENOMEM ECONNRESET", served=False),
+    Call("read~socket", "EINTR/2"),
+    Call("write~socket", "EPIPE ENOMEM", served=False),
+    Call("write~socket", "ENOBUFS", served=False, paced=False),
+    Call("write~socket", "EAGAIN/2 EINTR/2"),
+]
+
+# Without nsfs file handles and tracepoints: pinned, and found by walks over /proc.
+PINNED = [
+    Call("readlinkat", "EACCES ENOMEM", "lonely.unknown"),
+    Call("getdents64", "ENOMEM EINTR EPERM", "lonely.unknown"),
+    Call("openat", "EPERM EMFILE ENFILE ENOMEM", "lonely.unknown"),
+    Call("statx", "EACCES ENOMEM", "lonely.unknown"),
+    Call("newfstatat", "EACCES ENOMEM", "sync.error sync.denied discover.failed"),
+    Call("fstatfs", "EPERM ENOMEM", "discover.failed"),
+    Call("setns", "EPERM ENOMEM", "visits.failed"),
+    Call("socket", "EPERM EMFILE ENFILE ENOMEM ENOBUFS", "visits.failed"),
+]
+
+
+class Injector:
+    """The supervisor of tests/fallback/fault.c, which a daemon is started under."""
+
+    serial = 0
+
+    def __init__(self, *sites):
+        Injector.serial += 1
+        self.path, self.counts = (f"/run/fault{Injector.serial}.{what}" for what in ("socket", "counts"))
+        sites = dict.fromkeys((f"{HOME}=PASS", *sites))
+        self.under = (f"{host.BUILD}/fault", "--control", self.path, "--counts", self.counts, *sites, "--")
+
+    def tell(self, *words):
+        """{site: (calls, of them failed)} as it was until now; from now on what the words say."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asked:
+            asked.settimeout(host.PATIENCE)
+            asked.connect(self.path)
+            asked.send(" ".join(words).encode())
+            answer = asked.recv(65536).decode()
+        if answer.startswith("error"):
+            raise AssertionError(answer)
+        return read_counts(answer)
+
+    def set(self, *faults):
+        return self.tell("off", f"{HOME}=PASS", *faults)
+
+    def calls(self, site):
+        return self.tell("counts")[site][0]
+
+    def fired(self, site):
+        return self.tell("counts")[site][1]
+
+    def at_end(self):
+        """The same when what ran under it has ended."""
+        with open(self.counts) as file:
+            return read_counts(file.read())
+
+
+def read_counts(text):
+    rows = [line.rsplit(" ", 2) for line in text.splitlines()]
+    return {site: (int(calls), int(failed)) for site, calls, failed in rows}
+
+
+def cookies(daemon):
+    return {row["cookie"] for row in daemon.ask("list")["namespaces"]}
+
+
+def up(ns, name, peer):
+    """A pair of devices that comes, and comes up."""
+    ns.run("ip", "-batch", "-", input=f"link add name {name} type veth peer name {peer}\n"
+                                      f"link set dev {name} up\nlink set dev {peer} up\n")
+    ns.devices += [name, peer]
+
+
+def down(ns, *names):
+    """Pairs of devices that go: of each its first is named, or both."""
+    ns.run("ip", "-force", "-batch", "-", input="".join(f"link del dev {name}\n" for name in names), check=False)
+    ns.devices = [device for device in ns.devices if device not in names]
+
+
+class Churn(test_restart.Pair):
+    """Two namespaces that stay, with traffic between them, and others that come and go."""
+
+    settings = {"discover.enabled": "true", "audit.interval": "400ms"}
+
+    def setUp(self):
+        super().setUp()
+        self.resident, self.serial = len(self.ends[0].devices), 0
+
+    def begin(self, calls, **options):
+        """A daemon under an injector of these calls. One namespace is excluded: each walk meets it anew."""
+        self.injector = Injector(*(call.site for call in calls))
+        excluded = {"exclude.namespaces": str(self.unnamed().inum)}
+        self.running = self.serve({**self.settings, **excluded}, under=self.injector.under, queue=QUEUE, **options)
+        self.passing = []
+
+    @property
+    def newcomers(self):
+        """Names that no device of a test had before."""
+        self.serial += 1
+        return f"c{self.serial}", f"d{self.serial}"
+
+    @contextlib.contextmanager
+    def pings(self):
+        """Packets all the while, by a process of its own; none is under way when it has ended."""
+        process = host.start("ping", "-q", "-i", "0.002", test_restart.ADDRESSES[1], ns=self.ends[0], stdout=-3)
+        self.addCleanup(host.end, process)
+        try:
+            yield
+            self.assertIsNone(process.poll(), "the traffic goes on")
+        finally:
+            process.terminate()
+            process.wait()
+
+    def assertKept(self, served=True):
+        """What was covered is covered, and listed."""
+        self.assertIsNone(self.running.process.poll(), self.running.stderr())
+        for ns, name in zip(self.ends, self.names):
+            ours = ns.ours()
+            for hook in host.HOOKS:
+                self.assertEqual(len(ours[name, hook]), 1, f"{name} {hook}")
+        if served:
+            self.assertEqual(self.running.status()["instance"], "default")
+            self.assertLessEqual({ns.cookie for ns in self.ends}, cookies(self.running))
+
+    def assertPaced(self, site):
+        """A call that fails is not made again and again without a pause."""
+        began, before = time.monotonic(), self.injector.calls(site)
+        self.assertKept(served=False)
+        calls, seconds = self.injector.calls(site) - before, time.monotonic() - began
+        self.assertLess(calls, CALLS_AT_ONCE + CALLS_A_SECOND * seconds)
+
+    def stir(self):
+        """A new namespace, which a pid also tells of, and devices in it."""
+        ns = self.unnamed()
+        self.passing.append(ns)
+        up(ns, "a", "b")
+        self.running.queue.send_pids([ns.pid, self.pids[0]])
+        return ns
+
+    def stir_everywhere(self):
+        """All that can happen: namespaces and devices that are new, devices that come to the old and go."""
+        self.passing.append(self.named())
+        for ns in self.ends:
+            up(ns, *self.newcomers)
+        for ns in [ns for ns in self.passing if "a" in ns.devices][:1]:
+            down(ns, "a", "b")
+        self.stir()
+
+    def ask(self, served):
+        """What clients want, who may be left alone when they are not served."""
+        if served:
+            self.running.sync(*self.pids, self.passing[-1].pid, wait=False)
+            self.assertLessEqual({ns.cookie for ns in self.ends}, cookies(self.running))
+            return
+        waiting = host.start(f"{host.BUILD}/netnsync", "--socket", self.running.socket, "list", stdout=-3, stderr=-3)
+        self.addCleanup(host.end, waiting)
+
+    def settle(self):
+        """The faults are over: all that came is covered, all that went is forgotten, and nothing else is."""
+        self.injector.set()
+        for ns in self.passing:
+            host.until(ns.covered, "what came is covered")
+        for ns in self.ends:
+            self.assertCovered(ns)
+        self.assertKept()
+        for ns in self.ends:
+            down(ns, *ns.devices[self.resident:])
+        gone = {ns.cookie for ns in self.passing}
+        for ns in self.passing:
+            ns.kill()
+            if ns.name:
+                host.run("ip", "netns", "del", ns.name)
+        self.passing = []
+        host.until(lambda: not gone & cookies(self.running), "the dead are forgotten")
+
+    def inflict(self, *faults, served=True):
+        """Everything happens while these are on; only what no fault of theirs can hide is asked for."""
+        self.injector.set(*faults)
+        self.stir_everywhere()
+        self.ask(served)
+        for fault in faults:
+            host.until(lambda: self.injector.fired(fault.split("=")[0]), f"{fault} takes place")
+        self.assertKept(served)
+
+    def suffer(self, call):
+        """One row of the table."""
+        self.assertCovered(self.stir())
+        before = self.running.status()["counters"]
+        for fault in call.faults.split():
+            self.inflict(f"{call.site}={fault}", *call.beside.split(), served=call.served)
+            if call.paced:
+                self.assertPaced(call.site)
+        self.settle()
+        after = self.running.status()["counters"]
+        moved = [name for name in call.counters.split() if after[name] > before[name]]
+        self.assertTrue(moved or not call.counters, f"none of {call.counters} moved")
+        self.assertNothingForgotten(after)
+
+    def assertNothingForgotten(self, counters):
+        for_a_reason = sum(counters[f"namespaces.{reason}"] for reason in ("dead", "lonely"))
+        self.assertEqual(counters["namespaces.flushed"], for_a_reason, "flushed though alive")
+
+    def go_through(self, calls):
+        for call in calls:
+            with self.subTest(call.site, faults=call.faults):
+                self.suffer(call)
+
+    def end(self):
+        """An orderly one: nothing of ours is left."""
+        self.running.stop()
+        for ns in self.ends:
+            self.assertBare(ns)
+
+
+class Best(Churn):
+    def test_each_call(self):
+        self.begin(BEST)
+        missed = self.difference(self.running)
+        with self.pings():
+            self.go_through(BEST)
+        self.assertEqual(self.difference(self.running), missed, "no packet went by uncovered")
+        self.end()
+
+
+class Pinned(Churn):
+    settings = {**Churn.settings, "lonely.timeout": "300ms"}
+
+    def test_each_call(self):
+        self.begin(PINNED, pinned=True, deaf=True)
+        self.go_through(PINNED)
+        self.end()
+
+
+@unittest.skipUnless(LONG, "takes minutes")
+class Sweep(Churn):
+    """The same calls in other rhythms."""
+
+    # Those that fail for good in the table, and leave clients alone.
+    calls = [(call.site, fault) for call in BEST if call.served and not call.beside for fault in call.faults.split() if fault.isalpha()]
+
+    def run_with(self, *faults):
+        with self.subTest(faults=faults):
+            self.inflict(*faults)
+            self.settle()
+            self.assertNothingForgotten(self.running.status()["counters"])
+
+    def setUp(self):
+        super().setUp()
+        self.begin([Call(site, "") for site, _ in self.calls])
+
+    def test_every_nth(self):
+        """Of those made so often that every fifth comes soon."""
+        for site, error in self.calls:
+            if site in ("setns", "open_by_handle_at", "socket", "setsockopt", "sendto", "recvfrom", "bpf@0:2"):
+                self.run_with(f"{site}={error}/2")
+                self.run_with(f"{site}={error}/5")
+        self.end()
+
+    def test_two_at_once(self):
+        for seed in range(40):
+            chosen = random.Random(seed).sample(sorted(self.calls), 2)
+            if chosen[0][0] != chosen[1][0]:
+                self.run_with(*(f"{site}={error}%60,{seed}" for site, error in chosen))
+        self.end()
+
+
+class Home(Churn):
+    """Coming back from another namespace."""
+
+    settings = {}
+
+    def test_it_is_tried_again_while_memory_is_short(self):
+        self.begin([])
+        self.injector.tell(f"{HOME}=ENOMEM/2")
+        for ns in self.ends:
+            up(ns, *self.newcomers)
+            self.assertCovered(ns)
+        self.assertGreater(self.injector.fired(HOME), 0)
+        self.assertKept()
+        self.injector.set()
+        self.end()
+
+    def test_without_it_the_daemon_ends_and_what_it_covered_stays_so(self):
+        for error in ("ENOMEM", "EPERM"):
+            self.begin([])
+            missed = self.difference(self.running)
+            self.injector.tell(f"{HOME}={error}")
+            up(self.ends[0], *self.newcomers)
+            host.until(lambda: self.running.process.poll() is not None, "it ends")
+            self.assertEqual(self.running.process.returncode, 128 + signal.SIGABRT)
+            self.assertIn("cannot return to the own network namespace", self.running.stderr())
+            self.exchange()
+            self.running = self.serve(queue=QUEUE)
+            self.assertEqual(self.difference(self.running), missed)
+            self.end()
+
+
+class Orders(Churn):
+    """What removes filters says so when it cannot, and forgets nothing."""
+
+    settings = {}
+    LEAVING = (("sendto", "ENOBUFS"), ("recvfrom", "ENOMEM"), ("recvfrom", "EAGAIN"), ("socket", "EMFILE"), ("setns", "EPERM"),
+               ("open_by_handle_at", "ESTALE"), ("open_by_handle_at", "EMFILE"))
+
+    def setUp(self):
+        super().setUp()
+        self.begin([Call(site, "") for site in ("sendto", "recvfrom", "socket", "setns", "open_by_handle_at")])
+
+    def test_flush_and_detach(self):
+        for site, error in self.LEAVING:
+            with self.subTest(site, error=error):
+                self.injector.set(f"{site}={error}")
+                for words in (("flush", str(self.ends[0].cookie)), ("detach", "--all")):
+                    done = self.running.command(*words, check=False)
+                    self.assertEqual(done.returncode, 1, done.stdout)
+                    self.assertKept()
+                self.assertGreater(self.injector.fired(site), 0)
+                self.injector.set()
+                for ns in self.ends:
+                    self.assertCovered(ns)
+        self.running.command("detach", "--all")
+        self.end()
+
+    def test_the_end(self):
+        for site, error in self.LEAVING:
+            with self.subTest(site, error=error):
+                self.injector.set(f"{site}={error}")
+                self.running.tell(signal.SIGTERM)
+                self.running.wait_end(1)
+                self.assertIn("not all filters could be removed", self.running.stderr())
+                for ns in self.ends:
+                    self.assertCovered(ns)
+                self.begin([Call(site, "") for site, _ in self.LEAVING])
+        self.injector.set("sendto=EINTR/2", "recvfrom=EINTR/3")
+        self.end()
+
+
+class Adopting(Churn):
+    """A program that the kernel will not tell of: its filter is neither ours nor another's (I9)."""
+
+    settings = {}
+
+    def test_it_stays_until_somebody_knows(self):
+        for site, error in (("bpf@0:13", "EPERM"), ("bpf@0:13", "EMFILE"), ("bpf@0:15", "ENOMEM")):
+            with self.subTest(site, error=error):
+                self.begin([Call(site, "")])
+                missed = self.difference(self.running)
+                self.running.kill()
+                self.injector = Injector(site)
+                self.running = self.daemon(under=self.injector.under, queue=QUEUE)
+                self.injector.set(f"{site}={error}")
+                self.running.sync(*self.pids)
+                self.assertGreater(self.injector.fired(site), 0)
+                self.assertKept(served=False)
+                reasons = {device["error"] for ns in self.ends for device in self.running.row(ns)["devices"]}
+                self.assertNotEqual(reasons, {None})
+                self.injector.set()
+                host.until(lambda: all(self.running.device(ns, name)["state"] == "attached"
+                                       for ns, name in zip(self.ends, self.names)), "adopted")
+                self.exchange()
+                self.assertEqual(self.difference(self.running), missed)
+                self.end()
+
+
+# What a start needs. Each call that fails leads to a lower rung or to a sentence and exit 1.
+STARTING = [
+    ("bpf", "EPERM ENOMEM EMFILE"),
+    ("bpf@0:0", "EPERM ENOMEM"),  # BPF_MAP_CREATE
+    ("bpf@0:5", "EPERM ENOMEM"),  # BPF_PROG_LOAD
+    ("bpf@0:7", "EPERM ENOMEM EMFILE"),  # BPF_OBJ_GET
+    ("bpf@0:10", "EPERM ENOMEM"),
+    ("bpf@0:15", "EPERM ENOMEM"),
+    ("bpf@0:17", "EPERM EMFILE"),  # BPF_RAW_TRACEPOINT_OPEN
+    ("bpf@0:18", "EPERM ENOMEM"),  # BPF_BTF_LOAD
+    ("bpf@0:22", "EPERM ENOMEM"),  # BPF_MAP_FREEZE
+    ("bpf@0:28", "EPERM EMFILE"),  # BPF_LINK_CREATE
+    ("mmap@3:1", "ENOMEM EPERM"),  # maps, shared with the kernel
+    ("openat", "EPERM EMFILE ENFILE ENOMEM"),
+    ("fstatfs", "EPERM"),
+    ("newfstatat", "EACCES ENOMEM"),
+    ("ioctl:0xb703", "EPERM"),
+    ("ioctl:0x8008b70d", "EPERM"),
+    ("ioctl:0xff04", "EPERM ENOMEM EMFILE"),
+    ("pidfd_open", "EPERM EMFILE"),
+    ("open_by_handle_at", "EPERM ENOMEM EMFILE ESTALE"),
+    ("socket", "EPERM EMFILE ENFILE ENOMEM ENOBUFS"),
+    ("setsockopt", "EPERM ENOMEM"),
+    ("getsockopt", "EPERM ENOMEM"),
+    ("bind", "EPERM ENOMEM EACCES"),
+    ("listen", "EPERM"),
+    ("flock", "ENOLCK EPERM"),
+    ("mkdir", "EPERM ENOSPC"),
+    ("fchmod", "EPERM"),
+    ("mq_open", "EPERM EMFILE ENFILE ENOMEM ENOSPC"),
+    ("mq_getsetattr", "EPERM"),
+    ("fanotify_init", "EPERM EMFILE ENOMEM"),
+    ("fanotify_mark", "EPERM ENOMEM ENOSPC"),
+    ("457", "EPERM ENOMEM"),
+    ("458", "EPERM ENOMEM"),
+    ("epoll_create1", "EMFILE ENFILE ENOMEM"),
+    ("eventfd2", "EMFILE ENFILE ENOMEM"),
+    ("pipe2", "EMFILE ENFILE"),
+    ("clone3", "EAGAIN ENOMEM"),
+]
+
+
+class Start(Churn):
+    """What a former daemon left is there, whether its successor comes up or not."""
+
+    settings = {"keep_attached": "true", "discover.enabled": "true"}
+    PINS = [f"{test_restart.PINS}/{name}" for name in ("holders", "slots")]
+
+    def setUp(self):
+        super().setUp()
+        self.begin([])
+        self.running.stop()
+        self.inums = [os.stat(pin).st_ino for pin in self.PINS]
+        self.usual, self.before_main = self.starting(), self.loading()
+
+    def starting(self):
+        """The calls until it answers."""
+        injector = Injector(*(site for site, _ in STARTING))
+        daemon = self.daemon(dict(self.settings), under=injector.under, queue=QUEUE)
+        counts = injector.tell("counts")
+        daemon.stop()
+        return counts
+
+    def loading(self):
+        """What the dynamic linker calls, which is none of our business."""
+        injector = Injector(*(site for site, _ in STARTING))
+        host.run(*injector.under, f"{host.BUILD}/netnsyncd", "--version")
+        return injector.at_end()
+
+    def assertLeft(self):
+        for ns in self.ends:
+            self.assertTrue(ns.covered())
+        self.assertEqual([os.stat(pin).st_ino for pin in self.PINS], self.inums)
+
+    def start(self, site, fault):
+        injector = Injector(f"{site}={fault}")
+        daemon = self.daemon(dict(self.settings), under=injector.under, queue=QUEUE, wait=False)
+        try:
+            self.assertStarts(daemon, injector, site, fault)
+        finally:
+            daemon.kill()
+        daemon.check_sanitizers()
+        self.assertLeft()
+
+    def assertStarts(self, daemon, injector, site, fault):
+        if host.until(lambda: self.state(daemon), f"it comes up or gives up\n{daemon.stderr()}") == "up":
+            # How many calls there are differs a little; the first is always made.
+            self.assertTrue(injector.fired(site) or "#" in fault)
+            self.assertLeft()
+            injector.set()
+            daemon.sync(*self.pids)
+            daemon.stop()
+        else:
+            self.assertGreater(injector.at_end()[site][1], 0)
+            self.assertEqual(daemon.process.returncode, 1, daemon.stderr())
+            self.assertRegex(daemon.stderr(), "(?m)^error: .+")
+            self.assertFalse(os.path.exists(daemon.socket))
+
+    @staticmethod
+    def state(daemon):
+        if daemon.process.poll() is not None:
+            return "ended"
+        with contextlib.suppress(OSError):
+            if host.Client(daemon.socket).ask({"version": 1, "command": "status"})[-1]["done"]:
+                return "up"
+        return None
+
+    def choose(self, site, errors):
+        first, last = self.before_main[site][0] + 1, self.usual[site][0]
+        if LONG:
+            return [f"{error}#{n}" for error in errors for n in range(first, last + 1)]
+        chosen = [f"{errors[0]}+{first}"] if last >= first else []
+        if last > first:
+            chosen.append(f"{errors[-1]}#{random.Random(site).randint(first, last)}")
+        return chosen
+
+    def test_each_call(self):
+        for site, errors in STARTING:
+            for fault in self.choose(site, errors.split()):
+                with self.subTest(f"{site}={fault}"):
+                    self.start(site, fault)
+
+
+if __name__ == "__main__":
+    host.main()
