@@ -458,6 +458,7 @@ int nns_daemon_run(const struct nns_params *params)
         rc = uv_loop_init(&daemon->loop);
     if (rc) {
         nns_error("cannot start: %s", strerror(-rc));
+        free(daemon);
         return 1;
     }
     daemon->params = params;
