@@ -347,6 +347,25 @@ class Sweep(Churn):
         self.end()
 
 
+class Again(Churn):
+    """Visits that fail are tried again by themselves: no audit comes to help."""
+
+    settings = {"audit.interval": "24h"}
+
+    def test_what_came_meanwhile_is_covered(self):
+        sites = ("setns", "open_by_handle_at", "socket", "sendto", "recvfrom")
+        self.begin([Call(site, "") for site in sites])
+        for site in sites:
+            with self.subTest(site):
+                self.injector.set(f"{site}=ENOMEM")
+                up(self.ends[0], *self.newcomers)
+                host.until(lambda: self.injector.fired(site) > 2, "it is tried again")
+                self.assertKept()
+                self.injector.set()
+                self.assertCovered(self.ends[0])
+        self.end()
+
+
 class Home(Churn):
     """Coming back from another namespace."""
 
