@@ -108,6 +108,9 @@ static int load(struct nns_trace *trace, struct limits limits, unsigned pieces)
     rc = configure(skeleton, limits, pieces);
     if (!rc)
         rc = trace_bpf__load(skeleton);
+    /* libbpf tries whether maps can be mapped; whatever the reason was, it remembers that they cannot. */
+    if (!rc && !skeleton->bss)
+        rc = -EOPNOTSUPP;
     if (rc) {
         trace_bpf__destroy(skeleton);
         return rc;

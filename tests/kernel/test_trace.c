@@ -852,10 +852,22 @@ struct ring_buffer *__wrap_ring_buffer__new(int map_fd, ring_buffer_sample_fn ta
                                             const struct ring_buffer_opts *options);
 
 static const char *refused;
-static bool out_of_memory, no_ring;
+static bool out_of_memory, no_ring, unmapped;
+
+static int load_unmapped(struct bpf_object_skeleton *skeleton)
+{
+    int rc = __real_bpf_object__load_skeleton(skeleton);
+
+    for (int i = 0; i < skeleton->map_cnt; i++)
+        if (skeleton->maps[i].mmaped)
+            *skeleton->maps[i].mmaped = NULL;
+    return rc;
+}
 
 int __wrap_bpf_object__load_skeleton(struct bpf_object_skeleton *skeleton)
 {
+    if (unmapped)
+        return load_unmapped(skeleton);
     if (out_of_memory)
         return -ENOMEM;
     if (refused && bpf_program__autoload(bpf_object__find_program_by_name(*skeleton->obj, refused)))
@@ -879,6 +891,14 @@ Test(trace_without, memory)
     cr_assert_eq(nns_trace_open(1, 1, true, &here.trace, &here.can), -ENOMEM);
     cr_assert_null(here.trace);
     cr_assert_eq(host_open_fds(), fds);
+}
+
+Test(trace_without, maps_that_are_mapped)
+{
+    unmapped = true;
+    cr_assert_eq(nns_trace_open(1, 1, true, &here.trace, &here.can), 0);
+    cr_expect_not(here.can.devices || here.can.tasks || here.can.walk);
+    cr_expect_eq(nns_trace_lost(here.trace), 0);
 }
 
 Test(trace_without, a_buffer)
