@@ -292,7 +292,16 @@ class Churn(test_restart.Pair):
             self.assertBare(ns)
 
 
-class Best(Churn):
+class BestRung(Churn):
+    """Where the kernel has all that the table of the best rung calls."""
+
+    def begin(self, calls, **options):
+        super().begin(calls, **options)
+        if not self.running.status()["capabilities"]["handles"].startswith("weak"):
+            self.skipTest("this kernel opens no namespace by its cookie")
+
+
+class Best(BestRung):
     def test_each_call(self):
         self.begin(BEST)
         missed = self.difference(self.running)
@@ -312,7 +321,7 @@ class Pinned(Churn):
 
 
 @unittest.skipUnless(LONG, "takes minutes")
-class Sweep(Churn):
+class Sweep(BestRung):
     """The same calls in other rhythms."""
 
     # Those that fail always in the table, and leave clients alone. A namespace that cannot be opened when another
@@ -347,7 +356,7 @@ class Sweep(Churn):
         self.end()
 
 
-class Again(Churn):
+class Again(BestRung):
     """Visits that fail are tried again by themselves: no audit comes to help."""
 
     settings = {"audit.interval": "24h"}
@@ -397,7 +406,7 @@ class Home(Churn):
             self.end()
 
 
-class Orders(Churn):
+class Orders(BestRung):
     """What removes filters says so when it cannot, and forgets nothing."""
 
     settings = {}
@@ -576,9 +585,9 @@ class Start(Churn):
         first, last = self.before_main[site][0] + 1, self.usual[site][0]
         if LONG:
             return [f"{error}#{n}" for error in errors for n in range(first, last + 1)]
-        chosen = [f"{errors[0]}+{first}"] if last >= first else []
+        chosen = [f"{errors[0]}+{first}", f"{errors[-1]}#{first}"]
         if last > first:
-            chosen.append(f"{errors[-1]}#{random.Random(site).randint(first, last)}")
+            chosen.append(f"{errors[-1]}#{random.Random(site).randint(first + 1, last)}")
         return chosen
 
     def test_each_call(self):
