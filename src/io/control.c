@@ -559,12 +559,16 @@ static int clear_stale(const struct sockaddr_un *address)
  * the umask took is put back before anybody can connect. */
 static int bind_socket(int fd, const struct sockaddr_un *address, struct stat *status)
 {
+    int error;
+
     if (fchmod(fd, SOCKET_MODE) || bind(fd, (const struct sockaddr *)address, sizeof(*address)))
         return -errno;
     if (lstat(address->sun_path, status) == 0 &&
         ((status->st_mode & 07777) == SOCKET_MODE || chmod(address->sun_path, SOCKET_MODE) == 0))
         return 0;
-    return -errno;
+    error = errno;
+    unlink(address->sun_path); /* ours: bind made it just now */
+    return -error;
 }
 
 /*

@@ -785,6 +785,25 @@ CONTROL_TEST(place_is_free_as_soon_as_the_server_is_closed)
     cr_expect_eq(mode_of(h.path), 0660, "the first one's end took its successor's socket");
 }
 
+static bool modes_refused;
+
+int __real_chmod(const char *path, mode_t mode);
+int __wrap_chmod(const char *path, mode_t mode);
+
+int __wrap_chmod(const char *path, mode_t mode)
+{
+    errno = EPERM;
+    return modes_refused && strcmp(path, h.path) == 0 ? -1 : __real_chmod(path, mode);
+}
+
+CONTROL_TEST(socket_that_gets_no_mode_is_not_left_behind)
+{
+    umask(0777);
+    modes_refused = true;
+    cr_expect_eq(try_listening(&h.control), -EPERM);
+    cr_expect_eq(access(h.path, F_OK), -1);
+}
+
 CONTROL_TEST(file_that_is_no_socket_is_left_alone)
 {
     FILE *file;
