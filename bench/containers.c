@@ -91,6 +91,57 @@ int bench_containers_plug(struct bench_containers *containers, const struct benc
     return result ? bench_error(result, "setting a container's peer up") : 0;
 }
 
+/* -EAGAIN when a hook has another number of filters than one. */
+static int check_hooks(int socket)
+{
+    for (uint32_t ifindex = LOOPBACK; ifindex <= BENCH_CONTAINER_ETH0; ifindex++) {
+        for (int hook = 0; hook < 2; hook++) {
+            unsigned count;
+            int result = bench_rtnl_count_filters(socket, ifindex, hook, &count);
+
+            if (result || count != 1)
+                return result ? result : -EAGAIN;
+        }
+    }
+    return 0;
+}
+
+static int check_container(const struct bench_container *container)
+{
+    int socket, result = enter(container->pid);
+
+    if (result)
+        return result;
+    socket = bench_rtnl_open();
+    result = socket < 0 ? socket : check_hooks(socket);
+    if (socket >= 0)
+        close(socket);
+    bench_go_home();
+    return result;
+}
+
+static void nap(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+}
+
+int bench_containers_await_attached(const struct bench_containers *containers)
+{
+    uint64_t deadline = bench_now() + WAIT_SECONDS * UINT64_C(1000000000);
+
+    for (size_t i = 0; i < containers->count;) {
+        int result = check_container(&containers->ring[(containers->first + i) % containers->capacity]);
+
+        if (result == 0)
+            i++;
+        else if (result != -EAGAIN || bench_now() > deadline)
+            return bench_error(result, "a container's devices do not carry one filter on each hook");
+        else
+            nap();
+    }
+    return 0;
+}
+
 void bench_containers_stop(struct bench_containers *containers)
 {
     bench_sleepers_end(&containers->ring[containers->first].pid, 1);
@@ -109,7 +160,7 @@ int bench_containers_clear(struct bench_containers *containers)
     while ((result = bench_rtnl_count_links(containers->home, &links)) == 0 && links > containers->links) {
         if (bench_now() > deadline)
             return bench_error(-ETIMEDOUT, "waiting for containers to die");
-        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+        nap();
     }
     return result ? bench_error(result, "counting devices") : 0;
 }

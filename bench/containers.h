@@ -41,6 +41,9 @@ int bench_containers_start(struct bench_containers *containers, const struct ben
 /* Set its peer up. */
 int bench_containers_plug(struct bench_containers *containers, const struct bench_container *container);
 
+/* Wait until the kernel shows exactly one BPF filter on both hooks of loopback and eth0 of each. */
+int bench_containers_await_attached(const struct bench_containers *containers);
+
 /* End the oldest: its process is gone, its namespace dies soon after. */
 void bench_containers_stop(struct bench_containers *containers);
 

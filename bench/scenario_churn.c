@@ -139,6 +139,8 @@ static int come_and_go(struct churn *churn, enum bench_side side)
     if (result == 0)
         warn_if_late(churn, since);
     sleep_until(bench_now() + ALIVE * (uint64_t)PERIOD_NS);
+    if (result == 0)
+        result = bench_containers_await_attached(&churn->containers);
     return result ? result : bench_containers_clear(&churn->containers);
 }
 
