@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "workers/mailbox.h"
 
+#include <stdbool.h>
+
 int nns_mailbox_init(struct nns_mailbox *box, uint32_t bound)
 {
     int rc = uv_mutex_init(&box->lock);
@@ -34,29 +36,38 @@ void nns_mailbox_deinit(struct nns_mailbox *box)
     uv_mutex_destroy(&box->lock);
 }
 
-static void append(struct nns_mailbox *box, struct nns_letter *letter)
+/* True for the first letter, of which the owner has to be told: once the lock is free, or it would wake up
+ * only to wait for that. */
+static bool append(struct nns_mailbox *box, struct nns_letter *letter)
 {
     letter->next = NULL;
     *box->last = letter;
     box->last = &letter->next;
-    if (box->count++ == 0)
-        uv_cond_signal(&box->filled);
+    return box->count++ == 0;
 }
 
 void nns_mailbox_post(struct nns_mailbox *box, struct nns_letter *letter)
 {
+    bool first;
+
     uv_mutex_lock(&box->lock);
     while (box->count >= box->bound)
         uv_cond_wait(&box->emptied, &box->lock);
-    append(box, letter);
+    first = append(box, letter);
     uv_mutex_unlock(&box->lock);
+    if (first)
+        uv_cond_signal(&box->filled);
 }
 
 void nns_mailbox_post_now(struct nns_mailbox *box, struct nns_letter *letter)
 {
+    bool first;
+
     uv_mutex_lock(&box->lock);
-    append(box, letter);
+    first = append(box, letter);
     uv_mutex_unlock(&box->lock);
+    if (first)
+        uv_cond_signal(&box->filled);
 }
 
 bool nns_mailbox_full(struct nns_mailbox *box)

@@ -196,9 +196,10 @@ bool nns_pool_submit(struct nns_pool *pool, struct nns_batch *batch)
         *pool->last = batch;
         pool->last = &batch->next;
         pool->waiting++;
-        uv_cond_signal(&pool->work);
     }
     uv_mutex_unlock(&pool->lock);
+    if (room)
+        uv_cond_signal(&pool->work); /* whom it wakes finds the lock free */
     return room;
 }
 
