@@ -24,6 +24,7 @@ static void sweep(const struct nns_sync_context *context)
         return;
     }
     swept->letter.kind = NNS_LETTER_SWEPT;
+    swept->began_ms = uv_hrtime() / 1000000;
     swept->error = nns_proc_inhabited(&swept->inhabited);
     nns_mailbox_post(context->owner, &swept->letter);
 }

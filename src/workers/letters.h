@@ -39,6 +39,7 @@ struct nns_opened {
 /* From a worker: which namespaces some process or mount holds. */
 struct nns_swept {
     struct nns_letter letter;
+    uint64_t began_ms;
     int error; /* 0, or -errno: then nothing follows */
     struct nns_inums inhabited;
 };

@@ -75,6 +75,8 @@ static bool inhabited(const struct nns_namespace *ns, const struct nns_inums *in
     return ns->host || (ns->handle.kind != NNS_HANDLE_NONE && nns_inums_has(inums, nns_namespace_inum(ns)));
 }
 
+/* A look can take long, and a namespace come to be known meanwhile: two of them say that nobody was there for
+ * the whole timeout only when the second began so long after the first had ended. */
 void nns_lonely_judge(struct nns_owner *owner, const struct nns_swept *swept)
 {
     uint64_t now = nns_now_ms(), timeout = owner->context.params->lonely_timeout_ms;
@@ -98,7 +100,7 @@ void nns_lonely_judge(struct nns_owner *owner, const struct nns_swept *swept)
             ns->doomed = false;
         } else if (!ns->lonely_ms) {
             ns->lonely_ms = now;
-        } else if (now - ns->lonely_ms >= timeout) {
+        } else if (swept->began_ms >= ns->lonely_ms + timeout) {
             ns->doomed = true;
             nns_due_add(&owner->due, ns, now);
         }

@@ -97,6 +97,15 @@ def end(process):
             stream.close()
 
 
+def is_dead(pid):
+    """Is a process gone, or a zombie, which holds nothing any more?"""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
 def netns_inum(pid):
     """The inum of a process's network namespace, or None when it has none any more."""
     try:
@@ -451,10 +460,12 @@ class Daemon:
             raise AssertionError(f"a sanitizer reports:\n{text}")
 
     def kill(self):
-        """kill -9, as a crash would."""
+        """kill -9, as a crash would; once it is dead, what it held is free."""
         if self.process.poll() is None:
             with contextlib.suppress(OSError, IndexError):
-                os.kill(self.pid, signal.SIGKILL)
+                pid = self.pid
+                os.kill(pid, signal.SIGKILL)
+                until(lambda: is_dead(pid), "the killed daemon is dead")
             end(self.process)
 
     def close(self):

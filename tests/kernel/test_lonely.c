@@ -62,12 +62,41 @@ Test(lonely, the_thread_forgets_only_the_one_nobody_asked_for)
 /* One look at /proc, taken to heart. */
 NNS_OWNER_ONLY static void look(void)
 {
-    struct nns_swept swept = {0};
+    struct nns_swept swept = {.began_ms = nns_now_ms()};
 
     swept.error = nns_proc_inhabited(&swept.inhabited);
     cr_assert_eq(swept.error, 0);
     nns_lonely_judge(own.owner, &swept);
     nns_inums_deinit(&swept.inhabited);
+}
+
+/* A look that ends now and saw nobody. */
+NNS_OWNER_ONLY static void look_in_vain(uint64_t began_ms)
+{
+    struct nns_swept swept = {.began_ms = began_ms};
+
+    nns_lonely_judge(own.owner, &swept);
+}
+
+Test(lonely, a_look_that_took_long_says_nothing_of_the_time_it_took)
+{
+    struct owner_held held = owner_host_hold();
+    struct nns_namespace *ns;
+    uint64_t now;
+
+    nns_role_assert_owner();
+    ns = owner_host_save(&held);
+    look_in_vain(1);
+    now = ns->lonely_ms;
+    cr_assert_geq(nns_now_ms(), now);
+    own.params.lonely_timeout_ms = 10;
+    while (nns_now_ms() < now + 2 * own.params.lonely_timeout_ms)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    look_in_vain(now + own.params.lonely_timeout_ms - 1);
+    cr_assert_not(ns->doomed);
+    look_in_vain(now + own.params.lonely_timeout_ms);
+    cr_assert(ns->doomed);
+    owner_host_let_go(&held);
 }
 
 /* What GET says of a namespace by its number alone. The error, with the answer's cookie in *cookie. */
