@@ -271,11 +271,18 @@ class Churn(test_restart.Pair):
             self.inflict(f"{call.site}={fault}", *call.beside.split(), served=call.served)
             if call.paced:
                 self.assertPaced(call.site)
+        if call.served:
+            self.assertTold(call, before)
         self.settle()
-        after = self.running.status()["counters"]
-        moved = [name for name in call.counters.split() if after[name] > before[name]]
-        self.assertTrue(moved or not call.counters, f"none of {call.counters} moved")
-        self.assertNothingForgotten(after)
+        self.assertTold(call, before)
+        self.assertNothingForgotten(self.running.status()["counters"])
+
+    def assertTold(self, call, before):
+        def moved():
+            now = self.running.status()["counters"]
+            return not call.counters or [name for name in call.counters.split() if now[name] > before[name]]
+
+        host.until(moved, f"one of {call.counters} moves")
 
     def assertNothingForgotten(self, counters):
         self.assertEqual(counters["namespaces.flushed"], self.killed, "flushed though alive")
