@@ -111,14 +111,18 @@ int BPF_PROG(nns_qdisc_create, const void *ops, struct net_device *device, __u32
 {
     struct nns_trace_device key = {};
     struct net *net;
+    __u32 ifindex;
 
     if (parent != TC_H_ROOT || !(BPF_CORE_READ(device, _tx, qdisc_sleeping, flags) & TCQ_F_BUILTIN))
         return 0;
     net = BPF_CORE_READ(device, nd_net.net);
     key.cookie = BPF_CORE_READ(net, net_cookie);
-    key.ifindex = device->ifindex;
+    key.ifindex = ifindex = device->ifindex;
+    if (bpf_map_lookup_elem(&nns_covered, &key))
+        return 0;
+    key.ifindex = 0;
     if (!bpf_map_lookup_elem(&nns_covered, &key))
-        report(NNS_RECORD_UP, key.cookie, BPF_CORE_READ(net, ns.inum), key.ifindex);
+        report(NNS_RECORD_UP, key.cookie, BPF_CORE_READ(net, ns.inum), ifindex);
     return 0;
 }
 

@@ -69,9 +69,13 @@ int nns_trace_read(struct nns_trace *trace, nns_trace_taker *take, void *context
 /* Events that found no room in the buffer so far. Any thread. */
 uint64_t nns_trace_lost(const struct nns_trace *trace);
 
+#define NNS_TRACE_ALL_DEVICES 0
+
 /*
  * The tables. One thread (the owner). A NULL trace knows nothing. Forgetting what is not there is fine. 0 or
  * -errno (-ENOSPC: full).
+ *
+ * NNS_TRACE_ALL_DEVICES in the place of an ifindex: nothing that comes up in this namespace is reported.
  *
  * Cover a device before its clsact is made or looked at, and uncover it if that fails: a clsact that goes
  * before the device is covered is not reported. A device that is reported bare is no longer covered.

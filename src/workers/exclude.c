@@ -69,9 +69,12 @@ NNS_OWNER_ONLY static void meet(struct nns_exclusions *exclusions, struct exclus
     if (before == cookie)
         return;
     atomic_store_explicit(&item->cookie, cookie, memory_order_relaxed);
-    if (before && !nns_exclusions_have(exclusions, before))
+    if (before && !nns_exclusions_have(exclusions, before)) {
         nns_trace_forget(exclusions->trace, before);
+        nns_trace_uncover(exclusions->trace, before, NNS_TRACE_ALL_DEVICES);
+    }
     nns_trace_know(exclusions->trace, cookie);
+    nns_trace_cover(exclusions->trace, cookie, NNS_TRACE_ALL_DEVICES);
 }
 
 bool nns_exclusions_meet(struct nns_exclusions *exclusions, struct nns_netns_id id)

@@ -19,8 +19,8 @@
  */
 struct nns_exclusions;
 
-/* Of exclude.namespaces. trace, which may be NULL, is told of each that is met: no event of its tasks is
- * news. Both outlive it. 0 or -ENOMEM. */
+/* Of exclude.namespaces. trace, which may be NULL, is told of each that is met: nothing that happens
+ * there is news. Both outlive it. 0 or -ENOMEM. */
 int nns_exclusions_new(const struct nns_params *params, struct nns_trace *trace, struct nns_exclusions **out);
 void nns_exclusions_free(struct nns_exclusions *exclusions); /* NULL is fine */
 

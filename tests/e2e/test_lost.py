@@ -13,8 +13,9 @@ FLOOD = RING_RECORDS + 600  # each time a device gets a new root qdisc it is tol
 class Lost(host.HostTest):
     def setUp(self):
         self.noise = self.unnamed()
-        self.noise.add_pair("a", "b")
-        self.noise.ip("link", "set", "dev", "a", "up")
+        self.noise.add_pair("noisy", "b")
+        self.noise.devices.remove("noisy")  # excluded, and so told of however often it is
+        self.noise.ip("link", "set", "dev", "noisy", "up")
         self.made = [self.unnamed() for _ in range(4)]
         for i, ns in enumerate(self.made):
             ns.add_pair(f"a{i}", f"b{i}")
@@ -24,14 +25,14 @@ class Lost(host.HostTest):
     def begin(self, **options):
         """Events and what follows from their loss are all there is: no audit comes to help."""
         self.running = self.daemon({"discover.enabled": "true", "audit.interval": "24h", "lonely.timeout": "300ms",
-                                    "exclude.namespaces": str(self.noise.inum)}, **options)
+                                    "exclude.devices": "noisy"}, **options)
         self.own = host.own_namespace()
-        self.running.wait_found(*self.made, self.own)
+        self.running.wait_found(*self.made, self.noise, self.own)
         for ns in self.made + [self.own]:
             self.assertCovered(ns)
 
     def flood(self):
-        batch = "qdisc add dev a root pfifo\nqdisc del dev a root\n" * FLOOD
+        batch = "qdisc add dev noisy root pfifo\nqdisc del dev noisy root\n" * FLOOD
         self.noise.run("tc", "-batch", "-", input=batch, timeout=4 * host.PATIENCE)
 
     def change(self, serial):

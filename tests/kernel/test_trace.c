@@ -354,6 +354,18 @@ Test(trace, a_device_moves_there_and_back)
     stop(&guest);
 }
 
+Test(trace, a_namespace_whose_devices_are_no_news)
+{
+    uint32_t lo = if_nametoindex("lo");
+    cover(here.cookie, NNS_TRACE_ALL_DEVICES);
+    host_run("ip link set lo up");
+    expect(0, NNS_TRACE_DEVICE_UP, here.cookie, 0);
+    cr_assert_eq(nns_trace_uncover(here.trace, here.cookie, NNS_TRACE_ALL_DEVICES), 0);
+    host_run("ip link add v0 type veth peer name v1 && ip link set v0 up");
+    expect(1, NNS_TRACE_DEVICE_UP, here.cookie, if_nametoindex("v0"));
+    expect(0, NNS_TRACE_DEVICE_UP, here.cookie, lo);
+}
+
 /* As when a filter was being added to its clsact, which ends elsewhere then and too late. */
 Test(trace, a_device_moves_and_its_clsact_says_nothing)
 {
