@@ -159,20 +159,6 @@ Test(events, a_device_that_is_gone_is_forgotten)
     cr_assert_eq(nns_counter_read(NNS_COUNT_DEVICES_GONE), 1, "one that was never known");
 }
 
-Test(events, another_kind_under_the_same_number_is_another_device)
-{
-    nns_role_assert_owner();
-    make_pair();
-    visit_for(NNS_TRACE_DEVICE_UP, V0);
-    in("ip link del v0");
-    in("ip link add v0 index 7 type bridge");
-    visit_for(NNS_TRACE_DEVICE_UP, V0);
-    cr_assert_str_eq(owner_host_device(ns, "v0")->link.kind, "bridge");
-    cr_assert_eq(owner_host_device(ns, "v0")->state, NNS_DEVICE_ATTACHED);
-    cr_assert_eq(nns_counter_read(NNS_COUNT_ATTACH_DONE), 3);
-    cr_assert_eq(ours_on_v0("egress"), 1);
-}
-
 /* The first try is made as if it were bare: the kernel's word leads to a look. */
 Test(events, one_with_a_legacy_ingress_gets_no_egress_filter)
 {
