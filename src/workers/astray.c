@@ -117,7 +117,8 @@ uint64_t nns_astray_tick(struct nns_owner *owner, uint64_t now_ms)
 }
 
 /* One that was seen lives, though it could not be opened. A mere scan does not see every mount. */
-NNS_OWNER_ONLY static void judge(struct nns_owner *owner, struct nns_namespace *ns, bool searched)
+NNS_OWNER_ONLY static void judge(struct nns_owner *owner, struct nns_namespace *ns,
+                                 const struct nns_looked *looked)
 {
     uint64_t now = nns_now_ms(), timeout = owner->context.params->lonely_timeout_ms;
 
@@ -125,7 +126,7 @@ NNS_OWNER_ONLY static void judge(struct nns_owner *owner, struct nns_namespace *
         ns->lonely_ms = 0;
     } else if (!ns->lonely_ms) {
         ns->lonely_ms = now;
-    } else if (searched && now - ns->lonely_ms >= timeout) {
+    } else if (looked->searched && looked->began_ms >= ns->lonely_ms + timeout) {
         ns->doomed = true;
         nns_due_add(&owner->due, ns, now);
     }
@@ -154,7 +155,7 @@ void nns_astray_judge(struct nns_owner *owner, const struct nns_looked *looked)
             continue;
         }
         if (!looked->error && !ns->host)
-            judge(owner, ns, looked->searched);
+            judge(owner, ns, looked);
         nns_waiters_tell(owner, ns, looked->error ? looked->error : -EAGAIN);
     }
 }

@@ -511,7 +511,11 @@ class Daemon:
         """Wait until it knows them. To ask tc in a namespace is to start a task there, which gives it away: what is to
         be found without that is waited for here first."""
         wanted = {ns.cookie for ns in namespaces}
-        until(lambda: wanted <= self.cookies(), "the namespaces are found")
+        try:
+            until(lambda: wanted <= self.cookies(), "the namespaces are found")
+        except AssertionError as error:
+            counters = {name: count for name, count in self.status()["counters"].items() if count}
+            raise AssertionError(f"{error}: not {wanted - self.cookies()}; {counters}\n{self.stderr()}") from None
 
     def device(self, ns, name):
         """A device's row of `list`."""

@@ -194,8 +194,11 @@ class Told(WatchTest):
         ns.tc("qdisc", "del", "dev", "a", "ingress")
         self.sync(ns)
         self.assertAttached(self.seen.await_event("device.attached", ns, "a"), ns, "a")
-        # The ingress filter it had went with the qdisc. Not every try is told.
-        self.assertEqual(self.seen.story(ns, "a"), ["device.failed", "device.detached", "device.attached"])
+        # Not every try is told. The ingress filter it had went with the qdisc, which a listing tells of unless one more
+        # try was there before.
+        story = self.seen.story(ns, "a")
+        self.assertIn(story, (["device.failed", "device.detached", "device.attached"],
+                              ["device.failed", "device.attached"]))
 
     def test_filters_that_others_delete(self):
         ns = self.unnamed()
