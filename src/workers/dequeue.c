@@ -236,9 +236,9 @@ static void look_again_at(struct nns_device *device, enum nns_look look, uint64_
 }
 
 /*
- * A listing takes some 7 us a device, most of them under RTNL, and a host's own namespace may hold thousands,
- * with news of a container's end of a cable every few milliseconds. Waiting about as long as the listing will
- * take leaves half of the time for everybody else, and one listing is for all the news until then.
+ * A listing takes some 7 us a device, most of them under RTNL, and a host's own namespace may hold thousands.
+ * Where there is news of more of them than can be asked for there is more to come: waiting about as long as
+ * the listing will take leaves half of the time for everybody else, and one is for all the news until then.
  */
 static uint64_t patience_ms(const struct nns_namespace *ns)
 {
