@@ -251,6 +251,7 @@ static void namespace_release(struct nns_retired *retired) NNS_OWNER_ONLY
     assert(ns->handle.fd == -1); /* whoever removed it had to close it */
     nns_devices_deinit(&ns->devices);
     nns_device_queue_clear(&ns->queue);
+    free(ns->looks);
     free(ns);
 }
 

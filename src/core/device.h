@@ -20,12 +20,13 @@ enum nns_hook { NNS_INGRESS, NNS_EGRESS, NNS_HOOKS };
 /* Program sets a device can carry. One today; nothing but this number assumes it. */
 #define NNS_SETS_MAX 1
 
-/* What sits at a device's ingress/clsact place, as a listing saw it. */
+/* What sits at a device's ingress/clsact place, as a listing saw it or news have it. */
 enum nns_qdisc {
     NNS_QDISC_UNKNOWN, /* nobody looked */
     NNS_QDISC_NONE,
     NNS_QDISC_CLSACT,
-    NNS_QDISC_INGRESS, /* the legacy qdisc: it takes egress filters and runs them on ingress */
+    NNS_QDISC_INGRESS,       /* the legacy qdisc: it takes egress filters and runs them on ingress */
+    NNS_QDISC_PRESUMED_NONE, /* nobody looked, but the news that led to the device say so */
 };
 
 /* Why a hook does not carry its program. */

@@ -10,6 +10,7 @@
 #include "core/device_queue.h"
 #include "core/epoch.h"
 #include "core/index.h"
+#include "core/looks.h"
 #include "core/nsids.h"
 
 /*
@@ -69,6 +70,7 @@ struct nns_namespace {
     struct nns_handle handle;
     struct nns_devices devices;
     struct nns_device_queue queue;
+    struct nns_looks *looks;    /* devices to be asked for at the next piece of work; owned, or NULL */
     bool relist;                /* list the devices again at the next piece of work */
     bool doomed;                /* to be flushed at the next piece of work */
     uint8_t tries;              /* failed visits in a row */

@@ -221,6 +221,12 @@ static void note_fresh(struct nns_tc_task *task, enum nns_hook hook)
         task->fresh[hook] = task->places[hook].priority;
 }
 
+/* Ours may be there although the device was taken for bare: an error says nothing of them. */
+static bool may_carry(const struct nns_tc_job *job)
+{
+    return !job->looked && (job->hooks[NNS_INGRESS].program_id || job->hooks[NNS_EGRESS].program_id);
+}
+
 /* True when clsact's answer leaves the filters' answers their meaning. One that was there already may not be
  * clsact at all, and our filters may have gone where they do not belong. */
 static bool settle_clsact(struct nns_tc_task *task)
@@ -230,7 +236,7 @@ static bool settle_clsact(struct nns_tc_task *task)
         task->job->qdisc = task->qdisc = NNS_QDISC_CLSACT;
         return true;
     }
-    if (answer < 0 && answer != -EEXIST) {
+    if (answer == -ENODEV || (answer < 0 && answer != -EEXIST && !may_carry(task->job))) {
         fail_job(task, answer == -ENODEV ? NNS_REASON_GONE : NNS_REASON_KERNEL, answer);
         return false;
     }

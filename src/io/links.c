@@ -38,10 +38,10 @@ struct question {
     void (*take)(void *listing, uint32_t about, const struct nlmsghdr *message);
 };
 
-static int ask(int socket, const struct nlmsghdr *request)
+static int ask(int socket, const void *bytes, size_t length)
 {
     for (;;) {
-        if (send(socket, request, request->nlmsg_len, 0) >= 0)
+        if (send(socket, bytes, length, 0) >= 0)
             return 0;
         if (errno != EINTR)
             return -errno;
@@ -103,7 +103,7 @@ static int dump(struct listing *listing, const struct question *question)
     for (int tries = 0; tries < INTERRUPTED_TRIES && r == -EAGAIN; tries++) {
         question->request->nlmsg_seq = nns_netlink_sequence(1);
         question->restart(listing);
-        r = ask(listing->socket, question->request);
+        r = ask(listing->socket, question->request, question->request->nlmsg_len);
         if (r == 0)
             r = hear(listing, question);
         if (r == 0 && listing->wanted > listing->size)
@@ -177,6 +177,8 @@ static void sort(struct nns_links *links)
     }
 }
 
+/* ---- all devices ---- */
+
 static int list_devices(struct listing *listing)
 {
     struct {
@@ -233,21 +235,115 @@ static void list_qdiscs(struct listing *listing)
         mark_all(listing, NNS_QDISC_UNKNOWN);
 }
 
+/* ---- some devices ---- */
+
+/* One send. */
+struct questions {
+    struct nns_netlink_batch batch;
+    const uint32_t *ifindexes;
+    size_t count;
+};
+
+static void write_questions(struct questions *questions)
+{
+    nns_netlink_batch_clear(&questions->batch);
+    for (size_t i = 0; i < questions->count; i++) {
+        struct ifinfomsg head = {.ifi_index = (int)questions->ifindexes[i]};
+        nns_netlink_begin(&questions->batch, RTM_GETLINK, 0, &head, sizeof(head));
+        nns_netlink_put_u32(&questions->batch, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+        nns_netlink_end(&questions->batch, (uint32_t)i);
+    }
+}
+
+/* Each question has its device, or the word that there is none; else nothing is known (I9). */
+static int settle(const struct listing *listing, const struct nns_netlink_part *part)
+{
+    size_t gone = 0;
+    for (size_t i = 0; i < part->count; i++) {
+        int answer = part->requests[i].answer;
+        if (answer == -ENODEV)
+            gone++;
+        else if (answer < 0)
+            return answer;
+    }
+    if (listing->fault)
+        return listing->fault;
+    return listing->links.count + gone == part->count ? 0 : -EAGAIN;
+}
+
+static int hear_answers(struct listing *listing, const struct nns_netlink_part *part)
+{
+    struct nns_netlink_taker taker = {.take = take_link, .context = listing};
+    for (bool last = false; !last;) {
+        ssize_t n = receive(listing);
+        if (n < 0)
+            return (int)n;
+        last = nns_netlink_hear(part, listing->inbox, (size_t)n, &taker);
+    }
+    return settle(listing, part);
+}
+
+/* -EAGAIN when an answer was lost, or is longer than expected. */
+static int ask_each(struct listing *listing, struct questions *questions)
+{
+    write_questions(questions);
+    forget_links(listing);
+    if (questions->batch.failed)
+        return -ENOMEM;
+    struct nns_netlink_part part = nns_netlink_seal(&questions->batch, 0, questions->count, true);
+    int r = ask(listing->socket, part.bytes, part.length);
+    if (r == 0)
+        r = hear_answers(listing, &part);
+    return r == -EAGAIN && listing->wanted > listing->size ? grow(listing) : r;
+}
+
+static int get_devices(struct listing *listing, const uint32_t *ifindexes, size_t count)
+{
+    struct questions questions = {.ifindexes = ifindexes, .count = count};
+    int r = -EAGAIN;
+    for (int tries = 0; tries < INTERRUPTED_TRIES && r == -EAGAIN; tries++)
+        r = ask_each(listing, &questions);
+    nns_netlink_batch_deinit(&questions.batch);
+    sort(&listing->links);
+    return r;
+}
+
+/* ---- either ---- */
+
+static int listing_init(struct listing *listing, int socket)
+{
+    *listing = (struct listing){.socket = socket, .inbox = malloc(INBOX_BYTES), .size = INBOX_BYTES};
+    return listing->inbox ? 0 : -ENOMEM;
+}
+
+/* Hand it over, or drop it after a failure. */
+static int finish(struct listing *listing, int r, struct nns_links *links)
+{
+    free(listing->inbox);
+    nns_links_deinit(r == 0 ? links : &listing->links);
+    if (r == 0)
+        *links = listing->links;
+    return r;
+}
+
 int nns_links_list(int socket, struct nns_links *links)
 {
-    struct listing listing = {.socket = socket, .inbox = malloc(INBOX_BYTES), .size = INBOX_BYTES};
-    if (!listing.inbox)
-        return -ENOMEM;
-    int r = list_devices(&listing);
-    if (r == 0) {
+    struct listing listing;
+    int r = listing_init(&listing, socket);
+    if (r == 0)
+        r = list_devices(&listing);
+    if (r == 0)
         list_qdiscs(&listing);
-        nns_links_deinit(links);
-        *links = listing.links;
-    } else {
-        nns_links_deinit(&listing.links);
-    }
-    free(listing.inbox);
-    return r;
+    return finish(&listing, r, links);
+}
+
+int nns_links_get(int socket, const uint32_t *ifindexes, size_t count, struct nns_links *links)
+{
+    struct listing listing;
+    int r = listing_init(&listing, socket);
+    if (r == 0 && count)
+        r = get_devices(&listing, ifindexes, count);
+    return finish(&listing, r, links);
 }
 
 void nns_links_deinit(struct nns_links *links)

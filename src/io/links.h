@@ -8,7 +8,7 @@
 
 /*
  * Listing a namespace's devices, and what sits at their ingress/clsact place, over a NETLINK_ROUTE socket
- * opened inside.
+ * opened inside; or asking for a few of them.
  *
  * A failed listing is never an empty one: links are valid only when 0 is returned. A dump the kernel calls
  * interrupted (NLM_F_DUMP_INTR: devices changed meanwhile) is repeated, a bounded number of times, and then
@@ -23,6 +23,11 @@ struct nns_links {
 
 /* List all devices with their qdisc. 0, or -errno with *links untouched. */
 int nns_links_list(int socket, struct nns_links *links);
+
+/* Ask for some devices, each ifindex once, in one exchange: those that are there, without their qdisc
+ * (NNS_QDISC_UNKNOWN). One that is missing in the result is not there for certain. 0, or -errno with *links
+ * untouched: then nothing is known of any. */
+int nns_links_get(int socket, const uint32_t *ifindexes, size_t count, struct nns_links *links);
 
 void nns_links_deinit(struct nns_links *links);
 

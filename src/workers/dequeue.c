@@ -169,6 +169,12 @@ static bool lists(const struct nns_links *links, uint32_t ifindex)
     return false;
 }
 
+NNS_OWNER_ONLY static void take_gone(struct nns_owner *owner, struct nns_namespace *ns, uint32_t ifindex)
+{
+    forget_device(owner, ns, ifindex, NNS_NEWS_DEVICE_GONE);
+    nns_count(NNS_COUNT_DEVICES_GONE, 1);
+}
+
 /* 0, or -ENOMEM with part of it done. */
 NNS_OWNER_ONLY static int take_listing(struct nns_owner *owner, struct nns_namespace *ns,
                                        const struct nns_links *links)
@@ -178,13 +184,39 @@ NNS_OWNER_ONLY static int take_listing(struct nns_owner *owner, struct nns_names
     for (uint32_t i = ns->devices.count; i-- > 0;) {
         uint32_t ifindex = ns->devices.items[i].link.ifindex;
 
-        if (lists(links, ifindex))
-            continue;
-        forget_device(owner, ns, ifindex, NNS_NEWS_DEVICE_GONE);
-        nns_count(NNS_COUNT_DEVICES_GONE, 1);
+        if (!lists(links, ifindex))
+            take_gone(owner, ns, ifindex);
     }
     for (size_t i = 0; i < links->count && !rc; i++)
         rc = take_link(owner, ns, &links->items[i]);
+    return rc;
+}
+
+/* What leads here is that a device came up, or that its clsact went: as a rule it has none, and where it does
+ * the kernel refuses a second one and it is looked at. News of another name say nothing of that. */
+NNS_OWNER_ONLY static int take_asked(struct nns_owner *owner, struct nns_namespace *ns, struct nns_link link)
+{
+    const struct nns_device *known = nns_devices_find(&ns->devices, link.ifindex);
+
+    if (!known || strncmp(known->link.name, link.name, sizeof(link.name)) == 0)
+        link.qdisc = NNS_QDISC_PRESUMED_NONE;
+    return take_link(owner, ns, &link);
+}
+
+/* 0, or -ENOMEM with part of it done. */
+NNS_OWNER_ONLY static int take_looks(struct nns_owner *owner, struct nns_namespace *ns,
+                                     const struct nns_looks *looks, const struct nns_links *links)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; i < looks->count; i++) {
+        uint32_t ifindex = looks->ifindexes[i];
+
+        if (!lists(links, ifindex) && nns_devices_find(&ns->devices, ifindex))
+            take_gone(owner, ns, ifindex);
+    }
+    for (size_t i = 0; i < links->count && !rc; i++)
+        rc = take_asked(owner, ns, links->items[i]);
     return rc;
 }
 
@@ -204,9 +236,9 @@ static void look_again_at(struct nns_device *device, enum nns_look look, uint64_
 }
 
 /*
- * A listing takes some 7 us a device, most of them under RTNL, and a host's own namespace may hold thousands,
- * with news of a container's end of a cable every few milliseconds. Waiting about as long as the listing will
- * take leaves half of the time for everybody else, and one listing is for all the news until then.
+ * A listing takes some 7 us a device, most of them under RTNL, and a host's own namespace may hold thousands.
+ * Where there is news of more of them than can be asked for there is more to come: waiting about as long as
+ * the listing will take leaves half of the time for everybody else, and one is for all the news until then.
  */
 static uint64_t patience_ms(const struct nns_namespace *ns)
 {
@@ -223,6 +255,22 @@ void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_
     for (uint32_t i = 0; i < ns->devices.count; i++)
         look_again_at(&ns->devices.items[i], look, now);
     nns_due_add(&owner->due, ns, look == NNS_LOOK_NEWS ? now + patience_ms(ns) : now);
+}
+
+void nns_look_at(struct nns_owner *owner, struct nns_namespace *ns, uint32_t ifindex)
+{
+    struct nns_device *device = nns_devices_find(&ns->devices, ifindex);
+    uint64_t now = nns_now_ms();
+
+    /* Another may have its ifindex by now (I5). */
+    if (device) {
+        device->doubted = true;
+        look_again_at(device, NNS_LOOK_NEWS, now);
+    }
+    if (ns->relist || !nns_looks_add(&ns->looks, ifindex))
+        nns_look_again(owner, ns, NNS_LOOK_NEWS);
+    else
+        nns_due_add(&owner->due, ns, now);
 }
 
 /* ---- attaching ---- */
@@ -278,8 +326,10 @@ NNS_OWNER_ONLY static void make_job(struct nns_owner *owner, const struct nns_na
 {
     give_slot(owner, ns, device);
     *job = (struct nns_tc_job){.ifindex = device->link.ifindex, .slot = device->slot};
+    job->qdisc = device->link.qdisc == NNS_QDISC_PRESUMED_NONE ? NNS_QDISC_NONE : device->link.qdisc;
     /* After a failure the last listing is old, and whose counts they are only a look can tell. */
-    job->qdisc = device->tries || device->inherited ? NNS_QDISC_UNKNOWN : device->link.qdisc;
+    if (device->tries || device->inherited)
+        job->qdisc = NNS_QDISC_UNKNOWN;
     memcpy(job->hooks, device->attachments[set], sizeof(job->hooks));
 }
 
@@ -325,6 +375,23 @@ NNS_OWNER_ONLY static void take_answer(struct nns_owner *owner, struct nns_devic
     device->link.qdisc = job->qdisc;
 }
 
+/* It carried filters by our account, and a clsact could be made: they went with theirs, or this is another
+ * device (I5). As where a listing tells so, counts start afresh. */
+static bool was_laid_bare(const struct nns_device *device, const struct nns_tc_job *job)
+{
+    return device->link.qdisc == NNS_QDISC_PRESUMED_NONE && nns_device_carries(device) && !job->looked &&
+           job->qdisc == NNS_QDISC_CLSACT;
+}
+
+NNS_OWNER_ONLY static void begin_afresh(struct nns_owner *owner, const struct nns_namespace *ns,
+                                        struct nns_device *device)
+{
+    nns_news_device(owner, ns, device, NNS_NEWS_DEVICE_DETACHED);
+    device->state = NNS_DEVICE_QUEUED;
+    if (device->slot)
+        nns_meter_clear(owner->context.meter, device->slot);
+}
+
 NNS_OWNER_ONLY static int attach_set(struct nns_owner *owner, struct nns_namespace *ns, int socket,
                                      size_t count, unsigned set)
 {
@@ -340,6 +407,8 @@ NNS_OWNER_ONLY static int attach_set(struct nns_owner *owner, struct nns_namespa
     for (size_t i = 0; i < count; i++) {
         struct nns_device *device = nns_devices_find(&ns->devices, owner->visited[i]);
 
+        if (was_laid_bare(device, &owner->jobs[i]))
+            begin_afresh(owner, ns, device);
         take_answer(owner, device, set, &owner->jobs[i]);
         if (device->state == NNS_DEVICE_ATTACHED && was_restored(&owner->jobs[i]))
             nns_news_device(owner, ns, device, NNS_NEWS_DEVICE_RESTORED);
@@ -410,8 +479,7 @@ NNS_OWNER_ONLY static void record(struct nns_owner *owner, struct nns_namespace 
         settle_attached(owner, ns, device);
         break;
     case GONE:
-        forget_device(owner, ns, ifindex, NNS_NEWS_DEVICE_GONE);
-        nns_count(NNS_COUNT_DEVICES_GONE, 1);
+        take_gone(owner, ns, ifindex);
         break;
     case MISSING:
         nns_trace_uncover(owner->context.trace, nns_namespace_cookie(ns), ifindex);
@@ -462,12 +530,43 @@ NNS_OWNER_ONLY static int list(struct nns_owner *owner, struct nns_namespace *ns
     return rc;
 }
 
+NNS_OWNER_ONLY static int ask_for(struct nns_owner *owner, struct nns_namespace *ns,
+                                  const struct nns_looks *looks, int socket)
+{
+    struct nns_links links = NNS_LINKS_NULL;
+    int rc = nns_links_get(socket, looks->ifindexes, looks->count, &links);
+
+    if (rc) {
+        nns_count(NNS_COUNT_LIST_FAILED, 1);
+        return rc;
+    }
+    nns_count(NNS_COUNT_LIST_LOOKS, looks->count);
+    rc = take_looks(owner, ns, looks, &links);
+    nns_links_deinit(&links);
+    return rc;
+}
+
+/* A listing shows those that were to be asked for, too; so does the one that is owed after a failure. */
+NNS_OWNER_ONLY static int look(struct nns_owner *owner, struct nns_namespace *ns, int socket)
+{
+    struct nns_looks *looks = ns->looks;
+    int rc = 0;
+
+    ns->looks = NULL;
+    if (ns->relist)
+        rc = list(owner, ns, socket);
+    else if (looks)
+        rc = ask_for(owner, ns, looks, socket);
+    free(looks);
+    return rc;
+}
+
 NNS_OWNER_ONLY static int visit(struct nns_owner *owner, struct nns_namespace *ns, int socket)
 {
     int rc;
 
     nns_hear(owner, ns); /* first: what changes after the listing is told */
-    rc = ns->relist ? list(owner, ns, socket) : 0;
+    rc = look(owner, ns, socket);
     if (rc)
         return rc;
     nns_netns_expect(socket, ANSWERS_EACH * ns->devices.count);

@@ -29,9 +29,13 @@ int nns_report_device(struct nns_owner *owner, struct nns_netns_id id,
 enum nns_look { NNS_LOOK_NEWS, NNS_LOOK_EVERYWHERE, NNS_LOOK_AUDIT, NNS_LOOK_ROUTINE };
 void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_look look) NNS_OWNER_ONLY;
 
-/* Do all that is due for a namespace with a handle: list it if asked to, attach what is queued or to be
- * retried, schedule the next retry, tell who waits. A namespace that proves to be dead is flushed: the
- * pointer is dead then, too. One that goes astray is left as it is. */
+/* There is news of one device, known or not: make a visit due at once that asks for it alone. With too many
+ * such, and where a listing is owed anyway, the same as NEWS of the namespace. */
+void nns_look_at(struct nns_owner *owner, struct nns_namespace *ns, uint32_t ifindex) NNS_OWNER_ONLY;
+
+/* Do all that is due for a namespace with a handle: list it or ask for devices of it if told to, attach what
+ * is queued or to be retried, schedule the next retry, tell who waits. A namespace that proves to be dead is
+ * flushed: the pointer is dead then, too. One that goes astray is left as it is. */
 void nns_dequeue(struct nns_owner *owner, struct nns_namespace *ns) NNS_OWNER_ONLY;
 
 #endif

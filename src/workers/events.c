@@ -33,8 +33,8 @@ NNS_OWNER_ONLY static bool comes_late(struct nns_owner *owner, const struct nns_
            nns_trace_covers(owner->context.trace, event->cookie, event->number);
 }
 
-/* A device that is reported although it is covered by our account is checked against the kernel. One that is
- * not known yet is found by the listing; one of a namespace not known yet will be, when that is saved. */
+/* A device that is reported although it is covered by our account is checked against the kernel. One of a
+ * namespace that is not known yet is found when that is saved. */
 NNS_OWNER_ONLY static void take_event(struct nns_owner *owner, const struct nns_trace_event *event)
 {
     struct nns_namespace *ns = nns_cache_find(owner->context.cache, event->cookie);
@@ -49,9 +49,7 @@ NNS_OWNER_ONLY static void take_event(struct nns_owner *owner, const struct nns_
         nns_count(NNS_COUNT_EVENTS_LATE, 1);
         return;
     }
-    if (device)
-        device->doubted = true;
-    nns_look_again(owner, ns, NNS_LOOK_NEWS);
+    nns_look_at(owner, ns, event->number);
 }
 
 /* Anything may have changed anywhere. A loss that comes too soon after another is made up for in time. */

@@ -103,19 +103,13 @@ NNS_OWNER_ONLY static void take_link(struct nns_owner *owner, const struct nns_l
 {
     uint64_t cookie = nns_nsids_cookie(&owner->nsids, event->nsid);
     struct nns_namespace *ns = cookie ? nns_cache_find(owner->context.cache, cookie) : NULL;
-    struct nns_device *device;
 
     if (!ns) {
         nns_count(NNS_COUNT_EVENTS_UNKNOWN, 1);
         return;
     }
-    if (!is_news(ns, event))
-        return;
-    /* Another may have its ifindex by now (I5). */
-    device = nns_devices_find(&ns->devices, event->number);
-    if (device)
-        device->doubted = true;
-    nns_look_again(owner, ns, NNS_LOOK_NEWS);
+    if (is_news(ns, event))
+        nns_look_at(owner, ns, event->number);
 }
 
 NNS_OWNER_ONLY static void take_event(struct nns_owner *owner, const struct nns_link_event *event)

@@ -91,6 +91,19 @@ class Devices(host.HostTest):
         self.running.stop()
         self.assertBare(self.ns)
 
+    def test_one_costs_a_look_at_it_and_no_listing(self):
+        dumps, looks = (self.running.counter(name) for name in ("list.dumps", "list.looks"))
+        self.ns.add_veths(5)
+        for name in self.ns.devices[1:]:
+            self.ns.ip("link", "set", "dev", name, "up")
+        self.assertCovered(self.ns)
+        self.assertGreaterEqual(self.running.counter("list.looks"), looks + 10)
+        for name in self.ns.devices[1::2]:  # and its other end
+            self.ns.ip("link", "del", "dev", name)
+        host.until(lambda: len(self.running.row(self.ns)["devices"]) == 1, "all but loopback are forgotten")
+        self.assertEqual(self.running.counter("list.dumps"), dumps)
+        self.running.stop()
+
     def test_one_of_every_kind(self):
         self.ns.ip("link", "add", "name", "br", "type", "bridge")
         self.ns.ip("link", "add", "name", "i", "type", "ifb")

@@ -2,10 +2,27 @@
 /* What the owner makes of the kernel's events, with the test in the owner's role. */
 #include "owner_host.h"
 
+#include <sys/socket.h>
+
+#include "core/backoff.h"
 #include "core/counters.h"
 #include "workers/events.h"
 
 enum { LOOPBACK = 1 };
+
+/* The kernel had no room for its answers. */
+static bool deaf;
+
+ssize_t __real_recv(int fd, void *bytes, size_t length, int flags);
+ssize_t __wrap_recv(int fd, void *bytes, size_t length, int flags);
+
+ssize_t __wrap_recv(int fd, void *bytes, size_t length, int flags)
+{
+    if (!deaf)
+        return __real_recv(fd, bytes, length, flags);
+    errno = ENOBUFS;
+    return -1;
+}
 
 static struct owner_held held;
 static struct nns_namespace *ns;
@@ -70,31 +87,224 @@ Test(events, a_device_that_lost_its_clsact_is_looked_at_whatever_is_told_of_it)
     cr_assert_eq(nns_counter_read(NNS_COUNT_EVENTS_LATE), 0);
 }
 
-Test(events, a_device_not_known_yet_is_listed)
+/* ---- one look for one device ---- */
+
+/* v0 with ifindex V0, its other end down and of no interest. */
+enum { V0 = 7 };
+
+static void in(const char *command)
+{
+    host_run("nsenter -t %d -n %s", held.pid, command);
+}
+
+static void make_pair(void)
+{
+    in("ip link add v0 index 7 type veth peer name v1");
+}
+
+/* News lead to a visit that lists nothing. */
+NNS_OWNER_ONLY static void visit_for(enum nns_trace_kind kind, uint32_t ifindex)
+{
+    uint64_t dumps = nns_counter_read(NNS_COUNT_LIST_DUMPS);
+
+    tell(kind, ifindex);
+    cr_assert_eq(nns_due_take(&own.owner->due, nns_now_ms()), ns);
+    nns_dequeue(own.owner, ns);
+    cr_assert_eq(nns_counter_read(NNS_COUNT_LIST_DUMPS), dumps);
+    cr_assert_null(ns->looks);
+}
+
+NNS_OWNER_ONLY static void expect_v0(enum nns_device_state state, uint32_t program_id_on_egress)
+{
+    const struct nns_device *v0 = owner_host_device(ns, "v0");
+
+    cr_assert_not_null(v0);
+    cr_assert_eq(v0->link.ifindex, V0);
+    cr_assert_str_eq(v0->link.kind, "veth");
+    cr_assert_eq(v0->state, state);
+    cr_assert_not(v0->doubted);
+    cr_assert_eq(!!v0->attachments[0][NNS_EGRESS].program_id, program_id_on_egress);
+}
+
+static unsigned ours_on_v0(const char *hook)
+{
+    return host_count(host_ask("nsenter -t %d -n tc filter show dev v0 %s", held.pid, hook),
+                      "netnsync:default:");
+}
+
+Test(events, a_device_not_known_yet_is_asked_for_alone)
 {
     nns_role_assert_owner();
-    host_run("nsenter -t %d -n ip link add v0 index 7 type veth peer name v1", held.pid);
-    tell(NNS_TRACE_DEVICE_UP, 7);
-    cr_assert_eq(nns_due_take(&own.owner->due, UINT64_MAX), ns);
+    make_pair();
+    visit_for(NNS_TRACE_DEVICE_UP, V0);
+    cr_assert_eq(nns_counter_read(NNS_COUNT_LIST_LOOKS), 1);
+    expect_v0(NNS_DEVICE_ATTACHED, 1);
+    cr_assert_eq(ours_on_v0("ingress"), 1);
+    cr_assert_eq(ours_on_v0("egress"), 1);
+    cr_assert_null(owner_host_device(ns, "v1"));
+    cr_assert_eq(nns_due_next(&own.owner->due), UINT64_MAX);
+}
+
+Test(events, a_device_that_is_gone_is_forgotten)
+{
+    nns_role_assert_owner();
+    make_pair();
+    visit_for(NNS_TRACE_DEVICE_UP, V0);
+    in("ip link del v0");
+    visit_for(NNS_TRACE_DEVICE_BARE, V0);
+    cr_assert_null(owner_host_device(ns, "v0"));
+    cr_assert_eq(ns->devices.count, 1);
+    cr_assert_eq(nns_counter_read(NNS_COUNT_DEVICES_GONE), 1);
+    visit_for(NNS_TRACE_DEVICE_UP, V0);
+    cr_assert_eq(nns_counter_read(NNS_COUNT_DEVICES_GONE), 1, "one that was never known");
+}
+
+/* The first try is made as if it were bare: the kernel's word leads to a look. */
+Test(events, one_with_a_legacy_ingress_gets_no_egress_filter)
+{
+    nns_role_assert_owner();
+    make_pair();
+    in("tc qdisc add dev v0 ingress");
+    visit_for(NNS_TRACE_DEVICE_UP, V0);
+    expect_v0(NNS_DEVICE_FAILED, 0);
+    cr_assert_eq(owner_host_device(ns, "v0")->attachments[0][NNS_EGRESS].reason, NNS_REASON_LEGACY_INGRESS);
+    cr_assert_eq(ours_on_v0("ingress"), 1);
+    cr_assert_eq(host_count(owner_host_filter_text(&held), "default:nns_meter_out:"), 1, "loopback's alone");
+}
+
+Test(events, one_with_a_shared_block_is_left_alone)
+{
+    nns_role_assert_owner();
+    make_pair();
+    in("tc qdisc add dev v0 ingress_block 1 egress_block 2 clsact");
+    visit_for(NNS_TRACE_DEVICE_UP, V0);
+    expect_v0(NNS_DEVICE_FAILED, 0);
+    cr_assert_eq(owner_host_device(ns, "v0")->attachments[0][NNS_INGRESS].reason, NNS_REASON_SHARED_BLOCK);
+    cr_assert_eq(owner_host_filters(&held), 2);
+}
+
+Test(events, a_priority_that_another_holds_stays_its)
+{
+    nns_role_assert_owner();
+    make_pair();
+    in("tc qdisc add dev v0 clsact");
+    in("tc filter add dev v0 egress pref 10 protocol all u32 match u32 0 0 classid 1:1");
+    visit_for(NNS_TRACE_DEVICE_UP, V0);
+    expect_v0(NNS_DEVICE_ATTACHED, 1);
+    cr_assert_eq(owner_host_device(ns, "v0")->attachments[0][NNS_EGRESS].priority, 11);
+    cr_assert_eq(ours_on_v0("ingress"), 1);
+    cr_assert_eq(ours_on_v0("egress"), 1);
+    cr_assert_gt(host_count(host_ask("nsenter -t %d -n tc filter show dev v0 egress", held.pid), " u32 "), 0);
+}
+
+Test(events, filters_of_ours_that_are_there_are_adopted)
+{
+    uint64_t adopted;
+
+    nns_role_assert_owner();
+    make_pair();
+    visit_for(NNS_TRACE_DEVICE_UP, V0);
+    adopted = nns_counter_read(NNS_COUNT_ATTACH_ADOPTED);
+    nns_slots_give(&own.owner->slots, owner_host_device(ns, "v0")->slot);
+    nns_devices_remove(&ns->devices, V0);
+    visit_for(NNS_TRACE_DEVICE_UP, V0);
+    expect_v0(NNS_DEVICE_ATTACHED, 1);
+    cr_assert_eq(nns_counter_read(NNS_COUNT_ATTACH_ADOPTED), adopted + 2);
+    cr_assert_eq(ours_on_v0("ingress"), 1);
+    cr_assert_eq(ours_on_v0("egress"), 1);
+}
+
+/* One of ours that took another priority stays where it is, and alone. */
+Test(events, a_known_one_that_is_doubted_for_nothing_keeps_what_it_has)
+{
+    char *before, *after;
+
+    nns_role_assert_owner();
+    make_pair();
+    in("tc qdisc add dev v0 clsact");
+    in("tc filter add dev v0 egress pref 10 protocol all u32 match u32 0 0 classid 1:1");
+    visit_for(NNS_TRACE_DEVICE_UP, V0);
+    before = owner_host_filter_text(&held);
+    visit_for(NNS_TRACE_DEVICE_BARE, V0);
+    after = owner_host_filter_text(&held);
+    cr_assert_str_eq(before, after);
+    cr_assert_eq(nns_counter_read(NNS_COUNT_ATTACH_DONE), 2);
+}
+
+Test(events, one_that_was_given_up_is_tried_again)
+{
+    struct nns_device *v0;
+
+    nns_role_assert_owner();
+    make_pair();
+    in("tc qdisc add dev v0 ingress_block 1 egress_block 2 clsact");
+    visit_for(NNS_TRACE_DEVICE_UP, V0);
+    v0 = owner_host_device(ns, "v0");
+    v0->tries = NNS_TRIES_MAX;
+    v0->retry_ms = 0;
+    nns_due_drop(&own.owner->due, ns);
+    in("tc qdisc del dev v0 clsact");
+    visit_for(NNS_TRACE_DEVICE_BARE, V0);
+    expect_v0(NNS_DEVICE_ATTACHED, 1);
+}
+
+/* ---- when a listing is better ---- */
+
+Test(events, too_many_news_are_a_listing)
+{
+    uint64_t dumps = nns_counter_read(NNS_COUNT_LIST_DUMPS);
+
+    nns_role_assert_owner();
+    for (uint32_t i = 0; i < NNS_LOOKS_MAX; i++)
+        tell(NNS_TRACE_DEVICE_UP, 100 + i);
+    tell(NNS_TRACE_DEVICE_BARE, 100);
+    cr_assert_not(ns->relist, "so many are asked for");
+    make_pair();
+    tell(NNS_TRACE_DEVICE_UP, V0);
+    cr_assert(ns->relist);
     nns_dequeue(own.owner, ns);
+    cr_assert_eq(nns_counter_read(NNS_COUNT_LIST_DUMPS), dumps + 1);
+    cr_assert_eq(nns_counter_read(NNS_COUNT_LIST_LOOKS), 0);
+    cr_assert_eq(owner_host_filters(&held), 2 * 3);
+    cr_assert_null(ns->looks);
+}
+
+Test(events, what_could_not_be_asked_is_listed)
+{
+    uint64_t dumps = nns_counter_read(NNS_COUNT_LIST_DUMPS);
+
+    nns_role_assert_owner();
+    make_pair();
+    tell(NNS_TRACE_DEVICE_UP, V0);
+    tell(NNS_TRACE_DEVICE_BARE, LOOPBACK);
+    nns_due_drop(&own.owner->due, ns);
+    deaf = true;
+    nns_dequeue(own.owner, ns);
+    deaf = false;
+    cr_assert_eq(ns->list_error, ENOBUFS);
+    cr_assert_eq(nns_counter_read(NNS_COUNT_LIST_FAILED), 1);
+    cr_assert_not_null(owner_host_device(ns, "lo"), "unknown is not gone");
+    cr_assert_gt(nns_due_next(&own.owner->due), nns_now_ms(), "at once is no backoff");
+    nns_dequeue(own.owner, ns);
+    cr_assert_eq(nns_counter_read(NNS_COUNT_LIST_DUMPS), dumps + 1);
     cr_assert_eq(owner_host_filters(&held), 2 * 3);
 }
 
-Test(events, a_namespace_of_many_devices_waits_for_more_news)
+Test(events, a_listing_of_many_devices_waits_for_more_news)
 {
     uint64_t before;
 
     nns_role_assert_owner();
-    tell(NNS_TRACE_DEVICE_BARE, LOOPBACK);
-    cr_assert_leq(nns_due_next(&own.owner->due), nns_now_ms(), "one of few devices waits");
     host_run("for i in $(seq 70); do echo link add a$i type veth peer name b$i; done | nsenter -t %d -n ip "
              "-batch -",
              held.pid);
+    nns_look_again(own.owner, ns, NNS_LOOK_NEWS);
+    cr_assert_leq(nns_due_next(&own.owner->due), nns_now_ms(), "one of few devices waits");
     nns_dequeue(own.owner, ns);
     nns_due_drop(&own.owner->due, ns);
     cr_assert_eq(ns->devices.count, 1 + 2 * 70);
     before = nns_now_ms();
-    tell(NNS_TRACE_DEVICE_BARE, LOOPBACK);
+    nns_look_again(own.owner, ns, NNS_LOOK_NEWS);
     tell(NNS_TRACE_DEVICE_UP, 4711);
     cr_assert_gt(nns_due_next(&own.owner->due), before);
     cr_assert_leq(nns_due_next(&own.owner->due), nns_now_ms() + 1);

@@ -152,6 +152,32 @@ Test(hearing, a_namespace_is_heard_from_its_first_visit_on)
     owner_host_let_go(&held);
 }
 
+/* A known one is not bare, and its filters stay what they are. */
+Test(hearing, another_name_is_asked_for_alone)
+{
+    struct owner_held held = owner_host_hold();
+    uint64_t dumps, sends;
+    struct nns_namespace *ns;
+    char *before, *after;
+
+    nns_role_assert_owner();
+    host_run("nsenter -t %d -n ip link add name a type veth peer name b", held.pid);
+    ns = visit_new(&held);
+    dumps = nns_counter_read(NNS_COUNT_LIST_DUMPS);
+    sends = nns_counter_read(NNS_COUNT_ATTACH_SENDS);
+    before = host_ask("nsenter -t %d -n tc filter show dev a egress", held.pid);
+    host_run("nsenter -t %d -n ip link set dev a name c", held.pid);
+    tell(last_heard());
+    visit(ns);
+    cr_assert_not_null(owner_host_device(ns, "c"));
+    cr_assert_null(owner_host_device(ns, "a"));
+    after = host_ask("nsenter -t %d -n tc filter show dev c egress", held.pid);
+    cr_assert_str_eq(before, after);
+    cr_assert_eq(nns_counter_read(NNS_COUNT_LIST_DUMPS), dumps);
+    cr_assert_eq(nns_counter_read(NNS_COUNT_ATTACH_SENDS), sends + 3, "the qdiscs and two hooks");
+    owner_host_let_go(&held);
+}
+
 /* What changed before is in no event: a visit for a retry becomes one that lists. */
 Test(hearing, one_that_is_heard_late_is_listed_then)
 {

@@ -9,13 +9,26 @@
 #include <time.h>
 
 #include "core/counters.h"
+#include "core/looks.h"
 #include "io/links.h"
 #include "io/netns.h"
 
 static struct {
     int netns, socket;
     struct nns_links links;
+    unsigned lost; /* so many of the next answers are */
 } here;
+
+ssize_t __real_recv(int fd, void *bytes, size_t length, int flags);
+ssize_t __wrap_recv(int fd, void *bytes, size_t length, int flags);
+
+ssize_t __wrap_recv(int fd, void *bytes, size_t length, int flags)
+{
+    for (; here.lost; here.lost--)
+        if (__real_recv(fd, bytes, length, flags) < 0)
+            return -1;
+    return __real_recv(fd, bytes, length, flags);
+}
 
 static void set_up(void)
 {
@@ -177,4 +190,87 @@ Test(links, a_change_during_the_dump_is_counted)
     cr_assert_gt(nns_counter_read(NNS_COUNT_LIST_INTERRUPTED), 0);
     list();
     cr_assert_gt(here.links.count, 601);
+}
+
+/* ---- some of them ---- */
+
+static int get(const uint32_t *ifindexes, size_t count)
+{
+    int r = nns_links_get(here.socket, ifindexes, count, &here.links);
+    for (size_t i = 1; r == 0 && i < here.links.count; i++)
+        cr_assert_lt(here.links.items[i - 1].ifindex, here.links.items[i].ifindex);
+    return r;
+}
+
+static void make_three(void)
+{
+    host_run("ip link add v0 index 20 type veth peer name v1 index 10 && "
+             "ip link add br0 index 30 type bridge && tc qdisc add dev v0 clsact");
+}
+
+Test(links, some_are_asked_for_and_one_is_gone)
+{
+    make_three();
+    host_run("tc qdisc add dev br0 root pfifo");
+    cr_assert_eq(get((const uint32_t[]){20, 4711, 1, 10}, 4), 0);
+    cr_assert_eq(here.links.count, 3);
+    expect("lo", "loopback", NNS_QDISC_UNKNOWN);
+    expect("v0", "veth", NNS_QDISC_UNKNOWN);
+    expect("v1", "veth", NNS_QDISC_UNKNOWN);
+    cr_assert_eq(get((const uint32_t[]){30}, 1), 0);
+    cr_assert_eq(here.links.count, 1);
+    expect("br0", "bridge", NNS_QDISC_UNKNOWN);
+    cr_assert_eq(get((const uint32_t[]){4711}, 1), 0);
+    cr_assert_eq(here.links.count, 0);
+    cr_assert_eq(get(NULL, 0), 0);
+    cr_assert_eq(here.links.count, 0);
+}
+
+Test(links, as_many_as_may_be_asked_for_at_once)
+{
+    uint32_t ifindexes[NNS_LOOKS_MAX];
+    FILE *batch = popen("ip -batch -", "w");
+    for (uint32_t i = 0; i < NNS_LOOKS_MAX; i++) {
+        ifindexes[i] = 100 + i;
+        fprintf(batch, "link add a%u index %u type veth peer name b%u index %u\n", i, 100 + i, i, 1000 + i);
+    }
+    cr_assert_eq(pclose(batch), 0);
+    cr_assert_eq(get(ifindexes, NNS_LOOKS_MAX), 0);
+    cr_assert_eq(here.links.count, NNS_LOOKS_MAX);
+}
+
+/* Also the word that there is no such device: without it that is not known. */
+Test(links, an_answer_that_is_lost_is_asked_for_again)
+{
+    const uint32_t ifindexes[] = {10, 4711, 20};
+    make_three();
+    for (here.lost = 1; here.lost <= 3; here.lost++) {
+        unsigned lost = here.lost;
+        cr_assert_eq(get(ifindexes, 3), 0, "%u", lost);
+        cr_assert_eq(here.links.count, 2, "%u", lost);
+        here.lost = lost;
+    }
+}
+
+Test(links, what_is_lost_again_and_again_is_not_gone)
+{
+    list();
+    struct nns_links before = here.links;
+    here.lost = 100;
+    cr_assert_eq(get((const uint32_t[]){1}, 1), -EAGAIN);
+    cr_assert_eq(memcmp(&before, &here.links, sizeof(before)), 0);
+    cr_assert_eq(nns_links_get(-1, (const uint32_t[]){1}, 1, &here.links), -EBADF);
+    cr_assert_eq(memcmp(&before, &here.links, sizeof(before)), 0);
+}
+
+Test(links, one_that_takes_more_than_a_datagram_is_got)
+{
+    FILE *batch = popen("ip -batch -", "w");
+    fprintf(batch, "link add v0 index 20 type veth peer name v1\n");
+    for (int i = 0; i < 450; i++)
+        fprintf(batch, "link property add dev v0 altname %0120d\n", i);
+    cr_assert_eq(pclose(batch), 0);
+    cr_assert_eq(get((const uint32_t[]){20, 1}, 2), 0);
+    cr_assert_eq(here.links.count, 2);
+    expect("v0", "veth", NNS_QDISC_UNKNOWN);
 }

@@ -141,6 +141,39 @@ Test(news, a_failure_is_told_at_first_and_at_last)
     owner_host_let_go(&held);
 }
 
+/* News of a device lead to a look at it; what is told is what the look found. */
+Test(news, a_clsact_that_went_is_a_detachment_and_a_filter_that_went_is_none)
+{
+    struct owner_held held = owner_host_hold();
+    struct nns_namespace *ns;
+    struct told told;
+    uint16_t slot;
+
+    nns_role_assert_owner();
+    ns = owner_host_save(&held);
+    nns_dequeue(own.owner, ns);
+    slot = owner_host_device(ns, "lo")->slot;
+    order_now(NNS_ORDER_WATCH);
+    host_run("nsenter -t %d -n tc qdisc del dev lo clsact", held.pid);
+    nns_look_at(own.owner, ns, 1);
+    nns_dequeue(own.owner, ns);
+    told = take_told();
+    cr_assert_eq(told.pieces, 2);
+    cr_assert_eq(told.kinds[NNS_NEWS_DEVICE_DETACHED], 1);
+    cr_assert_eq(told.last.kind, NNS_NEWS_DEVICE_ATTACHED);
+    cr_assert_eq(owner_host_device(ns, "lo")->slot, slot);
+    cr_assert_eq(owner_host_filters(&held), 2);
+
+    host_run("nsenter -t %d -n tc filter del dev lo egress", held.pid);
+    nns_look_at(own.owner, ns, 1);
+    nns_dequeue(own.owner, ns);
+    told = take_told();
+    cr_assert_eq(told.pieces, 1);
+    cr_assert_eq(told.last.kind, NNS_NEWS_DEVICE_RESTORED);
+    cr_assert_eq(owner_host_filters(&held), 2);
+    owner_host_let_go(&held);
+}
+
 Test(news, a_namespace_that_cannot_be_reached_is_told_at_first_and_at_last)
 {
     struct owner_held held = owner_host_hold();

@@ -368,3 +368,20 @@ Test(tc_work, jobs_in_any_order)
     cr_assert_eq(jobs[2].qdisc, NNS_QDISC_INGRESS);
     cr_assert_eq(jobs[2].hooks[NNS_EGRESS].reason, NNS_REASON_LEGACY_INGRESS);
 }
+
+/* Taken for bare on the strength of news, it may carry what an error says nothing of. */
+Test(tc_work, an_error_does_not_forget_what_was_not_looked_for)
+{
+    begin(NNS_QDISC_NONE);
+    here.job.hooks[NNS_INGRESS] = here.job.hooks[NNS_EGRESS] =
+        (struct nns_attachment){.program_id = 5, .priority = 10};
+    plan(3);
+    cr_assert(SETTLE(-ENOMEM, -ENOMEM, -ENOMEM));
+    cr_assert(nns_tc_work_in_doubt(&here.work));
+    cr_assert_eq(here.job.hooks[NNS_INGRESS].program_id, 5);
+    see(NNS_QDISC_NONE);
+    seen();
+    plan(3);
+    cr_assert_not(SETTLE(-ENOMEM, -EINVAL, -EINVAL));
+    expect(NNS_INGRESS, 0, 0, NNS_REASON_KERNEL, ENOMEM);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "core/looks.h"
+#include "fail_alloc.h"
+
+Test(looks, each_once_and_no_more_than_fit)
+{
+    struct nns_looks *looks = NULL;
+
+    nns_role_assert_owner();
+    for (uint32_t i = 0; i < NNS_LOOKS_MAX; i++) {
+        cr_assert(nns_looks_add(&looks, 100 - i));
+        cr_assert(nns_looks_add(&looks, 100));
+        cr_assert_eq(looks->count, i + 1);
+        cr_assert_eq(looks->ifindexes[i], 100 - i);
+    }
+    cr_assert_not(nns_looks_add(&looks, 1));
+    cr_assert(nns_looks_add(&looks, 100), "it is in there");
+    cr_assert_eq(looks->count, NNS_LOOKS_MAX);
+    free(looks);
+}
+
+Test(looks, without_memory_there_are_none)
+{
+    struct nns_looks *looks = NULL;
+
+    nns_role_assert_owner();
+    fail_alloc_after(0);
+    cr_assert_not(nns_looks_add(&looks, 1));
+    cr_assert_eq(fail_alloc_stop(), 1);
+    cr_assert_null(looks);
+}
