@@ -16,8 +16,8 @@ struct nns_trace_record {
     __u32 unused;
 };
 
-/* A key of the covered devices' table: no byte may be left to chance. ifindex 0: whatever comes up there is no
- * news. */
+/* A key of the covered devices' table: no byte may be left to chance. ifindex 0: whatever comes up there is
+ * no news. */
 struct nns_trace_device {
     __u64 cookie;
     __u32 ifindex;
