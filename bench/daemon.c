@@ -167,32 +167,49 @@ static int await_control(struct bench_daemon *daemon)
     return result;
 }
 
-int bench_daemon_start_with(struct bench_daemon *daemon, const char *const settings[])
+/* By vfork: copying the page tables of a bench that holds thousands of namespaces is no part of a start. */
+int bench_daemon_launch(struct bench_daemon *daemon, const char *const settings[])
 {
     char path[PATH_MAX], *arguments[ARGUMENTS_MAX];
-    uint64_t unused;
     int result = daemon_path(path);
+    pid_t pid;
 
     *daemon = BENCH_DAEMON_NULL;
     write_arguments(arguments, path, settings);
     if (result)
         return bench_error(result, "%s", chosen[0] ? chosen : "netnsyncd is not beside netnsync-bench");
+    daemon->busy_since = bench_now();
+    pid = vfork();
+    if (pid == 0)
+        become_daemon(arguments);
+    if (pid < 0)
+        return bench_error(-errno, "vfork");
+    daemon->pid = pid;
+    return 0;
+}
+
+int bench_daemon_greet(struct bench_daemon *daemon)
+{
+    uint64_t unused;
+    int result;
+
     signal(SIGALRM, on_alarm);
     watch_for_stuck();
-    daemon->busy_since = bench_now();
-    daemon->pid = fork();
-    if (daemon->pid < 0)
-        return bench_error(-errno, "fork");
-    if (daemon->pid == 0)
-        become_daemon(arguments);
     result = await_control(daemon);
     if (result == 0)
         result = nns_queue_open_sender(QUEUE_NAME, &daemon->queue);
     if (result) {
         show_log();
-        return bench_error(result, "starting %s", path);
+        return bench_error(result, "starting %s", chosen[0] ? chosen : "netnsyncd");
     }
     return bench_daemon_counter(daemon, "feed.messages", &unused);
+}
+
+int bench_daemon_start_with(struct bench_daemon *daemon, const char *const settings[])
+{
+    int result = bench_daemon_launch(daemon, settings);
+
+    return result ? result : bench_daemon_greet(daemon);
 }
 
 int bench_daemon_start(struct bench_daemon *daemon, unsigned workers)
@@ -321,6 +338,13 @@ static void show_counters(struct bench_daemon *daemon)
     json_decref(status);
 }
 
+void bench_daemon_complain(struct bench_daemon *daemon)
+{
+    show_log();
+    if (daemon->pid > 0)
+        show_counters(daemon);
+}
+
 int bench_daemon_counter(struct bench_daemon *daemon, const char *name, uint64_t *value)
 {
     struct nns_control_request request = NNS_CONTROL_REQUEST_NULL;
@@ -358,8 +382,7 @@ int bench_daemon_await(struct bench_daemon *daemon, const char *name, uint64_t f
 
     while ((result = bench_daemon_counter(daemon, name, &now_at)) == 0 && now_at < value) {
         if (bench_now() > deadline) {
-            show_log();
-            show_counters(daemon);
+            bench_daemon_complain(daemon);
             return bench_error(-ETIMEDOUT, "%s stays at %" PRIu64 " and should reach %" PRIu64, name, now_at,
                                value);
         }

@@ -30,6 +30,10 @@ void bench_daemon_choose(const char *path);
 /* Start it with parameters, "NAME=VALUE" up to a NULL, and wait until it answers. Stop it in any case. */
 int bench_daemon_start_with(struct bench_daemon *daemon, const char *const settings[]);
 
+/* Its two parts: start it, and wait until it answers. In between it is not disturbed. */
+int bench_daemon_launch(struct bench_daemon *daemon, const char *const settings[]);
+int bench_daemon_greet(struct bench_daemon *daemon);
+
 /* One that looks for nothing by itself, forgets nothing and pins nothing. */
 int bench_daemon_start(struct bench_daemon *daemon, unsigned workers);
 
@@ -49,9 +53,12 @@ int bench_daemon_feed(struct bench_daemon *daemon, const uint32_t *pids, size_t 
 /* One of its counters, as `status` shows it now. */
 int bench_daemon_counter(struct bench_daemon *daemon, const char *name, uint64_t *value);
 
+/* Show its log and what it has counted: something that was waited for did not come. */
+void bench_daemon_complain(struct bench_daemon *daemon);
+
 /* Wait until a counter, which was at `from` when pids were last sent, has reached a value. The daemon answers
  * `status` in the order things reach its owner thread, so that a busy one answers late and is not asked
- * often.
+ * often. Each answer looks at all that it knows, and keeps a CPU busy: what can be timed otherwise should be.
  */
 int bench_daemon_await(struct bench_daemon *daemon, const char *name, uint64_t from, uint64_t value);
 
@@ -63,6 +70,7 @@ int bench_daemon_cpu(const struct bench_daemon *daemon, uint64_t *nanoseconds);
 
 /* Wait until it has used next to no CPU time for a while, without asking it anything. */
 int bench_daemon_rest(const struct bench_daemon *daemon);
+
 /* How often its threads have given up a CPU so far: to wait, or because another thread was to run. */
 struct bench_switches {
     unsigned threads;

@@ -23,7 +23,7 @@ struct bench_options {
     unsigned seconds;    /* of idle */
 };
 
-#define BENCH_METRICS_MAX 5
+#define BENCH_METRICS_MAX 6
 
 struct bench_metric {
     const char *variant;

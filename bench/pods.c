@@ -146,12 +146,24 @@ int bench_pods_clear(const struct bench_pods *pods, size_t from, size_t count, u
     return result ? bench_error(result, "removing qdiscs") : 0;
 }
 
-/* -ENODATA when a hook has more or fewer. */
-static int verify_filters(int socket, unsigned devices, unsigned expected)
+int bench_pods_clear_home(const struct bench_pods *pods)
 {
-    for (unsigned i = 0; i < 2 * devices; i++) {
+    int socket = bench_rtnl_open();
+    int result = socket < 0 ? socket : bench_rtnl_clear(socket, 1);
+
+    for (size_t i = 0; i < pods->count && result == 0; i++)
+        result = bench_rtnl_clear(socket, PEER_IFINDEX + (uint32_t)i);
+    if (socket >= 0)
+        close(socket);
+    return result ? bench_error(result, "removing qdiscs at home") : 0;
+}
+
+/* -ENODATA when a hook has more or fewer. */
+static int verify_device(int socket, uint32_t ifindex, unsigned expected)
+{
+    for (int hook = 0; hook < 2; hook++) {
         unsigned count;
-        int result = bench_rtnl_count_filters(socket, 1 + i / 2, (int)(i % 2), &count);
+        int result = bench_rtnl_count_filters(socket, ifindex, hook, &count);
 
         if (result)
             return result;
@@ -159,6 +171,15 @@ static int verify_filters(int socket, unsigned devices, unsigned expected)
             return -ENODATA;
     }
     return 0;
+}
+
+static int verify_filters(int socket, unsigned devices, unsigned expected)
+{
+    int result = 0;
+
+    for (uint32_t ifindex = 1; ifindex <= devices && result == 0; ifindex++)
+        result = verify_device(socket, ifindex, expected);
+    return result;
 }
 
 static int verify(int socket, const void *argument)
@@ -186,6 +207,18 @@ int bench_pods_verify(const struct bench_pods *pods, size_t from, size_t count, 
     for (size_t i = from; i < from + count && result == 0; i++)
         result = inside(&pods->items[i], verify, &devices);
     return result ? bench_error(result, "not every device carries one filter on each hook") : 0;
+}
+
+int bench_pods_verify_home(const struct bench_pods *pods)
+{
+    int socket = bench_rtnl_open();
+    int result = socket < 0 ? socket : verify_filters(socket, 1, 1);
+
+    for (size_t i = 0; i < pods->count && result == 0; i++)
+        result = verify_device(socket, PEER_IFINDEX + (uint32_t)i, 1);
+    if (socket >= 0)
+        close(socket);
+    return result ? bench_error(result, "not every device at home carries one filter on each hook") : 0;
 }
 
 int bench_pods_verify_emptied(const struct bench_pods *pods, size_t from, size_t count, unsigned devices)

@@ -39,8 +39,14 @@ int bench_pods_add_wide(struct bench_pods *pods, unsigned pairs);
 /* Remove clsact from ifindexes 1 to `devices` of every pod. */
 int bench_pods_clear(const struct bench_pods *pods, size_t from, size_t count, unsigned devices);
 
+/* Remove it from home's loopback and from the peers of all the pods' uplinks. */
+int bench_pods_clear_home(const struct bench_pods *pods);
+
 /* Check in the kernel that ifindexes 1 to `devices` have exactly one BPF filter on both hooks. */
 int bench_pods_verify(const struct bench_pods *pods, size_t from, size_t count, unsigned devices);
+
+/* The same of home's loopback and of the peers of all the pods' uplinks. */
+int bench_pods_verify_home(const struct bench_pods *pods);
 
 /* Check in the kernel that ifindexes 1 to `devices` have clsact still, and no BPF filter on either hook. */
 int bench_pods_verify_emptied(const struct bench_pods *pods, size_t from, size_t count, unsigned devices);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -12,10 +13,15 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/mountinfo.h"
 #include "report.h"
+
+/* Looks at the mounts until none of a network namespace is left: several may lie on one another. */
+#define LOOKS_MAX 64u
 
 static int home = -1;
 
@@ -44,10 +50,64 @@ static _Noreturn void wait_and_exit(pid_t child)
     exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 }
 
+static bool opens_namespace(const char *path)
+{
+    struct statfs file;
+    int fd = open(path, O_PATH | O_CLOEXEC);
+    bool opens = fd >= 0 && fstatfs(fd, &file) == 0 && file.f_type == NSFS_MAGIC;
+
+    if (fd >= 0)
+        close(fd);
+    return opens;
+}
+
+/* One look at the mounts. How many network namespaces could be opened, or -errno. One that lies under another
+ * mount cannot be reached, by the daemon neither. */
+static int detach_namespaces(void)
+{
+    struct nns_namespace_mount mount;
+    char *line = NULL;
+    size_t size = 0;
+    int found = 0;
+    FILE *in = fopen("/proc/self/mountinfo", "re");
+
+    if (!in)
+        return -errno;
+    while (getline(&line, &size, in) > 0) {
+        line[strcspn(line, "\n")] = '\0';
+        if (!nns_mountinfo_parse(line, &mount) || !opens_namespace(mount.path))
+            continue;
+        found++;
+        if (umount2(mount.path, MNT_DETACH))
+            bench_error(-errno, "%s", mount.path);
+    }
+    free(line);
+    fclose(in);
+    return found;
+}
+
+/* The copy of the host's mounts has its bind-mounted network namespaces, wherever they are, and a daemon that
+ * discovers would open them and attach to devices that the bench did not make. */
+static int leave_foreign_namespaces(void)
+{
+    int found = 1;
+
+    for (unsigned look = 0; look < LOOKS_MAX && found > 0; look++)
+        found = detach_namespaces();
+    if (found < 0)
+        return bench_error(found, "/proc/self/mountinfo");
+    return found ? bench_error(-EPERM, "other network namespaces are mounted here: refusing to run") : 0;
+}
+
 static int mount_private(void)
 {
+    int result;
+
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
         return bench_error(-errno, "making mounts private");
+    result = leave_foreign_namespaces();
+    if (result)
+        return result;
     if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
         return bench_error(-errno, "mounting /proc");
     if (mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=16m"))

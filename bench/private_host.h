@@ -4,8 +4,8 @@
 
 /*
  * A host of the bench's own: network, mount, pid and ipc namespaces that nobody else is in, a /proc that
- * shows them, and an empty /run. Whatever the bench attaches to is made in there, and all of it goes when the
- * bench ends, however it ends.
+ * shows them, an empty /run, and no network namespace mounted anywhere. Whatever the bench attaches to is
+ * made in there, and all of it goes when the bench ends, however it ends.
  *
  * Returns 0 in a new process that is pid 1 of that host; the calling process waits for it and exits with its
  * status, and never comes back. Otherwise an error, told on stderr: without a private host nothing is

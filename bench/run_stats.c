@@ -60,6 +60,7 @@ static bool is_named(int program, const char *const *names, size_t count)
 
 static void take(struct bench_run_stats *stats, uint32_t id, const char *const *names, size_t count)
 {
+    struct bpf_prog_info info;
     int program;
 
     if (!id || has(stats, id) || stats->count == BENCH_PROGRAMS_MAX)
@@ -67,10 +68,13 @@ static void take(struct bench_run_stats *stats, uint32_t id, const char *const *
     program = bpf_prog_get_fd_by_id(id);
     if (program < 0)
         return;
-    if (is_named(program, names, count))
-        stats->programs[stats->count++] = program;
-    else
+    if (!is_named(program, names, count) || describe(program, &info)) {
         close(program);
+        return;
+    }
+    stats->time_before[stats->count] = info.run_time_ns;
+    stats->runs_before[stats->count] = info.run_cnt;
+    stats->programs[stats->count++] = program;
 }
 
 static int find(struct bench_run_stats *stats, pid_t process, const char *const *names, size_t count)
@@ -118,11 +122,12 @@ int bench_run_stats_read(const struct bench_run_stats *stats, double *nanosecond
         struct bpf_prog_info info;
         int result = describe(stats->programs[i], &info);
 
-        if (result == 0 && info.run_cnt == 0)
+        if (result == 0 && info.run_cnt == stats->runs_before[i])
             result = -ENODATA;
         if (result)
             return bench_error(result, "reading a program's run time");
-        sum += (double)info.run_time_ns / (double)info.run_cnt;
+        sum += (double)(info.run_time_ns - stats->time_before[i]) /
+               (double)(info.run_cnt - stats->runs_before[i]);
     }
     *nanoseconds = sum;
     return 0;

@@ -3,6 +3,7 @@
 #define BENCH_RUN_STATS_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /*
@@ -16,6 +17,8 @@
 struct bench_run_stats {
     int enabled; /* fd */
     int programs[BENCH_PROGRAMS_MAX];
+    /* The kernel's totals are of every time that anybody measured since the program was loaded. */
+    uint64_t time_before[BENCH_PROGRAMS_MAX], runs_before[BENCH_PROGRAMS_MAX];
     size_t count;
 };
 

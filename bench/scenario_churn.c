@@ -2,6 +2,7 @@
 #include "scenario.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -41,15 +42,18 @@ struct churn {
     bool at_home;   /* the peers are attached, too */
     unsigned count; /* containers of a turn */
     uint32_t home_inum;
-    uint64_t measured_from;        /* this turn's warm-up was over */
     uint64_t making;               /* time taken for making containers, in this turn, without any attaching */
     uint64_t attaching;            /* CPU time, in this turn, of who makes them */
     struct span spans[CONTAINERS]; /* when the floor attached each container's devices, by its own clock */
     unsigned attached;             /* how many of them */
+    uint64_t done, failed;         /* the daemon's counters when the turn began */
     bool warned;
 };
 
-enum { P50, P99, MOST, CPU, MAKING };
+enum { P50, P99, MOST, CPU, MAKING, MISSED };
+
+/* A device that lived longer than so many times the p99 may not be missed. */
+#define LIVED_P99S 10
 
 /* ---- coming and going ---- */
 
@@ -130,8 +134,6 @@ static int come_and_go(struct churn *churn, enum bench_side side)
     churn->making = churn->attaching = churn->attached = 0;
     for (unsigned i = 0; i < churn->count && result == 0; i++) {
         sleep_until(since + i * (uint64_t)PERIOD_NS);
-        if (i == WARM_UP)
-            churn->measured_from = bench_now();
         if (churn->containers.count == ALIVE)
             bench_containers_stop(&churn->containers);
         result = make(churn, side);
@@ -146,34 +148,18 @@ static int come_and_go(struct churn *churn, enum bench_side side)
 
 /* ---- what came of it ---- */
 
-static bool concerns(const struct churn *churn, const struct bench_device_times *device)
-{
-    return device->up >= churn->measured_from && device->ifindex == BENCH_CONTAINER_ETH0;
-}
+/* Of a turn. */
+struct outcome {
+    double waits[CONTAINERS]; /* in microseconds, of the eth0 that came up after the warm-up */
+    size_t waited;
+    double attached[CONTAINERS]; /* the same, of those alone that were attached at all */
+    size_t attached_count;
+    unsigned devices, missed; /* of all devices, loopbacks and, where they are wanted, peers too */
+};
 
 static bool is_peer(const struct bench_device_times *device)
 {
     return device->ifindex > BENCH_CONTAINER_ETH0;
-}
-
-/* One that nobody attached before it went counts for its whole life. */
-static double wait_of(const struct bench_device_times *device)
-{
-    uint64_t attached = device->attached ? device->attached : device->up + ALIVE * (uint64_t)PERIOD_NS;
-
-    return attached > device->up ? (double)(attached - device->up) / 1e3 : 0;
-}
-
-static void report_missed(const struct churn *churn, enum bench_side side,
-                          const struct bench_device_times *devices, size_t count)
-{
-    unsigned missed = 0;
-
-    for (size_t i = 0; i < count; i++)
-        missed += !devices[i].attached && (churn->at_home || !is_peer(&devices[i]));
-    if (missed)
-        fprintf(stderr, "netnsync-bench: churn: %s missed %u of %zu devices\n",
-                side == BENCH_OURS ? "netnsyncd" : "the floor", missed, count);
 }
 
 static int by_up(const void *left, const void *right)
@@ -183,56 +169,113 @@ static int by_up(const void *left, const void *right)
     return (a->up > b->up) - (a->up < b->up);
 }
 
-/* What the floor's thread knows by its own clock, the stopwatch must have seen likewise. Sorts devices. */
-static int check_floor(const struct churn *churn, struct bench_device_times *devices, size_t count)
+/* From `since` on; one that nobody attached before it went counts for its whole life. */
+static double wait_of(const struct bench_device_times *device, uint64_t since)
 {
-    unsigned seen = 0;
+    uint64_t attached = device->attached ? device->attached : since + ALIVE * (uint64_t)PERIOD_NS;
 
-    qsort(devices, count, sizeof(devices[0]), by_up);
-    for (size_t i = 0; i < count; i++) {
-        const struct span *span = &churn->spans[seen];
-
-        if (devices[i].ifindex != BENCH_CONTAINER_ETH0)
-            continue;
-        if (seen++ == churn->attached || devices[i].up > span->since || devices[i].attached < span->since ||
-            devices[i].attached > span->until)
-            return bench_error(-EPROTO, "the floor's clock and the kernel's tracepoints disagree");
-    }
-    return seen == churn->attached ? 0 : bench_error(-ENODATA, "devices that came up were not seen");
+    return attached > since ? (double)(attached - since) / 1e3 : 0;
 }
 
-static int read_waits(struct churn *churn, enum bench_side side, double *waits, size_t *waited)
+static void take_wait(const struct bench_device_times *device, uint64_t since, struct outcome *outcome)
+{
+    double wait = wait_of(device, since);
+
+    outcome->waits[outcome->waited++] = wait;
+    if (device->attached)
+        outcome->attached[outcome->attached_count++] = wait;
+}
+
+/* What the floor's thread knows by its own clock, the stopwatch must have seen likewise. */
+static bool agrees(const struct span *span, const struct bench_device_times *device)
+{
+    return device->up <= span->since && span->since <= device->attached && device->attached <= span->until;
+}
+
+/*
+ * The eth0 came up in the order in which the containers were made. The daemon's wait is from then on. The
+ * floor's begins when its thread begins to open the namespace: what that thread does for the container in
+ * between (it takes the kernel's answer, closes a socket, goes home) is no step of attaching.
+ */
+static int take_eth0(const struct churn *churn, enum bench_side side, unsigned number,
+                     const struct bench_device_times *device, struct outcome *outcome)
+{
+    const struct span *span = &churn->spans[number];
+
+    if (number >= churn->count)
+        return bench_error(-ENODATA, "more containers came up than were made");
+    if (side == BENCH_FLOOR && (number >= churn->attached || !agrees(span, device)))
+        return bench_error(-EPROTO, "the floor's clock and the kernel's tracepoints disagree");
+    if (number >= WARM_UP)
+        take_wait(device, side == BENCH_FLOOR ? span->since : device->up, outcome);
+    return 0;
+}
+
+static int take_devices(const struct churn *churn, enum bench_side side, struct bench_device_times *devices,
+                        size_t count, struct outcome *outcome)
+{
+    unsigned seen = 0;
+    int result = 0;
+
+    qsort(devices, count, sizeof(devices[0]), by_up);
+    for (size_t i = 0; i < count && result == 0; i++) {
+        if (is_peer(&devices[i]) && !churn->at_home)
+            continue;
+        outcome->devices++;
+        outcome->missed += !devices[i].attached;
+        if (devices[i].ifindex == BENCH_CONTAINER_ETH0)
+            result = take_eth0(churn, side, seen++, &devices[i], outcome);
+    }
+    if (result == 0 && seen != churn->count)
+        result = bench_error(-ENODATA, "only %u of %u containers were seen coming up", seen, churn->count);
+    return result;
+}
+
+static int read_outcome(struct churn *churn, enum bench_side side, struct outcome *outcome)
 {
     size_t capacity = (size_t)churn->count * DEVICES_EACH, count;
     struct bench_device_times *devices = calloc(capacity, sizeof(*devices));
     int result = devices ? bench_stopwatch_read(churn->stopwatch, devices, capacity, &count)
                          : bench_error(-ENOMEM, "devices");
 
-    *waited = 0;
-    for (size_t i = 0; result == 0 && i < count; i++)
-        if (concerns(churn, &devices[i]) && *waited < churn->count)
-            waits[(*waited)++] = wait_of(&devices[i]);
     if (result == 0)
-        report_missed(churn, side, devices, count);
-    if (result == 0 && side == BENCH_FLOOR)
-        result = check_floor(churn, devices, count);
+        result = take_devices(churn, side, devices, count, outcome);
     free(devices);
     return result;
 }
 
+/* All of them live for ALIVE periods. To miss one is an error, unless even those that were attached had to
+ * wait so long that this is a short life. */
+static int judge_missed(enum bench_side side, struct outcome *outcome)
+{
+    double life = ALIVE * (double)PERIOD_NS / 1e3, p99 = 0;
+
+    if (!outcome->missed)
+        return 0;
+    if (outcome->attached_count) {
+        bench_summarise(outcome->attached, outcome->attached_count);
+        p99 = bench_quantile(outcome->attached, outcome->attached_count, 0.99);
+    }
+    if (side == BENCH_OURS && life <= LIVED_P99S * p99)
+        return 0;
+    return bench_error(-ENODATA, "churn: %s missed %u of %u devices, which lived %.0f ms; p99 is %.1f ms",
+                       side == BENCH_OURS ? "netnsyncd" : "the floor", outcome->missed, outcome->devices,
+                       life / 1e3, p99 / 1e3);
+}
+
 static int take_waits(struct churn *churn, enum bench_side side, double *values)
 {
-    double waits[CONTAINERS];
-    size_t count;
-    int result = read_waits(churn, side, waits, &count);
+    struct outcome outcome = {0};
+    int result = read_outcome(churn, side, &outcome);
 
+    if (result == 0)
+        result = judge_missed(side, &outcome);
     if (result)
         return result;
-    if (count < churn->count - WARM_UP)
-        return bench_error(-ENODATA, "only %zu of %u containers were seen coming up", count, churn->count);
-    values[P50] = bench_summarise(waits, count).median;
-    values[P99] = bench_quantile(waits, count, 0.99);
-    values[MOST] = waits[count - 1];
+    values[P50] = bench_summarise(outcome.waits, outcome.waited).median;
+    values[P99] = bench_quantile(outcome.waits, outcome.waited, 0.99);
+    values[MOST] = outcome.waits[outcome.waited - 1];
+    values[MISSED] = side == BENCH_OURS ? outcome.missed : outcome.devices;
     return 0;
 }
 
@@ -249,6 +292,34 @@ static int run_floor(void *context, double *values)
     values[CPU] = each(churn, churn->attaching);
     values[MAKING] = each(churn, churn->making);
     return result ? result : take_waits(churn, BENCH_FLOOR, values);
+}
+
+static int read_counters(struct churn *churn, uint64_t *done, uint64_t *failed)
+{
+    int result = bench_daemon_counter(&churn->daemon, "attach.done", done);
+
+    if (result == 0)
+        result = bench_daemon_counter(&churn->daemon, "attach.failed", failed);
+    bench_daemon_hang_up(&churn->daemon); /* it is about to be left alone for a while */
+    return result;
+}
+
+/* The stopwatch sees that a clsact was made and what followed was worked off, not that the filters were
+ * taken; of those that have died the kernel cannot be asked any more. */
+static int check_counters(struct churn *churn)
+{
+    uint64_t done, failed, wanted = (uint64_t)churn->count * (DEVICES_EACH - !churn->at_home);
+    int result = read_counters(churn, &done, &failed);
+
+    if (result)
+        return result;
+    if (failed == churn->failed && done - churn->done >= wanted)
+        return 0;
+    bench_daemon_complain(&churn->daemon);
+    return bench_error(-ENODATA,
+                       "churn: netnsyncd attached %" PRIu64 " of %" PRIu64 " devices, and failed %" PRIu64
+                       " times",
+                       done - churn->done, wanted, failed - churn->failed);
 }
 
 static int run_ours(void *context, double *values)
@@ -268,11 +339,24 @@ static int run_ours(void *context, double *values)
     values[CPU] = each(churn, after - before);
     values[MAKING] = each(churn, churn->making);
     result = take_waits(churn, BENCH_OURS, values);
+    if (result == 0)
+        result = check_counters(churn);
     bench_daemon_stop(&churn->daemon);
     return result;
 }
 
 /* ---- all of it ---- */
+
+static int start_daemon(struct churn *churn)
+{
+    int result = bench_daemon_start_discovering(&churn->daemon, churn->at_home ? 0 : churn->home_inum);
+
+    if (result == 0)
+        result = bench_daemon_rest(&churn->daemon);
+    if (result == 0)
+        result = read_counters(churn, &churn->done, &churn->failed);
+    return result ? result : bench_daemon_rest(&churn->daemon);
+}
 
 static int prepare(void *context, enum bench_side side)
 {
@@ -280,9 +364,7 @@ static int prepare(void *context, enum bench_side side)
     int result = bench_settle();
 
     if (result == 0 && side == BENCH_OURS)
-        result = bench_daemon_start_discovering(&churn->daemon, churn->at_home ? 0 : churn->home_inum);
-    if (result == 0 && side == BENCH_OURS)
-        result = bench_daemon_rest(&churn->daemon);
+        result = start_daemon(churn);
     return result ? result : bench_stopwatch_reset(churn->stopwatch);
 }
 
@@ -295,7 +377,8 @@ static int measure(const struct bench_options *options, struct bench_report *rep
                     {"eth0 up to attached, p99", "us"},
                     {"eth0 up to attached, max", "us"},
                     {"CPU, 2 devices lived", "us/namespace"},
-                    {"making one meanwhile", "us"}},
+                    {"making one meanwhile", "us"},
+                    {"devices missed (beside all)", "a turn"}},
         .prepare = prepare,
         .run = {run_floor, run_ours},
         .context = churn,
@@ -307,6 +390,7 @@ static int measure(const struct bench_options *options, struct bench_report *rep
         experiment.metrics[MOST].variant = "eth0 up to attached, peers too, max";
         experiment.metrics[CPU].variant = "CPU, 2 devices and a peer lived";
         experiment.metrics[MAKING].variant = "making one meanwhile, peers too";
+        experiment.metrics[MISSED].variant = "devices missed (beside all), peers too";
     }
     churn->at_home = at_home;
     return bench_run_pairs(options, &experiment, report);

@@ -29,6 +29,9 @@ struct moments {
 
 __u32 bench_process;
 
+/* Of devices that the bench itself set up, each time one was attached: how often, and the last time. */
+__u64 bench_attached, bench_last_attached;
+
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, DEVICES_MAX);
@@ -39,6 +42,7 @@ struct {
 /* The devices that got a clsact in the message a task is just sending. */
 struct sending {
     __u32 count;
+    __u32 ours; /* of the bench's making, whether or not there is room for them here */
     struct nns_trace_device devices[A_SEND_MAX];
 };
 
@@ -103,8 +107,12 @@ static __always_inline struct sending *sending_of(__u32 task)
 static __always_inline void note_made(const struct nns_trace_device *key)
 {
     struct sending *sending = sending_of((__u32)bpf_get_current_pid_tgid());
+    struct moments *moments = bpf_map_lookup_elem(&bench_devices, key);
 
-    if (sending && sending->count < A_SEND_MAX)
+    if (!sending)
+        return;
+    sending->ours += moments && moments->up;
+    if (sending->count < A_SEND_MAX)
         sending->devices[sending->count++ & (A_SEND_MAX - 1)] = *key;
 }
 
@@ -128,6 +136,15 @@ static __always_inline void note_attached(const struct nns_trace_device *key, __
         moments->attached = now;
 }
 
+static __always_inline void count_attached(__u32 count, __u64 now)
+{
+    if (!count)
+        return;
+    if (bench_last_attached < now)
+        bench_last_attached = now;
+    __sync_fetch_and_add(&bench_attached, count);
+}
+
 /* A message that was sent to the kernel is let go when all of it was worked off; only such a one is empty
  * then. */
 SEC("tp_btf/consume_skb")
@@ -142,7 +159,8 @@ int BPF_PROG(bench_consume_skb, struct sk_buff *buffer)
     now = bpf_ktime_get_ns();
     for (__u32 i = 0; i < A_SEND_MAX && i < sending->count; i++)
         note_attached(&sending->devices[i], now);
-    sending->count = 0;
+    count_attached(sending->ours, now);
+    sending->count = sending->ours = 0;
     return 0;
 }
 

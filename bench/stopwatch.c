@@ -2,14 +2,20 @@
 #include "stopwatch.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "bpf/trace.h"
+#include "pairs.h"
 #include "report.h"
 #include "stopwatch.skel.h"
+
+#define WAIT_SECONDS  20u
+#define READ_EVERY_NS 5000000 /* the moment that is waited for is taken in the kernel */
 
 struct bench_stopwatch {
     struct stopwatch_bpf *skeleton;
@@ -53,6 +59,27 @@ void bench_stopwatch_close(struct bench_stopwatch *stopwatch)
         return;
     stopwatch_bpf__destroy(stopwatch->skeleton);
     free(stopwatch);
+}
+
+void bench_stopwatch_restart(struct bench_stopwatch *stopwatch)
+{
+    __atomic_store_n(&stopwatch->skeleton->bss->bench_last_attached, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&stopwatch->skeleton->bss->bench_attached, 0, __ATOMIC_SEQ_CST);
+}
+
+int bench_stopwatch_await(const struct bench_stopwatch *stopwatch, uint64_t count, uint64_t *last)
+{
+    uint64_t deadline = bench_now() + WAIT_SECONDS * UINT64_C(1000000000), attached;
+
+    while ((attached = __atomic_load_n(&stopwatch->skeleton->bss->bench_attached, __ATOMIC_SEQ_CST)) <
+           count) {
+        if (bench_now() > deadline)
+            return bench_error(-ETIMEDOUT, "%" PRIu64 " of %" PRIu64 " devices were attached", attached,
+                               count);
+        nanosleep(&(struct timespec){.tv_nsec = READ_EVERY_NS}, NULL);
+    }
+    *last = __atomic_load_n(&stopwatch->skeleton->bss->bench_last_attached, __ATOMIC_SEQ_CST);
+    return 0;
 }
 
 int bench_stopwatch_reset(struct bench_stopwatch *stopwatch)

@@ -23,6 +23,12 @@ struct bench_device_times {
 int bench_stopwatch_open(struct bench_stopwatch **out);
 void bench_stopwatch_close(struct bench_stopwatch *stopwatch); /* NULL is fine */
 
+/* The attachments to devices that came up since this was opened, even if not for the first time: begin to
+ * count them, and wait until there were so many. *last is when the last one was attached, on bench_now's
+ * clock. The waiting sleeps, and asks nobody. */
+void bench_stopwatch_restart(struct bench_stopwatch *stopwatch);
+int bench_stopwatch_await(const struct bench_stopwatch *stopwatch, uint64_t count, uint64_t *last);
+
 /* Forget all devices. */
 int bench_stopwatch_reset(struct bench_stopwatch *stopwatch);
 

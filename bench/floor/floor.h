@@ -13,7 +13,8 @@
  * All return 0 or -errno. "home" is an fd of the namespace to return to; programs[] are the fds of the
  * ingress and the egress program.
  */
-#define FLOOR_DEVICES_MAX 300
+#define FLOOR_DEVICES_MAX 32768 /* of a namespace */
+#define FLOOR_SEND_MAX    300   /* devices in one send */
 
 /* Of the filters that are attached. */
 #define FLOOR_PRIORITY 10
@@ -22,7 +23,7 @@
 /* Enter a namespace, attach both programs to all devices in one send on one socket, close it, return home. */
 int floor_attach(int netns, int home, const uint32_t *ifindexes, size_t count, const int programs[2]);
 
-/* The exchange alone, on a NETLINK_ROUTE socket of the devices' namespace. */
+/* The exchange alone, on a NETLINK_ROUTE socket of the devices' namespace: one for every FLOOR_SEND_MAX. */
 int floor_attach_on(int socket, const uint32_t *ifindexes, size_t count, const int programs[2]);
 
 /* Put both programs in the place of those that floor_attach_on attached. */

@@ -99,12 +99,10 @@ int floor_first_error(int socket)
     return answer.header.nlmsg_type == NLMSG_ERROR ? answer.error.error : -EPROTO;
 }
 
-int floor_attach_on(int socket, const uint32_t *ifindexes, size_t count, const int programs[2])
+static int attach_some(int socket, const uint32_t *ifindexes, size_t count, const int programs[2])
 {
-    static struct device_request requests[FLOOR_DEVICES_MAX];
+    static struct device_request requests[FLOOR_SEND_MAX];
 
-    if (count > FLOOR_DEVICES_MAX)
-        return -E2BIG;
     for (size_t i = 0; i < count; i++)
         write_device(&requests[i], ifindexes[i], programs);
     if (send(socket, requests, count * sizeof(requests[0]), 0) < 0)
@@ -113,12 +111,10 @@ int floor_attach_on(int socket, const uint32_t *ifindexes, size_t count, const i
 }
 
 /* The same handle, without EXCL: the kernel swaps them, and no packet goes by in between. */
-int floor_replace_on(int socket, const uint32_t *ifindexes, size_t count, const int programs[2])
+static int replace_some(int socket, const uint32_t *ifindexes, size_t count, const int programs[2])
 {
-    static struct filter_request requests[2 * FLOOR_DEVICES_MAX];
+    static struct filter_request requests[2 * FLOOR_SEND_MAX];
 
-    if (count > FLOOR_DEVICES_MAX)
-        return -E2BIG;
     for (size_t i = 0; i < count; i++)
         write_filters(&requests[2 * i], ifindexes[i], programs);
     for (size_t i = 0; i < 2 * count; i++)
@@ -126,6 +122,28 @@ int floor_replace_on(int socket, const uint32_t *ifindexes, size_t count, const 
     if (send(socket, requests, 2 * count * sizeof(requests[0]), 0) < 0)
         return -errno;
     return floor_first_error(socket);
+}
+
+typedef int some_fn(int socket, const uint32_t *ifindexes, size_t count, const int programs[2]);
+
+static int in_parts(some_fn *some, int socket, const uint32_t *ifindexes, size_t count, const int programs[2])
+{
+    int result = 0;
+
+    for (size_t done = 0; done < count && result == 0; done += FLOOR_SEND_MAX)
+        result = some(socket, ifindexes + done, count - done < FLOOR_SEND_MAX ? count - done : FLOOR_SEND_MAX,
+                      programs);
+    return result;
+}
+
+int floor_attach_on(int socket, const uint32_t *ifindexes, size_t count, const int programs[2])
+{
+    return in_parts(attach_some, socket, ifindexes, count, programs);
+}
+
+int floor_replace_on(int socket, const uint32_t *ifindexes, size_t count, const int programs[2])
+{
+    return in_parts(replace_some, socket, ifindexes, count, programs);
 }
 
 int floor_attach(int netns, int home, const uint32_t *ifindexes, size_t count, const int programs[2])

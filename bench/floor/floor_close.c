@@ -45,10 +45,10 @@ static int bare(int pidfd, const struct delete_request *requests, size_t length)
 /* All namespaces have the same devices, so that what is sent is written once. */
 int floor_close(const int *pidfds, size_t count, int home, const uint32_t *ifindexes, size_t devices)
 {
-    static struct delete_request requests[2 * FLOOR_DEVICES_MAX];
+    static struct delete_request requests[2 * FLOOR_SEND_MAX];
     int result = 0;
 
-    if (devices > FLOOR_DEVICES_MAX)
+    if (devices > FLOOR_SEND_MAX)
         return -E2BIG;
     for (size_t i = 0; i < devices; i++) {
         write_filter(&requests[2 * i], ifindexes[i], TC_H_MIN_INGRESS);
