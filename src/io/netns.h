@@ -48,8 +48,8 @@ int nns_netns_open_path(const char *path);
 /*
  * Open a namespace by its identity alone, both members known (an nsfs file handle): nothing needs to have
  * been kept of it. Returns an fd; -ESTALE when it is dead; -EACCES when the kernel denies it, which it tells
- * in the same way: our own namespace, known to live, is tried as well; -EOPNOTSUPP without the ability; or
- * -errno.
+ * in the same way: another that is known to live, and that no thread is in, is tried as well; -EOPNOTSUPP
+ * without the ability; or -errno.
  */
 int nns_netns_open_id(struct nns_netns_id id);
 

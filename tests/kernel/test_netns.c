@@ -282,6 +282,71 @@ Test(netns, who_dies_while_it_is_opened_is_gone)
     cr_assert_null(dying, "nobody opened it");
 }
 
+/* As where the kernel denies others' namespaces to whoever asks: those that the caller is in it opens always.
+ */
+static bool others_denied;
+
+int __real_open_by_handle_at(int mount, struct file_handle *handle, int flags);
+int __wrap_open_by_handle_at(int mount, struct file_handle *handle, int flags);
+
+int __wrap_open_by_handle_at(int mount, struct file_handle *handle, int flags)
+{
+    uint32_t inum;
+    memcpy(&inum, handle->f_handle + 12, sizeof(inum));
+    if (!others_denied || inum == inum_of("/proc/thread-self/ns/net") ||
+        inum == inum_of("/proc/thread-self/ns/uts"))
+        return __real_open_by_handle_at(mount, handle, flags);
+    errno = ESTALE;
+    return -1;
+}
+
+static void skip_without_handles(void)
+{
+    if (!abilities.open_by_id)
+        cr_skip_test("this kernel opens no namespace by its identity");
+}
+
+Test(netns, what_opens_only_our_own_is_no_ability)
+{
+    uint32_t home = inum_of("/proc/thread-self/ns/uts");
+    skip_without_handles();
+    unsigned fds = host_open_fds();
+    others_denied = true;
+    set_up();
+    cr_assert_not(abilities.open_by_id);
+    cr_assert_eq(host_open_fds(), fds - 1, "the witness of before is not needed");
+    others_denied = false;
+    set_up();
+    cr_assert(abilities.open_by_id);
+    cr_assert_eq(host_open_fds(), fds);
+    cr_assert_eq(inum_of("/proc/thread-self/ns/uts"), home, "it stayed with its witness");
+}
+
+Test(netns, who_is_denied_is_not_dead)
+{
+    skip_without_handles();
+    struct child child = start(false);
+    struct nns_netns_id id;
+    int fd = nns_netns_open_pid((uint32_t)child.pid, &way);
+    cr_assert_eq(nns_netns_identify(fd, &id), 0);
+    close(fd);
+    others_denied = true;
+    cr_expect_eq(nns_netns_open_id(id), -EACCES);
+    cr_expect_not(nns_netns_is_dead(id));
+    fd = nns_netns_open_id(nns_netns_own());
+    cr_expect_geq(fd, 0);
+    close(fd);
+    others_denied = false;
+    fd = nns_netns_open_id(id);
+    cr_expect_geq(fd, 0);
+    close(fd);
+    stop(&child);
+    while ((fd = nns_netns_open_id(id)) >= 0)
+        close(fd);
+    cr_expect_eq(fd, -ESTALE);
+    cr_expect(nns_netns_is_dead(id));
+}
+
 static void *as_nobody(void *unused)
 {
     (void)unused;
