@@ -316,6 +316,11 @@ class Chosen(host.HostTest):
         self.assertEqual(self.handles({"handle.mode": "pinned"}), ("pinned: an open descriptor", "pinned", 1))
         self.assertEqual(self.handles({"handle.mode": "member"}), ("weak: member's pid or mount path", "weak", 0))
 
+    def test_by_member_where_nobody_elses_namespace_opens_by_its_identity(self):
+        others = f"open_by_handle_at!{host.own_namespace().cookie}=ESTALE"
+        self.assertEqual(self.handles(under=(f"{host.BUILD}/fault", others, "--")),
+                         ("weak: member's pid or mount path", "weak", 0))
+
     @unittest.skipUnless(shutil.which(PTRACE[0]), "no setpriv here")
     def test_pinned_where_others_processes_lead_nowhere(self):
         daemon = self.daemon(under=PTRACE, denied=(HANDLES_BY_ID,))
