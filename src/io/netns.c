@@ -163,6 +163,25 @@ int nns_netns_open_path(const char *path)
     return fd;
 }
 
+/* Answers that say of a path where it does not lead. */
+static bool leads_elsewhere(int error)
+{
+    return error == -ENOENT || error == -ESRCH || error == -EINVAL || error == -ENOTDIR;
+}
+
+int nns_netns_open_meant(const char *path, uint32_t inum)
+{
+    struct nns_netns_id id;
+    int fd = nns_netns_open_path(path);
+    if (fd < 0)
+        return leads_elsewhere(fd) ? -ENOENT : fd;
+    int r = nns_netns_identify(fd, &id);
+    if (r == 0 && id.inum == inum)
+        return fd;
+    close(fd);
+    return r == 0 || leads_elsewhere(r) ? -ENOENT : r;
+}
+
 static int open_handle(const struct nsfs_place *place)
 {
     union {

@@ -45,6 +45,10 @@ int nns_netns_open_pid(uint32_t pid, enum nns_netns_way *way);
  * network namespace; -ENOENT also for a process that ends meanwhile. */
 int nns_netns_open_path(const char *path);
 
+/* The same by one who was told, a moment ago, the inum of what the path leads to. -ENOENT when it does not,
+ * or no longer, or to nothing at all: another path may. */
+int nns_netns_open_meant(const char *path, uint32_t inum);
+
 /*
  * Open a namespace by its identity alone, both members known (an nsfs file handle): nothing needs to have
  * been kept of it. Returns an fd; -ESTALE when it is dead; -EACCES when the kernel denies it, which it tells

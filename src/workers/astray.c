@@ -188,18 +188,18 @@ NNS_OWNER_ONLY static int take_fd(struct nns_owner *owner, int fd, const char *p
     return 1;
 }
 
-/* A path that leads nowhere any more is no failure: there may be another. */
+/* A path that leads elsewhere, or nowhere any more, is no failure: there may be another. */
 static int take_path(const char *path, uint32_t inum, void *context)
 {
     struct search *search = context;
-    int fd = nns_netns_open_path(path), rc;
+    int fd = nns_netns_open_meant(path, inum), rc;
 
     nns_role_assert_owner();
+    if (fd == -ENOENT)
+        return fd;
     rc = fd < 0 ? fd : take_fd(search->owner, fd, path);
     if (fd >= 0 && rc <= 0)
         close(fd);
-    if (rc == -ENOENT || rc == -ESRCH || rc == -EINVAL)
-        return -ENOENT;
     if (rc < 0)
         search->error = rc;
     return 0;

@@ -395,11 +395,11 @@ void nns_sync_saw(const struct nns_sync_worker *worker, uint64_t cookie)
     nns_epoch_leave(worker->reader);
 }
 
-int nns_sync_path(const struct nns_sync_worker *worker, const char *path)
+int nns_sync_path(const struct nns_sync_worker *worker, const char *path, uint32_t inum)
 {
     const struct sync sync = {.context = worker->context, .reader = worker->reader, .path = path};
     struct nns_netns_id id;
-    int fd = nns_netns_open_path(path);
+    int fd = nns_netns_open_meant(path, inum);
     int rc = fd < 0 ? fd : identify(&sync, fd, &id);
 
     if (fd >= 0 && !rc)

@@ -231,3 +231,24 @@ Test(astray, who_waits_is_told_when_a_look_has_ended)
     cr_assert_eq(order->error, -EAGAIN);
     nns_order_free(order);
 }
+
+/* The first of two mounts is hidden by another namespace's: the path of the second is the one to take. */
+Test(astray, at_the_end_a_hidden_mount_is_none)
+{
+    struct owner_held held = owner_host_hold(), other = owner_host_hold();
+    struct nns_namespace *ns;
+
+    nns_role_assert_owner();
+    cr_assert_eq(unshare(CLONE_NEWNS), 0);
+    host_run("mount --make-rprivate / && mount -t tmpfs tmpfs /mnt && touch /mnt/a /mnt/b");
+    ns = owner_host_save(&held);
+    nns_handle_done(ns);
+    host_run("mount --bind %s /mnt/a && mount --bind %s /mnt/b && mount --bind %s /mnt/a", held.path,
+             held.path, other.path);
+    owner_host_let_go(&held);
+    nns_astray_gather(own.owner);
+    cr_assert_not(nns_is_astray(ns));
+    cr_assert_str_eq(ns->handle.place.path, "/mnt/b");
+    cr_assert_not(ns->doomed);
+    owner_host_let_go(&other);
+}

@@ -226,6 +226,32 @@ Test(netns, opens_paths, .timeout = 20)
     cr_assert_eq(host_open_fds(), fds);
 }
 
+/* What mountinfo says of a mount that another lies over is true, but no path leads there. */
+Test(netns, opens_what_was_meant)
+{
+    cr_assert_eq(unshare(CLONE_NEWNS), 0);
+    host_run("mount --make-rprivate / && mount -t tmpfs tmpfs /mnt && touch /mnt/ns /mnt/file");
+    struct child child = start(false), other = start(false);
+    uint32_t inum = inum_of("/proc/%d/ns/net", child.pid), others = inum_of("/proc/%d/ns/net", other.pid);
+    host_run("mount --bind /proc/%d/ns/net /mnt/ns", child.pid);
+    unsigned fds = host_open_fds();
+    int fd = nns_netns_open_meant("/mnt/ns", inum);
+    cr_assert_geq(fd, 0, "%s", strerror(-fd));
+    close(fd);
+    host_run("mount --bind /proc/%d/ns/net /mnt/ns", other.pid);
+    cr_assert_eq(nns_netns_open_meant("/mnt/ns", inum), -ENOENT);
+    fd = nns_netns_open_meant("/mnt/ns", others);
+    cr_assert_geq(fd, 0, "%s", strerror(-fd));
+    close(fd);
+    cr_assert_eq(nns_netns_open_meant("/mnt/none", inum), -ENOENT);
+    cr_assert_eq(nns_netns_open_meant("/mnt/file", inum_of("/mnt/file")), -ENOENT);
+    cr_assert_eq(nns_netns_open_meant("/mnt/file/none", inum), -ENOENT);
+    cr_assert_eq(nns_netns_open_meant("/proc/self/ns/mnt", inum_of("/proc/self/ns/mnt")), -ENOENT);
+    cr_assert_eq(host_open_fds(), fds);
+    stop(&child);
+    stop(&other);
+}
+
 /* As the kernel has it when the task goes after the path was found: it is refused, and gone from then on. */
 static struct child *dying;
 static bool without_pidfd_ioctl;
