@@ -274,6 +274,34 @@ class Discovered(MembersTest):
         self.assertBack(daemon, ns)
 
 
+class Hidden(MembersTest):
+    # In a mount namespace of its own: over the first of two mounts of one namespace lies one of another.
+    SCRIPT = """mount -t tmpfs tmpfs /mnt && touch /mnt/a /mnt/b && mount --bind "$1" /mnt/a &&
+    mount --bind "$1" /mnt/b && mount --bind "$2" /mnt/a && echo ready && exec sleep infinity"""
+
+    def test_a_mount_that_another_lies_over_leads_nowhere(self):
+        ns, other = self.unnamed(), self.unnamed()
+        ns.add_veth("poked", host.own_namespace(), "poke")
+        keeper = host.start("unshare", "--mount", "sh", "-c", self.SCRIPT, "sh", ns.path, other.path,
+                            stdout=subprocess.PIPE, text=True)
+        self.addCleanup(host.end, keeper)
+        self.assertEqual(keeper.stdout.readline(), "ready\n")
+        daemon = self.by_member()
+        daemon.sync(ns.pid)
+        self.assertCovered(ns)
+        hidden = host.Namespace(f"/proc/{keeper.pid}/root/mnt/b")
+        hidden._cookie, hidden.devices = ns.cookie, ns.devices
+        ns.kill()
+        host.run("ip", "link", "del", "poke")
+        hidden.devices.remove("poked")
+        host.until(lambda: daemon.counter("namespaces.found") > 0, "it is found by the other path")
+        self.assertEqual(daemon.row(hidden)["handle"], "weak")
+        self.assertEqual(daemon.counter("namespaces.flushed"), 0)
+        self.assertCovered(hidden)
+        daemon.stop()
+        self.assertBare(hidden)
+
+
 class Many(MembersTest):
     COUNT = 150 if os.environ.get("NNS_LONG") == "1" else 20
 
