@@ -6,6 +6,7 @@
 #include <linux/magic.h>
 #include <linux/netlink.h>
 #include <linux/nsfs.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,10 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
+#ifndef RESOLVE_CACHED
+#define RESOLVE_CACHED 0x20
+#endif
+
 #ifndef FD_NSFS_ROOT
 #define FD_NSFS_ROOT (-10003)
 #endif
@@ -53,7 +58,8 @@ struct nsfs_place {
 #define ANSWER_BYTES    1280
 #define DEFAULT_ANSWERS 128
 
-#define HOME_TRIES 9 /* a quarter of a second in all */
+#define HOME_TRIES   9 /* a quarter of a second in all */
+#define CACHED_TRIES 3
 
 static struct {
     int fd; /* where every thread goes back to */
@@ -132,11 +138,6 @@ int nns_netns_open_pid(uint32_t pid, enum nns_netns_way *way)
 
 static int reopen_namespace(int place)
 {
-    struct statfs fs;
-    if (fstatfs(place, &fs) < 0)
-        return -errno;
-    if (fs.f_type != NSFS_MAGIC)
-        return -EINVAL;
     char path[40];
     snprintf(path, sizeof(path), "/proc/self/fd/%d", place);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -158,7 +159,77 @@ int nns_netns_open_path(const char *path)
     int place = NNS_ASK_TASK(open(path, O_PATH | O_CLOEXEC));
     if (place < 0)
         return -errno;
-    int fd = reopen_namespace(place);
+    struct statfs fs;
+    int fd = fstatfs(place, &fs) < 0 ? -errno : fs.f_type != NSFS_MAGIC ? -EINVAL : reopen_namespace(place);
+    close(place);
+    return fd;
+}
+
+/* The root of a task's mounts, "/proc/PID/root", where a path begins so; *rest is what follows. An fd on it,
+ * AT_FDCWD where a path begins elsewhere, or -errno. */
+static int open_root(const char *path, const char **rest)
+{
+    char root[48];
+    const char *end = strncmp(path, "/proc/", 6) == 0 ? strstr(path, "/root/") : NULL;
+    size_t length = end ? (size_t)(end - path) + 5 : sizeof(root);
+    *rest = path;
+    if (length >= sizeof(root))
+        return AT_FDCWD;
+    memcpy(root, path, length);
+    root[length] = '\0';
+    *rest = path + length;
+    int fd = NNS_ASK_TASK(open(root, O_PATH | O_DIRECTORY | O_CLOEXEC));
+    return fd < 0 ? -errno : fd;
+}
+
+/*
+ * Below a root the kernel is told to use what it has cached, and to ask no file system. Where a namespace is
+ * mounted it has every directory of the path: a mount holds them there. A walk that others disturb, as by
+ * mounting, ends in EAGAIN, too. The kernel's own /proc does not keep anybody waiting.
+ */
+static int open_cached(int root, const char *path)
+{
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_CACHED};
+    int fd = -1;
+    if (root >= 0)
+        how.resolve |= RESOLVE_IN_ROOT;
+    errno = EAGAIN;
+    for (int tries = 0; tries < CACHED_TRIES && fd < 0 && errno == EAGAIN; tries++)
+        fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+    return fd < 0 ? -errno : fd;
+}
+
+static int open_place_now(const char *path)
+{
+    const char *rest;
+    int root = open_root(path, &rest);
+    if (root < 0 && root != AT_FDCWD)
+        return root;
+    int fd = root < 0 && strncmp(path, "/proc/", 6) == 0 ? -ENOSYS : open_cached(root, rest);
+    if (root >= 0)
+        close(root);
+    if (fd != -ENOSYS)
+        return fd;
+    fd = NNS_ASK_TASK(open(path, O_PATH | O_CLOEXEC));
+    return fd < 0 ? -errno : fd;
+}
+
+/* 0, -EINVAL or -errno. By the device: statfs would ask the file system. */
+static int check_on_nsfs(int place)
+{
+    struct statx at, home;
+    const int flags = AT_EMPTY_PATH | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
+    if (statx(place, "", flags, 0, &at) < 0 || statx(own.fd, "", flags, 0, &home) < 0)
+        return -errno;
+    return at.stx_dev_major == home.stx_dev_major && at.stx_dev_minor == home.stx_dev_minor ? 0 : -EINVAL;
+}
+
+int nns_netns_open_path_now(const char *path)
+{
+    int place = open_place_now(path);
+    if (place < 0)
+        return place;
+    int r = check_on_nsfs(place), fd = r < 0 ? r : reopen_namespace(place);
     close(place);
     return fd;
 }
@@ -169,10 +240,9 @@ static bool leads_elsewhere(int error)
     return error == -ENOENT || error == -ESRCH || error == -EINVAL || error == -ENOTDIR;
 }
 
-int nns_netns_open_meant(const char *path, uint32_t inum)
+static int check_meant(int fd, uint32_t inum)
 {
     struct nns_netns_id id;
-    int fd = nns_netns_open_path(path);
     if (fd < 0)
         return leads_elsewhere(fd) ? -ENOENT : fd;
     int r = nns_netns_identify(fd, &id);
@@ -180,6 +250,16 @@ int nns_netns_open_meant(const char *path, uint32_t inum)
         return fd;
     close(fd);
     return r == 0 || leads_elsewhere(r) ? -ENOENT : r;
+}
+
+int nns_netns_open_meant(const char *path, uint32_t inum)
+{
+    return check_meant(nns_netns_open_path(path), inum);
+}
+
+int nns_netns_open_meant_now(const char *path, uint32_t inum)
+{
+    return check_meant(nns_netns_open_path_now(path), inum);
 }
 
 static int open_handle(const struct nsfs_place *place)
