@@ -15,7 +15,8 @@
  *
  * A namespace is named by an inum or a path, and known by its cookie once it was met: a number means the
  * first one that is met under it, for good, and none that is given the number after its death (I5). A path
- * means whatever it leads to at the moment: it may come to exist, to lead elsewhere, or to lead nowhere, later.
+ * means whatever it leads to at the moment: it may come to exist, to lead elsewhere, or to lead nowhere,
+ * later.
  */
 struct nns_exclusions;
 
