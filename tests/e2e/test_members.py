@@ -34,8 +34,8 @@ for line in sys.stdin:
 class MembersTest(host.HostTest):
     DENIED = (HANDLES_BY_ID,)
 
-    def by_member(self, settings=None):
-        daemon = self.daemon({**SHORT, **(settings or {})}, denied=self.DENIED)
+    def by_member(self, settings=None, **options):
+        daemon = self.daemon({**SHORT, **(settings or {})}, denied=self.DENIED, **options)
         self.assertEqual(daemon.status()["capabilities"]["handles"], "weak: member's pid or mount path")
         return daemon
 
@@ -93,8 +93,14 @@ class Members:
     """On each of the ways to learn a cookie."""
 
     def test_namespaces_that_die_are_held_by_nobody_and_forgotten(self):
+        """At once: the kernel tells that they are dead."""
+        self.assertForgotten(self.by_member(LONG), "dead")
+
+    def test_who_died_unheard_is_forgotten_in_time(self):
+        self.assertForgotten(self.by_member(deaf=True), "lonely")
+
+    def assertForgotten(self, daemon, why):
         own = host.own_namespace()
-        daemon = self.by_member()
         made = [self.unnamed() for _ in range(10)]
         for i, ns in enumerate(made):
             ns.add_veth("eth0", own, f"h{i}")
@@ -109,7 +115,9 @@ class Members:
         host.until(lambda: not cookies & {row["cookie"] for row in daemon.ask("list")["namespaces"]},
                    "they are forgotten")
         status = daemon.status()
-        self.assertEqual((status["counters"]["namespaces.lonely"], status["counters"]["detach.failed"]), (10, 0))
+        counters = status["counters"]
+        self.assertEqual((counters[f"namespaces.{why}"], counters["namespaces.flushed"]), (10, 10))
+        self.assertEqual(counters["detach.failed"], 0)
         self.assertEqual((status["namespaces"]["astray"], status["meter"]["slots_in_use"]), (0, 0))
         daemon.stop()
 
