@@ -53,6 +53,7 @@ typedef struct {
 struct net_device {
     unsigned int flags;
     int ifindex;
+    _Bool dismantle; /* it is being unregistered, for good */
     possible_net_t nd_net;
     struct netdev_queue *_tx;
 };

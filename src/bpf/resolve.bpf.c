@@ -37,6 +37,17 @@ struct walk {
 
 enum { LOOKS = 4 };
 
+/* What is read before it is read before what is read after it, on every processor: barrier() tells that to
+ * the compiler alone, and an exchange, of whatever, is the full barrier that a BPF program has. */
+static __always_inline void in_order(void)
+{
+    volatile __u64 spot = 0;
+
+    barrier();
+    __sync_lock_test_and_set(&spot, 1);
+    barrier();
+}
+
 /*
  * A task's nsproxy is its own to change, and freed at once: while we read, it may become somebody else's.
  * Reading cannot fault, and what was read holds if the task still has the same one afterwards: it kept the
@@ -56,7 +67,7 @@ static __always_inline bool look_at(struct task_struct *task, struct nns_resolve
             answer->cookie = net->net_cookie;
             answer->inum = net->ns.inum;
         }
-        barrier();
+        in_order();
         if (task->nsproxy == nsproxy)
             return true;
     }

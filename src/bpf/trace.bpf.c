@@ -33,6 +33,9 @@
 /* linux/if.h's, which needs a libc. */
 #define IFF_UP 1
 
+/* The loopback device's number in every namespace. */
+#define LOOPBACK_IFINDEX 1
+
 __u64 nns_lost; /* records that found no room */
 __u32 nns_walk_all;
 __u64 nns_walk_last; /* the namespace of the last task that needed no more; 0: none yet */
@@ -135,7 +138,17 @@ int BPF_PROG(nns_qdisc_create, const void *ops, struct net_device *device, __u32
  * Nor is clsact always the last to know: one that a filter is being added to outlives the move of its device,
  * takes the filter, and ends where the device is by then. The end of the root of a device that is down, which
  * comes before, tells of it then.
+ *
+ * Nobody can move or delete a loopback device: it is unregistered only with its namespace, which nobody is in
+ * then or can come into any more. That holds of what is read here: the device is held by the qdisc, and its
+ * namespace waits for the device.
  */
+static __always_inline __u32 what_went(struct net_device *device, __u32 ifindex)
+{
+    return ifindex == LOOPBACK_IFINDEX && BPF_CORE_READ(device, dismantle) ? NNS_RECORD_DEAD
+                                                                           : NNS_RECORD_BARE;
+}
+
 SEC("tp_btf/qdisc_destroy")
 int BPF_PROG(nns_qdisc_destroy, struct Qdisc *qdisc)
 {
@@ -150,7 +163,7 @@ int BPF_PROG(nns_qdisc_destroy, struct Qdisc *qdisc)
     key.cookie = BPF_CORE_READ(net, net_cookie);
     key.ifindex = BPF_CORE_READ(device, ifindex);
     if (!bpf_map_delete_elem(&nns_covered, &key))
-        report(NNS_RECORD_BARE, key.cookie, BPF_CORE_READ(net, ns.inum), key.ifindex);
+        report(what_went(device, key.ifindex), key.cookie, BPF_CORE_READ(net, ns.inum), key.ifindex);
     return 0;
 }
 

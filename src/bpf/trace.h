@@ -6,7 +6,7 @@
 
 /* What the programs of trace.bpf.c and io/trace.c tell each other. */
 
-enum { NNS_RECORD_UP, NNS_RECORD_BARE, NNS_RECORD_TASK };
+enum { NNS_RECORD_UP, NNS_RECORD_BARE, NNS_RECORD_TASK, NNS_RECORD_DEAD };
 
 struct nns_trace_record {
     __u64 cookie;

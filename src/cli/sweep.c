@@ -152,28 +152,11 @@ static int sweep_namespace(struct walk *walk, int fd, uint32_t inum)
     return result;
 }
 
-/* The fd, once it is known to be the namespace that was meant; -ENOENT when the path does not lead there. */
-static int open_meant(const char *path, uint32_t inum)
-{
-    struct nns_netns_id id;
-    int result, fd = nns_netns_open_path(path);
-
-    if (fd == -ENOENT || fd == -ESRCH || fd == -EINVAL || fd == -ENOTDIR)
-        return -ENOENT;
-    if (fd < 0)
-        return fd;
-    result = nns_netns_identify(fd, &id);
-    if (!result && id.inum == inum)
-        return fd;
-    close(fd);
-    return result && result != -EINVAL ? result : -ENOENT;
-}
-
 /* -ENOENT makes the walk try another path to the same namespace. */
 static int visit(const char *path, uint32_t inum, void *context)
 {
     struct walk *walk = context;
-    int result, fd = open_meant(path, inum);
+    int result, fd = nns_netns_open_meant(path, inum);
 
     if (fd == -ENOENT)
         return -ENOENT;

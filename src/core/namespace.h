@@ -67,6 +67,7 @@ struct nns_namespace {
     bool host; /* the daemon's own namespace: set right after it is inserted; never evicted, flushed only with
                   all others */
     bool excluded; /* exclude.namespaces names it: what we have there is taken off, then it is forgotten */
+    bool remeet;   /* look whether it still does, at the next piece of work */
     struct nns_handle handle;
     struct nns_devices devices;
     struct nns_device_queue queue;

@@ -6,6 +6,7 @@
 #include <linux/magic.h>
 #include <linux/netlink.h>
 #include <linux/nsfs.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,10 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
+#ifndef RESOLVE_CACHED
+#define RESOLVE_CACHED 0x20
+#endif
+
 #ifndef FD_NSFS_ROOT
 #define FD_NSFS_ROOT (-10003)
 #endif
@@ -42,7 +47,7 @@
 /* What an nsfs file handle holds. */
 struct nsfs_place {
     uint64_t cookie;
-    uint32_t type; /* CLONE_NEWNET */
+    uint32_t type; /* CLONE_NEWNET; CLONE_NEWUTS of the witness */
     uint32_t inum;
 };
 
@@ -53,13 +58,18 @@ struct nsfs_place {
 #define ANSWER_BYTES    1280
 #define DEFAULT_ANSWERS 128
 
-#define HOME_TRIES 9 /* a quarter of a second in all */
+#define HOME_TRIES   9 /* a quarter of a second in all */
+#define CACHED_TRIES 3
 
 static struct {
     int fd; /* where every thread goes back to */
     struct nns_netns_id id;
     struct nns_netns_abilities abilities;
-} own = {.fd = -1};
+    struct {
+        int fd; /* keeps it alive; -1: there is none */
+        struct nsfs_place place;
+    } witness;
+} own = {.fd = -1, .witness = {.fd = -1}};
 
 static int pidfd_open_raw(uint32_t pid, unsigned flags)
 {
@@ -128,11 +138,6 @@ int nns_netns_open_pid(uint32_t pid, enum nns_netns_way *way)
 
 static int reopen_namespace(int place)
 {
-    struct statfs fs;
-    if (fstatfs(place, &fs) < 0)
-        return -errno;
-    if (fs.f_type != NSFS_MAGIC)
-        return -EINVAL;
     char path[40];
     snprintf(path, sizeof(path), "/proc/self/fd/%d", place);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -154,48 +159,156 @@ int nns_netns_open_path(const char *path)
     int place = NNS_ASK_TASK(open(path, O_PATH | O_CLOEXEC));
     if (place < 0)
         return -errno;
-    int fd = reopen_namespace(place);
+    struct statfs fs;
+    int fd = fstatfs(place, &fs) < 0 ? -errno : fs.f_type != NSFS_MAGIC ? -EINVAL : reopen_namespace(place);
     close(place);
     return fd;
 }
 
-static int open_handle(struct nns_netns_id id)
+/* The root of a task's mounts, "/proc/PID/root", where a path begins so; *rest is what follows. An fd on it,
+ * AT_FDCWD where a path begins elsewhere, or -errno. */
+static int open_root(const char *path, const char **rest)
+{
+    char root[48];
+    const char *end = strncmp(path, "/proc/", 6) == 0 ? strstr(path, "/root/") : NULL;
+    size_t length = end ? (size_t)(end - path) + 5 : sizeof(root);
+    *rest = path;
+    if (length >= sizeof(root))
+        return AT_FDCWD;
+    memcpy(root, path, length);
+    root[length] = '\0';
+    *rest = path + length;
+    int fd = NNS_ASK_TASK(open(root, O_PATH | O_DIRECTORY | O_CLOEXEC));
+    return fd < 0 ? -errno : fd;
+}
+
+/*
+ * Below a root the kernel is told to use what it has cached, and to ask no file system. Where a namespace is
+ * mounted it has every directory of the path: a mount holds them there. A walk that others disturb, as by
+ * mounting, ends in EAGAIN, too. The kernel's own /proc does not keep anybody waiting.
+ */
+static int open_cached(int root, const char *path)
+{
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_CACHED};
+    int fd = -1;
+    if (root >= 0)
+        how.resolve |= RESOLVE_IN_ROOT;
+    errno = EAGAIN;
+    for (int tries = 0; tries < CACHED_TRIES && fd < 0 && errno == EAGAIN; tries++)
+        fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+    return fd < 0 ? -errno : fd;
+}
+
+static int open_place_now(const char *path)
+{
+    const char *rest;
+    int root = open_root(path, &rest);
+    if (root < 0 && root != AT_FDCWD)
+        return root;
+    int fd = root < 0 && strncmp(path, "/proc/", 6) == 0 ? -ENOSYS : open_cached(root, rest);
+    if (root >= 0)
+        close(root);
+    if (fd != -ENOSYS)
+        return fd;
+    fd = NNS_ASK_TASK(open(path, O_PATH | O_CLOEXEC));
+    return fd < 0 ? -errno : fd;
+}
+
+/* 0, -EINVAL or -errno. By the device: statfs would ask the file system. */
+static int check_on_nsfs(int place)
+{
+    struct statx at, home;
+    const int flags = AT_EMPTY_PATH | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
+    if (statx(place, "", flags, 0, &at) < 0 || statx(own.fd, "", flags, 0, &home) < 0)
+        return -errno;
+    return at.stx_dev_major == home.stx_dev_major && at.stx_dev_minor == home.stx_dev_minor ? 0 : -EINVAL;
+}
+
+int nns_netns_open_path_now(const char *path)
+{
+    int place = open_place_now(path);
+    if (place < 0)
+        return place;
+    int r = check_on_nsfs(place), fd = r < 0 ? r : reopen_namespace(place);
+    close(place);
+    return fd;
+}
+
+/* Answers that say of a path where it does not lead. */
+static bool leads_elsewhere(int error)
+{
+    return error == -ENOENT || error == -ESRCH || error == -EINVAL || error == -ENOTDIR;
+}
+
+static int check_meant(int fd, uint32_t inum)
+{
+    struct nns_netns_id id;
+    if (fd < 0)
+        return leads_elsewhere(fd) ? -ENOENT : fd;
+    int r = nns_netns_identify(fd, &id);
+    if (r == 0 && id.inum == inum)
+        return fd;
+    close(fd);
+    return r == 0 || leads_elsewhere(r) ? -ENOENT : r;
+}
+
+int nns_netns_open_meant(const char *path, uint32_t inum)
+{
+    return check_meant(nns_netns_open_path(path), inum);
+}
+
+int nns_netns_open_meant_now(const char *path, uint32_t inum)
+{
+    return check_meant(nns_netns_open_path_now(path), inum);
+}
+
+static int open_handle(const struct nsfs_place *place)
 {
     union {
         struct file_handle head;
         char bytes[sizeof(struct file_handle) + sizeof(struct nsfs_place)];
     } handle = {.head = {.handle_bytes = sizeof(struct nsfs_place), .handle_type = NSFS_HANDLE_TYPE}};
-    struct nsfs_place place = {.cookie = id.cookie, .type = CLONE_NEWNET, .inum = id.inum};
-    memcpy(handle.head.f_handle, &place, sizeof(place));
+    memcpy(handle.head.f_handle, place, sizeof(*place));
     int fd = open_by_handle_at(FD_NSFS_ROOT, &handle.head, O_RDONLY | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
 }
 
 /* I4: on the very fd. No two namespaces, of whatever type, share a cookie. */
-static int open_verified(struct nns_netns_id id)
+static int open_verified(const struct nsfs_place *place)
 {
-    int fd = open_handle(id);
+    int fd = open_handle(place);
     __u64 cookie;
     if (fd < 0)
         return fd;
-    if (ioctl(fd, NS_GET_ID, &cookie) == 0 && cookie == id.cookie)
+    if (ioctl(fd, NS_GET_ID, &cookie) == 0 && cookie == place->cookie)
         return fd;
     close(fd);
     return -EIO;
+}
+
+/*
+ * Does the same way still open a living one? One that this thread is in would prove nothing: the kernel lets
+ * everybody open those, whatever it denies of all others. The witness is one of our own that no thread is in.
+ * It is a uts namespace, which costs next to nothing and is nobody else's business; who may open others is
+ * one rule for all types.
+ */
+static bool witness_opens(void)
+{
+    int fd = own.witness.fd < 0 ? -ENOENT : open_verified(&own.witness.place);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
 }
 
 int nns_netns_open_id(struct nns_netns_id id)
 {
     if (!own.abilities.open_by_id)
         return -EOPNOTSUPP;
-    int fd = open_verified(id);
+    const struct nsfs_place place = {.cookie = id.cookie, .type = CLONE_NEWNET, .inum = id.inum};
+    int fd = open_verified(&place);
     if (fd != -ESTALE)
         return fd;
-    int alive = open_verified(own.id);
-    if (alive < 0)
-        return -EACCES;
-    close(alive);
-    return -ESTALE;
+    return witness_opens() ? -ESTALE : -EACCES;
 }
 
 bool nns_netns_is_dead(struct nns_netns_id id)
@@ -266,15 +379,15 @@ static int open_socket(void)
 }
 
 /* The kernel makes a set of namespaces anew for that: memory may be there a moment later. */
-static int set_home(void)
+static int set_home(int fd, int type)
 {
     struct timespec pause = {.tv_nsec = 1000000};
-    int result = setns(own.fd, CLONE_NEWNET);
+    int result = setns(fd, type);
 
     for (int tries = 1; tries < HOME_TRIES && result < 0 && errno == ENOMEM; tries++) {
         nanosleep(&pause, NULL);
         pause.tv_nsec *= 2;
-        result = setns(own.fd, CLONE_NEWNET);
+        result = setns(fd, type);
     }
     return result;
 }
@@ -282,7 +395,7 @@ static int set_home(void)
 /* I8: a thread in the wrong namespace would do its next work to the wrong host. */
 static void go_home(void)
 {
-    if (set_home() == 0)
+    if (set_home(own.fd, CLONE_NEWNET) == 0)
         return;
     nns_error("cannot return to the own network namespace: %s", strerror(errno));
     abort();
@@ -365,15 +478,63 @@ static bool try_ns_get_id(int fd, uint64_t cookie)
     return ioctl(fd, NS_GET_ID, &id) == 0 && id == cookie;
 }
 
-/* Without NS_GET_ID what was opened could not be verified. */
-static bool try_open_by_id(void)
+static int open_own(const char *link)
 {
-    if (!own.abilities.ns_get_id || !own.id.cookie)
-        return false;
-    int fd = open_verified(own.id);
-    if (fd >= 0)
-        close(fd);
-    return fd >= 0;
+    int fd = open(link, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+/* A new uts namespace, and back out of it. An fd on it or -errno; *home is 0, or why the thread is in it
+ * still. */
+static int make_uts(int *home)
+{
+    *home = 0;
+    int old = open_own("/proc/thread-self/ns/uts");
+    if (old < 0)
+        return old;
+    int fd = unshare(CLONE_NEWUTS) < 0 ? -errno : 0;
+    if (fd == 0) {
+        fd = open_own("/proc/thread-self/ns/uts");
+        *home = set_home(old, CLONE_NEWUTS) < 0 ? -errno : 0;
+    }
+    close(old);
+    return fd;
+}
+
+/* 0, also when there is none; -errno when the thread did not come back (I8). */
+static int make_witness(void)
+{
+    struct stat st;
+    __u64 cookie;
+    int home, fd = make_uts(&home);
+    if (fd < 0)
+        return home;
+    if (home == 0 && ioctl(fd, NS_GET_ID, &cookie) == 0 && fstat(fd, &st) == 0) {
+        own.witness.fd = fd;
+        own.witness.place = (struct nsfs_place){cookie, CLONE_NEWUTS, (uint32_t)st.st_ino};
+        return 0;
+    }
+    close(fd);
+    return home;
+}
+
+static void close_witness(void)
+{
+    if (own.witness.fd >= 0)
+        close(own.witness.fd);
+    own.witness.fd = -1;
+}
+
+/* Without NS_GET_ID what was opened could not be verified. The witness stays where it is of use. 0 or -errno.
+ */
+static int try_open_by_id(bool *can)
+{
+    close_witness();
+    int r = own.abilities.ns_get_id ? make_witness() : 0;
+    *can = witness_opens();
+    if (!*can)
+        close_witness();
+    return r;
 }
 
 /* The first process is always there, and nobody is more its own master: who may open its namespace may open
@@ -386,15 +547,9 @@ static bool try_members(void)
     return fd >= 0;
 }
 
-static int open_own(void)
-{
-    int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
-
 int nns_netns_probe(struct nns_netns_abilities *abilities)
 {
-    int fd = open_own();
+    int fd = open_own("/proc/thread-self/ns/net");
     if (fd < 0)
         return fd;
     struct nns_netns_id id;
@@ -414,10 +569,10 @@ int nns_netns_probe(struct nns_netns_abilities *abilities)
         .pidfd_thread = try_pidfd_thread(),
         .ns_get_id = try_ns_get_id(fd, id.cookie),
     };
-    own.abilities.open_by_id = try_open_by_id();
+    r = try_open_by_id(&own.abilities.open_by_id);
     own.abilities.members = try_members();
     *abilities = own.abilities;
-    return 0;
+    return r;
 }
 
 struct nns_netns_id nns_netns_own(void)

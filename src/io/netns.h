@@ -45,11 +45,22 @@ int nns_netns_open_pid(uint32_t pid, enum nns_netns_way *way);
  * network namespace; -ENOENT also for a process that ends meanwhile. */
 int nns_netns_open_path(const char *path);
 
+/* The same by one who was told, a moment ago, the inum of what the path leads to. -ENOENT when it does not,
+ * or no longer, or to nothing at all: another path may. */
+int nns_netns_open_meant(const char *path, uint32_t inum);
+
+/*
+ * Both without ever waiting for a file system: a path may be in somebody else's hands and lead through one
+ * that does not answer. What the kernel cannot say by itself, from its cache, is -EAGAIN: unknown.
+ */
+int nns_netns_open_path_now(const char *path);
+int nns_netns_open_meant_now(const char *path, uint32_t inum);
+
 /*
  * Open a namespace by its identity alone, both members known (an nsfs file handle): nothing needs to have
  * been kept of it. Returns an fd; -ESTALE when it is dead; -EACCES when the kernel denies it, which it tells
- * in the same way: our own namespace, known to live, is tried as well; -EOPNOTSUPP without the ability; or
- * -errno.
+ * in the same way: another that is known to live, and that no thread is in, is tried as well; -EOPNOTSUPP
+ * without the ability; or -errno.
  */
 int nns_netns_open_id(struct nns_netns_id id);
 

@@ -196,6 +196,7 @@ static void hand_over(const struct nns_trace_record *record, nns_trace_taker *ta
         [NNS_RECORD_UP] = NNS_TRACE_DEVICE_UP,
         [NNS_RECORD_BARE] = NNS_TRACE_DEVICE_BARE,
         [NNS_RECORD_TASK] = NNS_TRACE_TASK,
+        [NNS_RECORD_DEAD] = NNS_TRACE_DEAD,
     };
     struct nns_trace_event event = {
         .cookie = record->cookie,

@@ -22,6 +22,7 @@ struct nns_trace;
 enum nns_trace_kind {
     NNS_TRACE_DEVICE_UP,   /* a device that is not covered got its first qdisc: it came up */
     NNS_TRACE_DEVICE_BARE, /* a covered device lost its clsact: by hand, by a move, with its namespace */
+    NNS_TRACE_DEAD,        /* a covered loopback device went: its namespace is dead for certain */
     NNS_TRACE_TASK         /* a task forked, executed or ended in a namespace that is not known */
 };
 

@@ -33,9 +33,8 @@ void nns_astray_begin(struct nns_owner *owner, struct nns_namespace *ns)
         owner->astray.search.had_ms = ns->astray_ms; /* the first one is due after a scan only */
     owner->astray.wanted = true;
     nns_count(NNS_COUNT_NAMESPACES_ASTRAY, 1);
-    /* Its tasks are news again, to the tracepoints and to a walk; those of an excluded one never are. */
-    if (!nns_exclusions_have(owner->context.exclusions, nns_namespace_cookie(ns)))
-        nns_trace_forget(owner->context.trace, nns_namespace_cookie(ns));
+    /* Its tasks are news again, to the tracepoints and to a walk, also those of an excluded one. */
+    nns_trace_forget(owner->context.trace, nns_namespace_cookie(ns));
 }
 
 void nns_astray_forget(struct nns_owner *owner, struct nns_namespace *ns)
@@ -188,18 +187,20 @@ NNS_OWNER_ONLY static int take_fd(struct nns_owner *owner, int fd, const char *p
     return 1;
 }
 
-/* A path that leads nowhere any more is no failure: there may be another. */
+/* A path that leads elsewhere, or nowhere any more, is no failure: there may be another. */
 static int take_path(const char *path, uint32_t inum, void *context)
 {
     struct search *search = context;
-    int fd = nns_netns_open_path(path), rc;
+    int fd = nns_netns_open_meant_now(path, inum), rc;
 
     nns_role_assert_owner();
+    if (fd == -EAGAIN)
+        search->error = fd; /* whoever is there may be one of those that are looked for */
+    if (fd == -ENOENT || fd == -EAGAIN)
+        return -ENOENT;
     rc = fd < 0 ? fd : take_fd(search->owner, fd, path);
     if (fd >= 0 && rc <= 0)
         close(fd);
-    if (rc == -ENOENT || rc == -ESRCH || rc == -EINVAL)
-        return -ENOENT;
     if (rc < 0)
         search->error = rc;
     return 0;

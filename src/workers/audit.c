@@ -27,12 +27,23 @@ NNS_OWNER_ONLY static void audit_part(struct nns_owner *owner)
     struct nns_namespace *ns;
 
     while ((ns = nns_cache_next(owner->context.cache, &cursor)) && cursor.shard < end) {
-        /* A path may lead to it by now. */
-        ns->excluded = nns_exclusions_meet(owner->context.exclusions, id_of(ns));
+        ns->remeet = true;
         nns_look_again(owner, ns, NNS_LOOK_AUDIT);
         nns_count(NNS_COUNT_NAMESPACES_AUDITED, 1);
     }
     owner->audit_part = (owner->audit_part + 1) % PARTS;
+}
+
+void nns_audit_exclusion(struct nns_owner *owner, struct nns_namespace *ns)
+{
+    bool before = ns->excluded;
+
+    if (!ns->remeet)
+        return;
+    ns->remeet = false;
+    ns->excluded = nns_exclusions_meet(owner->context.exclusions, id_of(ns));
+    if (before && !ns->excluded) /* it was forgotten with the exclusion */
+        nns_trace_know(owner->context.trace, nns_namespace_cookie(ns));
 }
 
 NNS_OWNER_ONLY static void revisit_asked(struct nns_owner *owner)
@@ -65,16 +76,18 @@ NNS_OWNER_ONLY static void drop_dead_evicted(struct nns_owner *owner)
 uint64_t nns_audit_tick(struct nns_owner *owner, uint64_t now_ms)
 {
     struct nns_cache_stats stats;
+    bool changed;
 
     nns_cache_stats(owner->context.cache, &stats);
-    if (!stats.entries && !owner->evicted.count) {
+    if (!stats.entries && !owner->evicted.count && !nns_exclusions_lead(owner->context.exclusions)) {
         owner->next_audit_ms = 0;
         return UINT64_MAX;
     }
     if (!owner->next_audit_ms) {
         owner->next_audit_ms = now_ms + interval(owner);
     } else if (owner->next_audit_ms <= now_ms) {
-        if (owner->audit_part == 0 && owner->context.params->discover_enabled)
+        changed = nns_exclusions_review(owner->context.exclusions);
+        if ((owner->audit_part == 0 || changed) && owner->context.params->discover_enabled)
             nns_pool_want(owner->pool, NNS_CHORE_SCAN);
         revisit_asked(owner);
         audit_part(owner);

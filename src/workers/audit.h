@@ -16,4 +16,8 @@
  * is nothing to look at. */
 uint64_t nns_audit_tick(struct nns_owner *owner, uint64_t now_ms) NNS_OWNER_ONLY;
 
+/* In a namespace that was entered, so that it is the one it is taken for (I5): does the operator want it left
+ * alone, or no more? Asked once an audit. */
+void nns_audit_exclusion(struct nns_owner *owner, struct nns_namespace *ns) NNS_OWNER_ONLY;
+
 #endif

@@ -63,27 +63,22 @@ static void take_task(void *context, const struct nns_trace_event *event)
         hand_on(scan);
 }
 
-/* A path that leads nowhere any more is no news, and not a failure. */
-static int take_path(struct scan *scan, const char *path)
-{
-    int rc = nns_sync_path(scan->worker, path);
-
-    if (rc == -ESRCH)
-        rc = -ENOENT;
-    if (rc && rc != -ENOENT && rc != -EINVAL)
-        scan->error = rc;
-    return rc;
-}
-
-static int take_mount(void *context, const char *path, uint32_t inum)
-{
-    take_path(context, path);
-    return 0;
-}
-
+/* A path that leads elsewhere, or nowhere any more, is no news, and not a failure: -ENOENT. */
 static int take_any(const char *path, uint32_t inum, void *context)
 {
-    return take_path(context, path) == -ENOENT ? -ENOENT : 0;
+    struct scan *scan = context;
+    int rc = nns_sync_path(scan->worker, path, inum);
+
+    if (rc && rc != -ENOENT)
+        scan->error = rc;
+    return rc == -ENOENT ? rc : 0;
+}
+
+/* Where another lies over a mount that one is shown as well, with its own inum. */
+static int take_mount(void *context, const char *path, uint32_t inum)
+{
+    take_any(path, inum, context);
+    return 0;
 }
 
 static void scan_mounts(struct scan *scan)

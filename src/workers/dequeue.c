@@ -9,6 +9,7 @@
 #include "core/counters.h"
 #include "core/log.h"
 #include "io/links.h"
+#include "workers/audit.h"
 #include "workers/exclude.h"
 #include "workers/flush.h"
 #include "workers/handle.h"
@@ -565,6 +566,7 @@ NNS_OWNER_ONLY static int visit(struct nns_owner *owner, struct nns_namespace *n
 {
     int rc;
 
+    nns_audit_exclusion(owner, ns);
     nns_hear(owner, ns); /* first: what changes after the listing is told */
     rc = look(owner, ns, socket);
     if (rc)

@@ -3,6 +3,7 @@
 
 #include "core/counters.h"
 #include "workers/dequeue.h"
+#include "workers/flush.h"
 
 /* How long a namespace whose device came up may take to be found by a task in it, and how far apart two looks
  * at everything are: a host that goes on losing events is not to be kept busy with listing. */
@@ -42,6 +43,11 @@ NNS_OWNER_ONLY static void take_event(struct nns_owner *owner, const struct nns_
 
     if (!ns) {
         take_strangers(owner, event);
+        return;
+    }
+    /* No handle of any kind could tell it more surely. */
+    if (event->kind == NNS_TRACE_DEAD) {
+        nns_flush(owner, ns, NNS_FLUSH_DEAD);
         return;
     }
     device = nns_devices_find(&ns->devices, event->number);

@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 
 struct exclusion {
-    const char *path; /* the parameter's; NULL: it is a number */
-    uint64_t inum;
-    _Atomic uint64_t cookie; /* of the one met last; 0: none yet. The owner writes it. */
+    const char *path;        /* the parameter's; NULL: it is a number */
+    uint64_t inum;           /* the number; of a path, the owner's: that of the one met last */
+    _Atomic uint64_t cookie; /* of the one met last; 0: none. The owner writes it. */
 };
 
 struct nns_exclusions {
@@ -44,27 +44,41 @@ void nns_exclusions_free(struct nns_exclusions *exclusions)
     free(exclusions);
 }
 
+enum leading { ELSEWHERE, THERE, UNKNOWN };
+
 /* Other file systems number their files as they like: only on nsfs is an inode number an inum. */
-static bool leads_to(const char *path, uint32_t inum)
+static enum leading look_where(const char *path, uint64_t inum)
 {
     struct stat status, own;
 
-    return stat(path, &status) == 0 && status.st_ino == inum && stat("/proc/self/ns/net", &own) == 0 &&
-           status.st_dev == own.st_dev;
+    if (stat(path, &status) < 0)
+        return errno == ENOENT || errno == ENOTDIR ? ELSEWHERE : UNKNOWN;
+    if (stat("/proc/self/ns/net", &own) < 0)
+        return UNKNOWN;
+    return status.st_ino == inum && status.st_dev == own.st_dev ? THERE : ELSEWHERE;
 }
 
+static uint64_t cookie_of(const struct exclusion *item)
+{
+    return atomic_load_explicit(&item->cookie, memory_order_relaxed);
+}
+
+/* Unknown is not gone (I9): who was excluded stays so. */
 NNS_OWNER_ONLY static bool means(const struct exclusion *item, struct nns_netns_id id)
 {
-    uint64_t met = atomic_load_explicit(&item->cookie, memory_order_relaxed);
+    uint64_t met = cookie_of(item);
+    enum leading leading;
 
-    if (item->path)
-        return leads_to(item->path, id.inum);
-    return item->inum == id.inum && (!met || met == id.cookie);
+    if (!item->path)
+        return item->inum == id.inum && (!met || met == id.cookie);
+    leading = look_where(item->path, id.inum);
+    return leading == THERE || (leading == UNKNOWN && met == id.cookie);
 }
 
-NNS_OWNER_ONLY static void meet(struct nns_exclusions *exclusions, struct exclusion *item, uint64_t cookie)
+/* From one namespace to another, or to none (0). */
+NNS_OWNER_ONLY static void turn(struct nns_exclusions *exclusions, struct exclusion *item, uint64_t cookie)
 {
-    uint64_t before = atomic_load_explicit(&item->cookie, memory_order_relaxed);
+    uint64_t before = cookie_of(item);
 
     if (before == cookie)
         return;
@@ -73,6 +87,8 @@ NNS_OWNER_ONLY static void meet(struct nns_exclusions *exclusions, struct exclus
         nns_trace_forget(exclusions->trace, before);
         nns_trace_uncover(exclusions->trace, before, NNS_TRACE_ALL_DEVICES);
     }
+    if (!cookie)
+        return;
     nns_trace_know(exclusions->trace, cookie);
     nns_trace_cover(exclusions->trace, cookie, NNS_TRACE_ALL_DEVICES);
 }
@@ -82,18 +98,47 @@ bool nns_exclusions_meet(struct nns_exclusions *exclusions, struct nns_netns_id 
     bool met = false;
 
     for (size_t i = 0; i < exclusions->count; i++) {
-        if (!means(&exclusions->items[i], id))
-            continue;
-        meet(exclusions, &exclusions->items[i], id.cookie);
-        met = true;
+        struct exclusion *item = &exclusions->items[i];
+
+        if (means(item, id)) {
+            item->inum = id.inum;
+            turn(exclusions, item, id.cookie);
+            met = true;
+        } else if (item->path && cookie_of(item) == id.cookie) {
+            turn(exclusions, item, 0);
+        }
     }
     return met;
+}
+
+bool nns_exclusions_lead(const struct nns_exclusions *exclusions)
+{
+    for (size_t i = 0; i < exclusions->count; i++)
+        if (exclusions->items[i].path && cookie_of(&exclusions->items[i]))
+            return true;
+    return false;
+}
+
+/* One that the path led to and that lives has its inum to itself. */
+bool nns_exclusions_review(struct nns_exclusions *exclusions)
+{
+    bool changed = false;
+
+    for (size_t i = 0; i < exclusions->count; i++) {
+        struct exclusion *item = &exclusions->items[i];
+
+        if (!item->path || !cookie_of(item) || look_where(item->path, item->inum) != ELSEWHERE)
+            continue;
+        turn(exclusions, item, 0);
+        changed = true;
+    }
+    return changed;
 }
 
 bool nns_exclusions_have(const struct nns_exclusions *exclusions, uint64_t cookie)
 {
     for (size_t i = 0; cookie && i < exclusions->count; i++)
-        if (atomic_load_explicit(&exclusions->items[i].cookie, memory_order_relaxed) == cookie)
+        if (cookie_of(&exclusions->items[i]) == cookie)
             return true;
     return false;
 }

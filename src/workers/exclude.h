@@ -15,7 +15,8 @@
  *
  * A namespace is named by an inum or a path, and known by its cookie once it was met: a number means the
  * first one that is met under it, for good, and none that is given the number after its death (I5). A path
- * means whatever it leads to at the moment: it may come to exist, or to lead elsewhere, later.
+ * means whatever it leads to at the moment: it may come to exist, to lead elsewhere, or to lead nowhere,
+ * later.
  */
 struct nns_exclusions;
 
@@ -24,8 +25,15 @@ struct nns_exclusions;
 int nns_exclusions_new(const struct nns_params *params, struct nns_trace *trace, struct nns_exclusions **out);
 void nns_exclusions_free(struct nns_exclusions *exclusions); /* NULL is fine */
 
-/* Is this namespace, which is open or was a moment ago, an excluded one? Both members of id are known. */
+/* Is this namespace, which is open (I5), an excluded one? Both members of id are known. */
 bool nns_exclusions_meet(struct nns_exclusions *exclusions, struct nns_netns_id id) NNS_OWNER_ONLY;
+
+/* From time to time: look whether paths still lead to whom they led to; who is excluded by none any more is
+ * news again. True when that is so of any. */
+bool nns_exclusions_review(struct nns_exclusions *exclusions) NNS_OWNER_ONLY;
+
+/* Is there a path that leads to one? */
+bool nns_exclusions_lead(const struct nns_exclusions *exclusions) NNS_OWNER_ONLY;
 
 /* Has it been met as an excluded one? Any thread; a few comparisons. False for cookie 0. */
 bool nns_exclusions_have(const struct nns_exclusions *exclusions, uint64_t cookie);

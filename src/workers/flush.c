@@ -124,12 +124,19 @@ bool nns_is_bare(const struct nns_namespace *ns)
  * The namespace is no more, and what was there went with it: its slots are free for others. Of one that was
  * astray this is not certain: somebody may hold it by a mere descriptor or socket, out of our reach. Its
  * filters then go on counting in slots that others have by now. To keep those slots for ever would cost far
- * more: where handles are by member every namespace that dies ends like this.
+ * more: where handles are by member and no tracepoint tells of deaths each ends like this.
  */
 NNS_OWNER_ONLY static void lose_all(struct nns_namespace *ns)
 {
     for (uint32_t i = 0; i < ns->devices.count; i++)
         memset(ns->devices.items[i].attachments, 0, sizeof(ns->devices.items[i].attachments));
+}
+
+/* The way there was lost only now, as when it died: it is looked for once more before anything is said of it.
+ */
+NNS_OWNER_ONLY static bool is_spared(const struct nns_owner *owner, const struct nns_namespace *ns)
+{
+    return owner->sparing && nns_is_astray(ns);
 }
 
 /* True when nothing of ours is left. */
@@ -147,7 +154,8 @@ NNS_OWNER_ONLY static bool detach(struct nns_owner *owner, struct nns_namespace 
         return true;
     }
     if (socket < 0) {
-        report_left(ns, NNS_HOOKS * carrying, -socket);
+        if (!is_spared(owner, ns))
+            report_left(ns, NNS_HOOKS * carrying, -socket);
         return false;
     }
     detach_over(owner, ns, socket, any);
@@ -197,15 +205,17 @@ NNS_OWNER_ONLY static void remember_eviction(struct nns_owner *owner, const stru
     nns_count(NNS_COUNT_NAMESPACES_EVICTED, 1);
 }
 
-/* What happens there is none of our affairs any more. That an excluded one is known stays told: no task in it
- * is news. */
+/* What happens there is none of our affairs any more. Of an excluded one that it is known stays told, or is
+ * told again if it was astray: no task in it is news. */
 NNS_OWNER_ONLY static void untell(struct nns_owner *owner, const struct nns_namespace *ns)
 {
     uint64_t cookie = nns_namespace_cookie(ns);
 
     for (uint32_t i = 0; i < ns->devices.count; i++)
         nns_trace_uncover(owner->context.trace, cookie, ns->devices.items[i].link.ifindex);
-    if (!nns_exclusions_have(owner->context.exclusions, cookie))
+    if (nns_exclusions_have(owner->context.exclusions, cookie))
+        nns_trace_know(owner->context.trace, cookie);
+    else
         nns_trace_forget(owner->context.trace, cookie);
 }
 
@@ -267,6 +277,8 @@ int nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush_
 
     if (dead)
         lose_all(ns);
+    if (!clean && is_spared(owner, ns))
+        return -EAGAIN;
     if (!clean && (reason == NNS_FLUSH_ORDERED || reason == NNS_FLUSH_EXCLUDED))
         nns_look_again(owner, ns, NNS_LOOK_EVERYWHERE);
     else
@@ -274,19 +286,38 @@ int nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush_
     return clean ? 0 : -EBUSY;
 }
 
-int nns_flush_all(struct nns_owner *owner, enum nns_flush_reason reason)
+/* 0; -EBUSY when not all could be cleared; else -EAGAIN when some were spared. */
+NNS_OWNER_ONLY static int flush_each(struct nns_owner *owner, enum nns_flush_reason reason, bool sparing)
 {
     struct nns_cache_cursor cursor = {0};
     struct nns_namespace *ns;
     int rc = 0;
 
-    if (reason != NNS_FLUSH_CLOSED || !owner->context.params->keep_attached)
-        nns_astray_gather(owner);
     owner->moving_on = true;
-    while ((ns = nns_cache_next(owner->context.cache, &cursor)))
-        rc = nns_flush(owner, ns, reason) ? -EBUSY : rc;
+    owner->sparing = sparing;
+    while ((ns = nns_cache_next(owner->context.cache, &cursor))) {
+        int one = nns_flush(owner, ns, reason);
+
+        rc = one && rc != -EBUSY ? one : rc;
+    }
+    owner->sparing = false;
     owner->moving_on = false;
     nns_netns_leave(-1);
+    return rc;
+}
+
+int nns_flush_all(struct nns_owner *owner, enum nns_flush_reason reason)
+{
+    int rc, last;
+
+    if (reason != NNS_FLUSH_CLOSED || !owner->context.params->keep_attached)
+        nns_astray_gather(owner);
+    rc = flush_each(owner, reason, true);
+    if (rc && owner->astray.count) {
+        nns_astray_gather(owner);
+        last = flush_each(owner, reason, false);
+        rc = rc == -EBUSY ? rc : last;
+    }
     owner->evicted = (struct nns_evicted_set){0};
     nns_cache_reclaim(owner->context.cache);
     return rc;

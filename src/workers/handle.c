@@ -52,7 +52,8 @@ int nns_handle_give(struct nns_owner *owner, struct nns_namespace *ns, int fd, s
 
 /* ---- entering ---- */
 
-/* What says that the way is barred or a dead end, and nothing of our own state. */
+/* What says that the way is barred or a dead end, and nothing of our own state. EAGAIN is one of these: a
+ * file system would have to be asked, for which a worker may wait, and the owner not (I2). */
 static bool leads_elsewhere(int error)
 {
     switch (error) {
@@ -70,7 +71,7 @@ static int open_place(const struct nns_place *place)
 {
     enum nns_netns_way way;
 
-    return place->pid ? nns_netns_open_pid(place->pid, &way) : nns_netns_open_path(place->path);
+    return place->pid ? nns_netns_open_pid(place->pid, &way) : nns_netns_open_path_now(place->path);
 }
 
 /* An fd on what a place leads to, if that is the namespace as far as the fd tells: cookie, else inum. -ENOENT
@@ -108,14 +109,14 @@ void nns_handle_done(struct nns_namespace *ns)
     ns->handle.fd = -1;
 }
 
-/* Where an fd does not tell its cookie the socket that was opened inside does, before anything is sent (I5).
+/* An fd may not have told its cookie: the socket that was opened inside does, before anything is sent (I5).
  */
 NNS_OWNER_ONLY static int verify_inside(struct nns_owner *owner, const struct nns_namespace *ns, int socket)
 {
     uint64_t cookie;
     int rc;
 
-    if (owner->context.way != NNS_HANDLES_BY_MEMBER || owner->context.abilities->ns_get_id)
+    if (owner->context.way != NNS_HANDLES_BY_MEMBER)
         return 0;
     rc = nns_netns_socket_cookie(socket, &cookie);
     if (!rc && cookie != nns_namespace_cookie(ns))

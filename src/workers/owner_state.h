@@ -48,6 +48,7 @@ struct nns_owner {
     bool lost_events;     /* not made up for yet */
     uint64_t resynced_ms; /* 0: never */
     bool moving_on;       /* from one namespace straight to the next, not home in between */
+    bool sparing;         /* who goes astray while all are forgotten */
     size_t pinned;        /* handles that keep a namespace alive */
     struct {
         size_t count; /* namespaces that are astray */

@@ -41,13 +41,21 @@ NNS_OWNER_ONLY static int add_entry(struct nns_owner *owner, struct nns_netns_id
         rc = nns_cache_insert(owner->context.cache, id.cookie, id.inum, &ns);
     if (rc)
         return rc;
-    nns_trace_know(owner->context.trace, id.cookie);
     ns->host = id.inum == nns_netns_own().inum;
-    nns_evicted_forget(&owner->evicted, id.cookie, id.inum);
-    nns_strangers_found(&owner->strangers, id.cookie);
-    nns_count(NNS_COUNT_NAMESPACES_ADDED, 1);
     *out = ns;
     return 0;
+}
+
+/* A new entry stays: what happens there is no news from here on to whoever tells of tasks. */
+NNS_OWNER_ONLY static void welcome(struct nns_owner *owner, const struct nns_namespace *ns)
+{
+    uint64_t cookie = nns_namespace_cookie(ns);
+
+    nns_trace_know(owner->context.trace, cookie);
+    nns_evicted_forget(&owner->evicted, cookie, nns_namespace_inum(ns));
+    nns_strangers_found(&owner->strangers, cookie);
+    nns_count(NNS_COUNT_NAMESPACES_ADDED, 1);
+    nns_news_namespace(owner, ns, NNS_NEWS_NAMESPACE_NEW);
 }
 
 int nns_save_unopened(struct nns_owner *owner, struct nns_netns_id id, struct nns_namespace **out)
@@ -59,7 +67,7 @@ int nns_save_unopened(struct nns_owner *owner, struct nns_netns_id id, struct nn
     if (rc)
         return rc;
     if (!known)
-        nns_news_namespace(owner, ns, NNS_NEWS_NAMESPACE_NEW);
+        welcome(owner, ns);
     *out = ns;
     return 0;
 }
@@ -90,7 +98,7 @@ int nns_save_opened(struct nns_owner *owner, struct nns_netns_id id, int fd, str
     ns->lonely_ms = 0;
     ns->doomed = false;
     if (!known)
-        nns_news_namespace(owner, ns, NNS_NEWS_NAMESPACE_NEW);
+        welcome(owner, ns);
     *out = ns;
     if (known)
         return astray ? NNS_SAVED_FOUND : NNS_SAVED_HANDLE;

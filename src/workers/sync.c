@@ -53,6 +53,22 @@ static bool is_astray(const struct sync *sync, const struct nns_namespace *ns)
     return sync->context->way == NNS_HANDLES_BY_MEMBER && nns_is_astray(ns);
 }
 
+/* An excluded one is nobody's to open, save one that the owner has lost its way to: there are filters of ours
+ * in it that are to be taken off. */
+static bool is_excluded(const struct sync *sync, struct nns_netns_id id)
+{
+    const struct nns_namespace *ns;
+    bool excluded = nns_exclusions_have(sync->context->exclusions, id.cookie);
+
+    if (!excluded)
+        return false;
+    nns_epoch_enter(nns_cache_epoch(sync->context->cache), sync->reader);
+    ns = find(sync, id);
+    excluded = !ns || !is_astray(sync, ns);
+    nns_epoch_leave(sync->reader);
+    return excluded;
+}
+
 /* Is there nothing to do for a namespace that nobody asked for? Without discovery an unknown one is none of
  * our affairs. */
 static bool may_pass(const struct sync *sync, struct nns_netns_id id)
@@ -186,7 +202,7 @@ static bool claim(const struct sync *sync, struct nns_request request, struct nn
     struct nns_answer answer = {.outcome = NNS_OUTCOME_EXCLUDED, .cookie = id.cookie, .inum = id.inum};
     int rc;
 
-    if (nns_exclusions_have(sync->context->exclusions, id.cookie)) {
+    if (is_excluded(sync, id)) {
         settle(sync, request, answer);
         return false;
     }
@@ -369,7 +385,7 @@ static int serve_unasked(const struct sync *sync, int fd, struct nns_netns_id id
     struct nns_request request;
     int rc;
 
-    if (may_pass(sync, id) || nns_exclusions_have(sync->context->exclusions, id.cookie)) {
+    if (may_pass(sync, id) || is_excluded(sync, id)) {
         close(fd);
         return 0;
     }
@@ -395,11 +411,11 @@ void nns_sync_saw(const struct nns_sync_worker *worker, uint64_t cookie)
     nns_epoch_leave(worker->reader);
 }
 
-int nns_sync_path(const struct nns_sync_worker *worker, const char *path)
+int nns_sync_path(const struct nns_sync_worker *worker, const char *path, uint32_t inum)
 {
     const struct sync sync = {.context = worker->context, .reader = worker->reader, .path = path};
     struct nns_netns_id id;
-    int fd = nns_netns_open_path(path);
+    int fd = nns_netns_open_meant(path, inum);
     int rc = fd < 0 ? fd : identify(&sync, fd, &id);
 
     if (fd >= 0 && !rc)

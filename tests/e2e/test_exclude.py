@@ -61,6 +61,34 @@ class Namespaces(host.HostTest):
         self.assertTrue(ns.bare())
         daemon.stop()
 
+    def met_by_a_path(self, settings, **options):
+        """A namespace that is excluded by a path, until the path is taken away."""
+        ns, name = self.unnamed(), "soon"
+        host.run("ip", "netns", "attach", name, ns.pid)
+        self.addCleanup(host.run, "ip", "netns", "del", name, check=False)
+        daemon = self.daemon({**SHORT, "exclude.namespaces": f"/run/netns/{name}", **settings}, **options)
+        return daemon, ns, name
+
+    def test_a_path_that_goes_excludes_nobody(self):
+        daemon, ns, name = self.met_by_a_path({})
+        self.assertEqual(daemon.sync(ns.pid)[ns.pid]["outcome"], "excluded")
+        host.run("ip", "netns", "del", name)
+        host.until(lambda: daemon.sync(ns.pid)[ns.pid]["outcome"] != "excluded", "it is served")
+        self.assertCovered(ns)
+        daemon.stop()
+
+    def test_who_a_path_led_to_is_found(self):
+        daemon, ns, name = self.met_by_a_path({"discover.enabled": "true"})
+        host.until(lambda: daemon.counter("sync.excluded") > 0, "it has been met")
+        host.run("ip", "netns", "del", name)
+        daemon.wait_found(ns)
+        self.assertCovered(ns)
+        ns.add_pair("a", "b")
+        for device in ("a", "b"):
+            ns.ip("link", "set", "dev", device, "up")
+        self.assertCovered(ns)
+        daemon.stop()
+
     def test_what_a_daemon_before_covered_is_taken_off(self):
         ns, other = self.unnamed(), self.unnamed()
         ns.add_pair("a", "b")

@@ -20,6 +20,8 @@ import test_restart
 LONG = os.environ.get("NNS_LONG") == "1"
 # A thread that cannot come back to its own namespace stops the daemon: a test of its own, and no other's business.
 HOME = f"setns~net:[{host.netns_inum('self')}]"
+# As where the kernel denies namespaces to whoever is not in them.
+OTHERS = f"open_by_handle_at!{host.own_namespace().cookie}"
 # Calls that a daemon may make because the ones before failed; a loop without a pause makes ten times as many.
 CALLS_A_SECOND, CALLS_AT_ONCE = 3000, 500
 QUEUE = "/nns-e2e-faults"  # one for all daemons of a test: what queues may take together is bounded
@@ -41,6 +43,7 @@ BEST = [
     # io/netns.c: entering, opening, looking. A pid that could not be opened is found again by an audit.
     Call("setns", "EPERM ENOMEM", "visits.failed"),
     Call("open_by_handle_at", "EPERM ENOMEM EMFILE ENFILE ESTALE", "visits.failed"),
+    Call(OTHERS, "ESTALE", "visits.failed"),
     Call("socket", "EPERM EMFILE ENFILE ENOMEM ENOBUFS", "visits.failed"),
     Call("setsockopt", "EPERM ENOMEM ENOBUFS"),  # only asks for smaller answers and more room
     Call("ioctl:0x8008b70d", "EPERM", "visits.failed"),  # NS_GET_ID
@@ -506,6 +509,8 @@ STARTING = [
     ("ioctl:0xff04", "EPERM ENOMEM EMFILE"),
     ("pidfd_open", "EPERM EMFILE"),
     ("open_by_handle_at", "EPERM ENOMEM EMFILE ESTALE"),
+    ("unshare", "EPERM ENOMEM"),
+    ("setns", "EPERM ENOMEM"),
     ("socket", "EPERM EMFILE ENFILE ENOMEM ENOBUFS"),
     ("setsockopt", "EPERM ENOMEM"),
     ("getsockopt", "EPERM ENOMEM"),

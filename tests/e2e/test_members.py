@@ -34,8 +34,8 @@ for line in sys.stdin:
 class MembersTest(host.HostTest):
     DENIED = (HANDLES_BY_ID,)
 
-    def by_member(self, settings=None):
-        daemon = self.daemon({**SHORT, **(settings or {})}, denied=self.DENIED)
+    def by_member(self, settings=None, **options):
+        daemon = self.daemon({**SHORT, **(settings or {})}, denied=self.DENIED, **options)
         self.assertEqual(daemon.status()["capabilities"]["handles"], "weak: member's pid or mount path")
         return daemon
 
@@ -93,8 +93,14 @@ class Members:
     """On each of the ways to learn a cookie."""
 
     def test_namespaces_that_die_are_held_by_nobody_and_forgotten(self):
+        """At once: the kernel tells that they are dead."""
+        self.assertForgotten(self.by_member(LONG), "dead")
+
+    def test_who_died_unheard_is_forgotten_in_time(self):
+        self.assertForgotten(self.by_member(deaf=True), "lonely")
+
+    def assertForgotten(self, daemon, why):
         own = host.own_namespace()
-        daemon = self.by_member()
         made = [self.unnamed() for _ in range(10)]
         for i, ns in enumerate(made):
             ns.add_veth("eth0", own, f"h{i}")
@@ -109,7 +115,9 @@ class Members:
         host.until(lambda: not cookies & {row["cookie"] for row in daemon.ask("list")["namespaces"]},
                    "they are forgotten")
         status = daemon.status()
-        self.assertEqual((status["counters"]["namespaces.lonely"], status["counters"]["detach.failed"]), (10, 0))
+        counters = status["counters"]
+        self.assertEqual((counters[f"namespaces.{why}"], counters["namespaces.flushed"]), (10, 10))
+        self.assertEqual(counters["detach.failed"], 0)
         self.assertEqual((status["namespaces"]["astray"], status["meter"]["slots_in_use"]), (0, 0))
         daemon.stop()
 
@@ -274,6 +282,34 @@ class Discovered(MembersTest):
         self.assertBack(daemon, ns)
 
 
+class Hidden(MembersTest):
+    # In a mount namespace of its own: over the first of two mounts of one namespace lies one of another.
+    SCRIPT = """mount -t tmpfs tmpfs /mnt && touch /mnt/a /mnt/b && mount --bind "$1" /mnt/a &&
+    mount --bind "$1" /mnt/b && mount --bind "$2" /mnt/a && echo ready && exec sleep infinity"""
+
+    def test_a_mount_that_another_lies_over_leads_nowhere(self):
+        ns, other = self.unnamed(), self.unnamed()
+        ns.add_veth("poked", host.own_namespace(), "poke")
+        keeper = host.start("unshare", "--mount", "sh", "-c", self.SCRIPT, "sh", ns.path, other.path,
+                            stdout=subprocess.PIPE, text=True)
+        self.addCleanup(host.end, keeper)
+        self.assertEqual(keeper.stdout.readline(), "ready\n")
+        daemon = self.by_member()
+        daemon.sync(ns.pid)
+        self.assertCovered(ns)
+        hidden = host.Namespace(f"/proc/{keeper.pid}/root/mnt/b")
+        hidden._cookie, hidden.devices = ns.cookie, ns.devices
+        ns.kill()
+        host.run("ip", "link", "del", "poke")
+        hidden.devices.remove("poked")
+        host.until(lambda: daemon.counter("namespaces.found") > 0, "it is found by the other path")
+        self.assertEqual(daemon.row(hidden)["handle"], "weak")
+        self.assertEqual(daemon.counter("namespaces.flushed"), 0)
+        self.assertCovered(hidden)
+        daemon.stop()
+        self.assertBare(hidden)
+
+
 class Many(MembersTest):
     COUNT = 150 if os.environ.get("NNS_LONG") == "1" else 20
 
@@ -315,6 +351,11 @@ class Chosen(host.HostTest):
     def test_by_the_operator(self):
         self.assertEqual(self.handles({"handle.mode": "pinned"}), ("pinned: an open descriptor", "pinned", 1))
         self.assertEqual(self.handles({"handle.mode": "member"}), ("weak: member's pid or mount path", "weak", 0))
+
+    def test_by_member_where_nobody_elses_namespace_opens_by_its_identity(self):
+        others = f"open_by_handle_at!{host.own_namespace().cookie}=ESTALE"
+        self.assertEqual(self.handles(under=(f"{host.BUILD}/fault", others, "--")),
+                         ("weak: member's pid or mount path", "weak", 0))
 
     @unittest.skipUnless(shutil.which(PTRACE[0]), "no setpriv here")
     def test_pinned_where_others_processes_lead_nowhere(self):

@@ -4,7 +4,9 @@
  * of its system calls failing now and then, and counts how often. deny, its sibling, has calls fail always.
  *
  * SITE is SYSCALL[@INDEX][:VALUE], as in rule.h, or SYSCALL~TEXT: the first argument is a descriptor that
- * /proc/PID/fd says leads to something with TEXT in its name. A site without a FAULT is only counted.
+ * /proc/PID/fd says leads to something with TEXT in its name, or SYSCALL!NUMBER: the second points to a file
+ * handle that does not begin with this 64-bit NUMBER, as that of the namespace with this cookie does. A site
+ * without a FAULT is only counted.
  *
  * FAULT is ERRNO, for every call, or
  *     ERRNO/N    every N-th call
@@ -36,6 +38,7 @@
 #include <seccomp.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +47,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -66,8 +70,9 @@ struct fault {
 };
 
 struct site {
-    char *name; /* as on the command line, less the fault */
-    char *link; /* TEXT of SYSCALL~TEXT, or NULL */
+    char *name;           /* as on the command line, less the fault */
+    char *link;           /* TEXT of SYSCALL~TEXT, or NULL */
+    unsigned long spared; /* NUMBER of SYSCALL!NUMBER, or 0 */
     struct rule_place place;
     struct fault fault;
     unsigned long seen, fired;
@@ -119,9 +124,12 @@ static int parse_fault(char *text, struct fault *out)
 
 static int parse_site(char *text, struct site *site)
 {
-    char *link = strchr(text, '~');
+    char *link = strchr(text, '~'), *spared;
 
     site->name = strdup(text);
+    spared = link ? NULL : rule_cut(text, '!');
+    if (spared && (rule_parse_number(spared, ULONG_MAX, &site->spared) < 0 || !site->spared))
+        return -EINVAL;
     if (link) {
         *link++ = '\0';
         site->link = strdup(link);
@@ -210,6 +218,18 @@ static bool leads_to(const struct seccomp_notif *request, const char *text)
     return strstr(link, text) != NULL;
 }
 
+/* Where the handle cannot be read the call would not have succeeded either. */
+static bool spares(const struct seccomp_notif *request, unsigned long number)
+{
+    uint64_t beginning = 0;
+    struct iovec here = {&beginning, sizeof(beginning)};
+    struct iovec there = {(void *)(request->data.args[1] + offsetof(struct file_handle, f_handle)),
+                          here.iov_len};
+
+    return process_vm_readv((pid_t)request->pid, &here, 1, &there, 1, 0) == (ssize_t)here.iov_len &&
+           beginning == number;
+}
+
 static bool belongs(const struct site *site, const struct seccomp_notif *request)
 {
     const struct rule_place *place = &site->place;
@@ -218,6 +238,8 @@ static bool belongs(const struct site *site, const struct seccomp_notif *request
         return false;
     if (place->has_value && (uint32_t)request->data.args[place->index] != place->value)
         return false;
+    if (site->spared)
+        return !spares(request, site->spared);
     return !site->link || leads_to(request, site->link);
 }
 

@@ -40,6 +40,9 @@ check("one that passes decides, too", probe(FAULT, ["setns=PASS", "setns:2=ENOME
 check("the first of two decides", probe(FAULT, ["setns=EPERM", "setns:2=ENOMEM"], f"call({SETNS}, -1, 2)"), "EPERM")
 LINK = f"[call({IOCTL}, fd, 0xFF05) for fd in (os.open('/dev/null', 0), os.open('/dev/zero', 0))]"
 check("by what a descriptor leads to", probe(FAULT, ["ioctl~/dev/null=EPERM"], LINK), "['EPERM', 'ENOTTY']")
+HANDLES = """[call(304, -1, ctypes.addressof(handle), 0) for handle in
+    [ctypes.create_string_buffer(bytes(8) + number.to_bytes(8, 'little')) for number in (7, 8)]]"""
+check("by what a file handle is of", probe(FAULT, ["open_by_handle_at!7=EPERM"], HANDLES), "['EINVAL', 'EPERM']")
 
 # When.
 check("always", failed("EPERM", 3), [1, 2, 3])
@@ -105,7 +108,7 @@ check("no such command", run(FAULT, ["getppid=EPERM"], "/nonexistent").returncod
 check("the exec itself fails", run(FAULT, ["execve=EACCES"], "true").returncode, 127)
 for bad in ("nosuchcall=EPERM", "getppid=ENOSUCH", "getppid=EPERM/", "getppid=EPERM/0", "getppid=EPERM%10", "getppid=",
             "getppid=EPERM%101,1", "getppid=EPERM#x", "ioctl:x=EPERM", "socket@6:1=EPERM", "getppid~=EPERM",
-            "socket@0:1~x=EPERM", "=EPERM", ""):
+            "socket@0:1~x=EPERM", "socket!=EPERM", "socket!x=EPERM", "socket!0=EPERM", "=EPERM", ""):
     check(f"bad rule '{bad}'", run(FAULT, [bad], "true").returncode, 125)
 check("no rule", run(FAULT, [], "true").returncode, 125)
 check("an option without its value", subprocess.run([FAULT, "--counts"], capture_output=True).returncode, 125)

@@ -3,6 +3,10 @@
  * what a look has to have seen before one is forgotten. */
 #include "owner_host.h"
 
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "core/counters.h"
 #include "workers/astray.h"
 #include "workers/handle.h"
 
@@ -108,6 +112,33 @@ Test(astray, what_has_another_cookie_is_another)
     cr_expect_eq(enter(ns), -ENOENT);
     cr_expect(nns_is_astray(ns));
     cr_expect_eq(own.owner->astray.count, 1);
+    owner_host_let_go(&held);
+}
+
+/* A file system would have to be asked: unknown is not gone, and not for the owner to wait for (I2, I9). */
+Test(astray, a_path_that_could_keep_the_owner_waiting_is_left_to_workers, .timeout = 20)
+{
+    struct owner_held held = owner_host_hold();
+    struct nns_place place = {.path = strdup("/mnt/deaf/ns")};
+    struct nns_namespace *ns;
+    char options[96];
+    int server;
+
+    nns_role_assert_owner();
+    cr_assert_eq(unshare(CLONE_NEWNS), 0);
+    host_run("mount --make-rprivate / && mount -t tmpfs tmpfs /mnt && mkdir /mnt/deaf");
+    server = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    if (server < 0)
+        cr_skip_test("no file system can be served here");
+    snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", server);
+    cr_assert_eq(mount("fuse", "/mnt/deaf", "fuse", 0, options), 0);
+    cr_assert_eq(nns_save_opened(own.owner, held.id, nns_netns_open_path(held.path), &place, &ns),
+                 NNS_SAVED_NEW);
+    nns_handle_done(ns);
+    cr_expect_eq(enter(ns), -ENOENT);
+    cr_expect(nns_is_astray(ns));
+    cr_expect_not(nns_astray_dead(ns));
+    close(server);
     owner_host_let_go(&held);
 }
 
@@ -230,4 +261,64 @@ Test(astray, who_waits_is_told_when_a_look_has_ended)
     cr_assert_eq(owner_host_await_order(), order);
     cr_assert_eq(order->error, -EAGAIN);
     nns_order_free(order);
+}
+
+/* The first of two mounts is hidden by another namespace's: the path of the second is the one to take. */
+Test(astray, at_the_end_a_hidden_mount_is_none)
+{
+    struct owner_held held = owner_host_hold(), other = owner_host_hold();
+    struct nns_namespace *ns;
+
+    nns_role_assert_owner();
+    cr_assert_eq(unshare(CLONE_NEWNS), 0);
+    host_run("mount --make-rprivate / && mount -t tmpfs tmpfs /mnt && touch /mnt/a /mnt/b");
+    ns = owner_host_save(&held);
+    nns_handle_done(ns);
+    host_run("mount --bind %s /mnt/a && mount --bind %s /mnt/b && mount --bind %s /mnt/a", held.path,
+             held.path, other.path);
+    owner_host_let_go(&held);
+    nns_astray_gather(own.owner);
+    cr_assert_not(nns_is_astray(ns));
+    cr_assert_str_eq(ns->handle.place.path, "/mnt/b");
+    cr_assert_not(ns->doomed);
+    owner_host_let_go(&other);
+}
+
+/* Two, of whom the one dies as soon as the other is entered. */
+static const struct owner_held *twins;
+
+int __real_setns(int fd, int type);
+int __wrap_setns(int fd, int type);
+
+int __wrap_setns(int fd, int type)
+{
+    struct stat status;
+
+    if (twins && fstat(fd, &status) == 0) {
+        owner_host_let_go(&twins[status.st_ino == twins[0].id.inum]);
+        twins = NULL;
+    }
+    return __real_setns(fd, type);
+}
+
+Test(astray, who_dies_while_all_are_forgotten_is_no_failure)
+{
+    struct owner_held held[] = {owner_host_hold(), owner_host_hold()};
+
+    nns_role_assert_owner();
+    for (int i = 0; i < 2; i++) {
+        nns_dequeue(own.owner, owner_host_save(&held[i]));
+        cr_assert_eq(owner_host_filters(&held[i]), 2);
+    }
+    twins = held;
+    cr_expect_eq(nns_flush_all(own.owner, NNS_FLUSH_ORDERED), 0);
+    cr_assert_null(twins, "nobody was entered");
+    cr_expect_eq(nns_counter_read(NNS_COUNT_DETACH_FAILED), 0);
+    for (int i = 0; i < 2; i++) {
+        cr_expect_null(owner_host_find(&held[i]));
+        if (kill(held[i].pid, 0) == 0) {
+            cr_expect_eq(owner_host_filters(&held[i]), 0);
+            owner_host_let_go(&held[i]);
+        }
+    }
 }

@@ -87,6 +87,18 @@ Test(events, a_device_that_lost_its_clsact_is_looked_at_whatever_is_told_of_it)
     cr_assert_eq(nns_counter_read(NNS_COUNT_EVENTS_LATE), 0);
 }
 
+Test(events, who_is_told_dead_is_forgotten_at_once)
+{
+    nns_role_assert_owner();
+    tell(NNS_TRACE_DEAD, LOOPBACK);
+    cr_assert_null(owner_host_find(&held));
+    cr_assert_null(nns_due_take(&own.owner->due, UINT64_MAX));
+    cr_assert_eq(nns_counter_read(NNS_COUNT_NAMESPACES_DEAD), 1);
+    cr_assert_eq(nns_counter_read(NNS_COUNT_DETACH_FAILED), 0);
+    tell(NNS_TRACE_DEAD, LOOPBACK);
+    cr_assert_eq(nns_counter_read(NNS_COUNT_NAMESPACES_DEAD), 1);
+}
+
 /* ---- one look for one device ---- */
 
 /* v0 with ifindex V0, its other end down and of no interest. */

@@ -90,8 +90,41 @@ Test(exclude, a_path_means_what_it_leads_to_now)
     cr_expect(meets(8, own));
     cr_expect(!nns_exclusions_have(exclusions, 7));
     cr_assert_eq(unlink(setting), 0);
+    cr_expect(!meets(8, own));
+    cr_expect_eq(rmdir(path), 0);
+}
+
+/* Who was met is asked for by nobody: requests are told that it is excluded. */
+Test(exclude, a_path_that_leads_there_no_more_excludes_nobody)
+{
+    char path[] = "/tmp/nns-exclude-XXXXXX", setting[128];
+    uint32_t own = inum_of("/proc/self/ns/net");
+
     nns_role_assert_owner();
-    cr_expect_not(nns_exclusions_meet(exclusions, (struct nns_netns_id){.cookie = 8, .inum = own}));
+    cr_assert(mkdtemp(path));
+    snprintf(setting, sizeof(setting), "%s/ns,4711", path);
+    exclude(setting);
+    snprintf(setting, sizeof(setting), "%s/ns", path);
+    cr_expect_not(nns_exclusions_review(exclusions));
+    cr_assert_eq(symlink("/proc/self/ns/net", setting), 0);
+    cr_expect(meets(7, own));
+    cr_expect(meets(9, 4711));
+    cr_expect(nns_exclusions_lead(exclusions));
+    cr_expect_not(nns_exclusions_review(exclusions));
+    cr_expect(nns_exclusions_have(exclusions, 7));
+
+    /* Where it leads cannot be seen (I9). */
+    cr_assert_eq(unlink(setting), 0);
+    cr_assert_eq(symlink(setting, setting), 0);
+    cr_expect_not(nns_exclusions_review(exclusions));
+    cr_expect(meets(7, own));
+
+    cr_assert_eq(unlink(setting), 0);
+    cr_expect(nns_exclusions_review(exclusions));
+    cr_expect_not(nns_exclusions_have(exclusions, 7));
+    cr_expect_not(nns_exclusions_lead(exclusions));
+    cr_expect(nns_exclusions_have(exclusions, 9), "a number means the same for good");
+    cr_expect_not(nns_exclusions_review(exclusions));
     cr_expect_eq(rmdir(path), 0);
 }
 

@@ -226,6 +226,114 @@ Test(netns, opens_paths, .timeout = 20)
     cr_assert_eq(host_open_fds(), fds);
 }
 
+/* What mountinfo says of a mount that another lies over is true, but no path leads there. */
+Test(netns, opens_what_was_meant)
+{
+    cr_assert_eq(unshare(CLONE_NEWNS), 0);
+    host_run("mount --make-rprivate / && mount -t tmpfs tmpfs /mnt && touch /mnt/ns /mnt/file");
+    struct child child = start(false), other = start(false);
+    uint32_t inum = inum_of("/proc/%d/ns/net", child.pid), others = inum_of("/proc/%d/ns/net", other.pid);
+    host_run("mount --bind /proc/%d/ns/net /mnt/ns", child.pid);
+    unsigned fds = host_open_fds();
+    int fd = nns_netns_open_meant("/mnt/ns", inum);
+    cr_assert_geq(fd, 0, "%s", strerror(-fd));
+    close(fd);
+    host_run("mount --bind /proc/%d/ns/net /mnt/ns", other.pid);
+    cr_assert_eq(nns_netns_open_meant("/mnt/ns", inum), -ENOENT);
+    fd = nns_netns_open_meant("/mnt/ns", others);
+    cr_assert_geq(fd, 0, "%s", strerror(-fd));
+    close(fd);
+    cr_assert_eq(nns_netns_open_meant("/mnt/none", inum), -ENOENT);
+    cr_assert_eq(nns_netns_open_meant("/mnt/file", inum_of("/mnt/file")), -ENOENT);
+    cr_assert_eq(nns_netns_open_meant("/mnt/file/none", inum), -ENOENT);
+    cr_assert_eq(nns_netns_open_meant("/proc/self/ns/mnt", inum_of("/proc/self/ns/mnt")), -ENOENT);
+    cr_assert_eq(host_open_fds(), fds);
+    stop(&other); /* it has the other end of the first one's pipe */
+    stop(&child);
+}
+
+/* With a mount namespace of its own, in which /mnt/deep/ns leads to the namespace it is in. */
+static void *keep_a_mount(void *fd)
+{
+    char ready = system("mount --make-rprivate / && mount -t tmpfs tmpfs /mnt && mkdir /mnt/deep && touch "
+                        "/mnt/deep/ns && mount --bind /proc/self/ns/net /mnt/deep/ns") == 0
+                     ? 'y'
+                     : 'n';
+    (void)!write(*(int *)fd, &ready, 1);
+    (void)!read(*(int *)fd, &ready, 1);
+    return NULL;
+}
+
+static struct child start_with_a_mount(void)
+{
+    int pair[2];
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(pair[0]);
+        if (unshare(CLONE_NEWNET | CLONE_NEWNS) == 0)
+            keep_a_mount(&pair[1]);
+        _exit(0);
+    }
+    close(pair[1]);
+    char ready = 0;
+    cr_assert_eq(read(pair[0], &ready, 1), 1);
+    cr_assert_eq(ready, 'y');
+    return (struct child){.pid = pid, .hold = pair[0]};
+}
+
+static void expect_now(uint32_t inum, const char *format, ...)
+{
+    char path[96];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(path, sizeof(path), format, list);
+    va_end(list);
+    unsigned fds = host_open_fds();
+    int fd = nns_netns_open_meant_now(path, inum);
+    cr_assert_geq(fd, 0, "%s: %s", path, strerror(-fd));
+    cr_assert_eq(host_open_fds(), fds + 1);
+    close(fd);
+}
+
+Test(netns, opens_mounts_of_others_without_waiting, .timeout = 20)
+{
+    struct child child = start_with_a_mount();
+    uint32_t inum = inum_of("/proc/%d/ns/net", child.pid);
+    expect_now(inum, "/proc/%d/root/mnt/deep/ns", child.pid);
+    expect_now(inum, "/proc/%d/task/%d/root/mnt/deep/ns", child.pid, child.pid);
+    expect_now(inum, "/proc/%d/ns/net", child.pid);
+    char path[96];
+    /* Nobody has asked for that name before: the file system would have to be. */
+    snprintf(path, sizeof(path), "/proc/%d/root/mnt/deep/none", child.pid);
+    cr_expect_eq(nns_netns_open_path_now(path), -EAGAIN);
+    snprintf(path, sizeof(path), "/proc/%d/root/mnt/deep", child.pid);
+    cr_expect_eq(nns_netns_open_path_now(path), -EINVAL);
+    cr_expect_eq(nns_netns_open_path_now("/proc/self/ns/mnt"), -EINVAL);
+    cr_expect_eq(nns_netns_open_path_now("/dev/null"), -EINVAL);
+    stop(&child);
+    cr_expect_eq(nns_netns_open_path_now(path), -ENOENT);
+}
+
+/* Nobody serves this one: who asks it for a name waits until it is gone. */
+Test(netns, a_file_system_that_does_not_answer_keeps_nobody_waiting, .timeout = 20)
+{
+    char options[96];
+    cr_assert_eq(unshare(CLONE_NEWNS), 0);
+    host_run("mount --make-rprivate / && mount -t tmpfs tmpfs /mnt && mkdir /mnt/deaf");
+    int server = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    if (server < 0)
+        cr_skip_test("no file system can be served here");
+    snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", server);
+    cr_assert_eq(mount("fuse", "/mnt/deaf", "fuse", 0, options), 0);
+    char path[96];
+    snprintf(path, sizeof(path), "/proc/%d/root/mnt/deaf/ns", getpid());
+    cr_expect_eq(nns_netns_open_path_now("/mnt/deaf/ns"), -EAGAIN);
+    cr_expect_eq(nns_netns_open_path_now(path), -EAGAIN);
+    cr_expect_eq(nns_netns_open_path_now("/mnt/deaf"), -EINVAL);
+    close(server);
+}
+
 /* As the kernel has it when the task goes after the path was found: it is refused, and gone from then on. */
 static struct child *dying;
 static bool without_pidfd_ioctl;
@@ -280,6 +388,71 @@ Test(netns, who_dies_while_it_is_opened_is_gone)
     dying = &child;
     cr_assert_eq(nns_netns_open_path(path), -ENOENT);
     cr_assert_null(dying, "nobody opened it");
+}
+
+/* As where the kernel denies others' namespaces to whoever asks: those that the caller is in it opens always.
+ */
+static bool others_denied;
+
+int __real_open_by_handle_at(int mount, struct file_handle *handle, int flags);
+int __wrap_open_by_handle_at(int mount, struct file_handle *handle, int flags);
+
+int __wrap_open_by_handle_at(int mount, struct file_handle *handle, int flags)
+{
+    uint32_t inum;
+    memcpy(&inum, handle->f_handle + 12, sizeof(inum));
+    if (!others_denied || inum == inum_of("/proc/thread-self/ns/net") ||
+        inum == inum_of("/proc/thread-self/ns/uts"))
+        return __real_open_by_handle_at(mount, handle, flags);
+    errno = ESTALE;
+    return -1;
+}
+
+static void skip_without_handles(void)
+{
+    if (!abilities.open_by_id)
+        cr_skip_test("this kernel opens no namespace by its identity");
+}
+
+Test(netns, what_opens_only_our_own_is_no_ability)
+{
+    uint32_t home = inum_of("/proc/thread-self/ns/uts");
+    skip_without_handles();
+    unsigned fds = host_open_fds();
+    others_denied = true;
+    set_up();
+    cr_assert_not(abilities.open_by_id);
+    cr_assert_eq(host_open_fds(), fds - 1, "the witness of before is not needed");
+    others_denied = false;
+    set_up();
+    cr_assert(abilities.open_by_id);
+    cr_assert_eq(host_open_fds(), fds);
+    cr_assert_eq(inum_of("/proc/thread-self/ns/uts"), home, "it stayed with its witness");
+}
+
+Test(netns, who_is_denied_is_not_dead)
+{
+    skip_without_handles();
+    struct child child = start(false);
+    struct nns_netns_id id;
+    int fd = nns_netns_open_pid((uint32_t)child.pid, &way);
+    cr_assert_eq(nns_netns_identify(fd, &id), 0);
+    close(fd);
+    others_denied = true;
+    cr_expect_eq(nns_netns_open_id(id), -EACCES);
+    cr_expect_not(nns_netns_is_dead(id));
+    fd = nns_netns_open_id(nns_netns_own());
+    cr_expect_geq(fd, 0);
+    close(fd);
+    others_denied = false;
+    fd = nns_netns_open_id(id);
+    cr_expect_geq(fd, 0);
+    close(fd);
+    stop(&child);
+    while ((fd = nns_netns_open_id(id)) >= 0)
+        close(fd);
+    cr_expect_eq(fd, -ESTALE);
+    cr_expect(nns_netns_is_dead(id));
 }
 
 static void *as_nobody(void *unused)

@@ -3,6 +3,8 @@
  * attached is asked of tc. */
 #include "owner_host.h"
 
+#include "core/counters.h"
+
 TestSuite(owner, .init = owner_host_set_up, .fini = owner_host_tear_down);
 
 static int path_calls;
@@ -70,6 +72,57 @@ Test(owner, a_failed_open_leaves_no_entry_and_is_tried_again)
     cr_assert_eq(save(&held, &ns), NNS_SAVED_NEW);
     owner_host_let_go(&held);
     owner_host_let_go(&other);
+}
+
+static bool no_memory_for_inums;
+
+int __real_nns_cache_trust_inum(struct nns_cache *cache, struct nns_namespace *ns);
+int __wrap_nns_cache_trust_inum(struct nns_cache *cache, struct nns_namespace *ns);
+
+int __wrap_nns_cache_trust_inum(struct nns_cache *cache, struct nns_namespace *ns)
+{
+    return no_memory_for_inums ? -ENOMEM : __real_nns_cache_trust_inum(cache, ns);
+}
+
+static void note_held(void *found, const struct nns_trace_event *event)
+{
+    if (event->cookie == ((struct owner_held *)found)->id.cookie)
+        ((struct owner_held *)found)->pid = (pid_t)event->number;
+}
+
+/* Do walks and events tell of its tasks? */
+static bool is_news(const struct owner_held *held)
+{
+    struct owner_held found = {.id = held->id};
+
+    cr_assert_eq(nns_trace_walk(own.owner->context.trace, false, note_held, &found), 0);
+    return found.pid == held->pid;
+}
+
+Test(owner, who_could_not_be_kept_is_news_still)
+{
+    struct owner_held held = owner_host_hold();
+    struct nns_trace_abilities abilities;
+    struct nns_namespace *ns = NULL;
+
+    nns_role_assert_owner();
+    cr_assert_eq(
+        nns_trace_open(OWNER_HOST_CAPACITY, OWNER_HOST_CAPACITY, true, &own.owner->context.trace, &abilities),
+        0);
+    if (!abilities.walk)
+        cr_skip_test("this kernel shows no tasks to a program");
+    no_memory_for_inums = true;
+    cr_assert_eq(save(&held, &ns), -ENOMEM);
+    no_memory_for_inums = false;
+    cr_assert_null(owner_host_find(&held));
+    cr_expect(is_news(&held), "nobody would find it again");
+    cr_expect_eq(nns_counter_read(NNS_COUNT_NAMESPACES_ADDED), 0);
+    cr_assert_eq(save(&held, &ns), NNS_SAVED_NEW);
+    cr_expect_not(is_news(&held));
+    cr_expect_eq(nns_counter_read(NNS_COUNT_NAMESPACES_ADDED), 1);
+    nns_trace_close(own.owner->context.trace);
+    own.owner->context.trace = NULL;
+    owner_host_let_go(&held);
 }
 
 Test(owner, a_device_heard_of_first_waits_for_its_namespace)

@@ -392,8 +392,38 @@ Test(trace, devices_go_with_their_namespace)
     stop(&guest);
     await(NNS_TRACE_DEVICE_BARE, guest.is.cookie, 10);
     await(NNS_TRACE_DEVICE_BARE, guest.is.cookie, 11);
-    await(NNS_TRACE_DEVICE_BARE, guest.is.cookie, 1);
-    expect(3, NNS_TRACE_DEVICE_BARE, guest.is.cookie, 0);
+    await(NNS_TRACE_DEAD, guest.is.cookie, 1);
+    expect(2, NNS_TRACE_DEVICE_BARE, guest.is.cookie, 0);
+    expect(1, NNS_TRACE_DEAD, guest.is.cookie, 0);
+}
+
+/* A loopback device may lose its clsact, go down, and be asked to move or to vanish: only a death ends it. */
+static void namespace_dies(const char *loopback)
+{
+    struct guest guest = start(be_plain, CLONE_NEWNET);
+    host_run("nsenter -t %d -n sh -ec 'ip link set lo %s; tc qdisc add dev lo clsact'", guest.pid, loopback);
+    cover(guest.is.cookie, 1);
+    host_run("nsenter -t %d -n tc qdisc del dev lo clsact", guest.pid);
+    expect(1, NNS_TRACE_DEVICE_BARE, guest.is.cookie, 1);
+    host_run("nsenter -t %d -n sh -c 'ip link set lo up; ip link set lo down; ip link del lo; ip link set lo "
+             "netns %d; ip link set lo %s; tc qdisc add dev lo clsact' 2>/dev/null",
+             guest.pid, getpid(), loopback);
+    cover(guest.is.cookie, 1);
+    expect(0, NNS_TRACE_DEAD, guest.is.cookie, 0);
+    stop(&guest);
+    await(NNS_TRACE_DEAD, guest.is.cookie, 1);
+    expect(1, NNS_TRACE_DEAD, guest.is.cookie, 0);
+    expect(1, NNS_TRACE_DEVICE_BARE, guest.is.cookie, 1);
+}
+
+Test(trace, a_namespace_dies_with_its_loopback_up)
+{
+    namespace_dies("up");
+}
+
+Test(trace, a_namespace_dies_with_its_loopback_down)
+{
+    namespace_dies("down");
 }
 
 Test(trace, a_device_deleted)
