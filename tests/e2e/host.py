@@ -674,6 +674,15 @@ class HostTest(unittest.TestCase):
         thread = int(process.stdout.readline())
         return Namespace(f"/proc/{process.pid}/task/{thread}/ns/net", thread)
 
+    def heir_of_inum(self, inum, tries=100):
+        """A namespace that has got the inum of a dead one, or None: others on this machine may have got it."""
+        for _ in range(tries):
+            ns = self.unnamed()
+            if ns.inum == inum:
+                return ns
+            ns.kill()
+        return None
+
     def _keep(self, ns):
         self.addCleanup(ns.kill)
         return ns

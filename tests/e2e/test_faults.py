@@ -472,7 +472,7 @@ class Adopting(Churn):
                 self.injector = Injector(site)
                 self.running = self.daemon(under=self.injector.under, queue=QUEUE)
                 self.injector.set(f"{site}={error}")
-                self.running.sync(*self.pids)
+                self.running.sync(*self.pids, error="has not answered for every device")
                 self.assertGreater(self.injector.fired(site), 0)
                 self.assertKept(served=False)
                 reasons = {device["error"] for ns in self.ends for device in self.running.row(ns)["devices"]}

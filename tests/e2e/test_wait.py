@@ -85,8 +85,7 @@ class FailingVisits(WaitTest):
         self.assertIn("100.00 %\n", self.running.command("status").stdout)
         self.running.stop()
 
-    def test_others_are_not_kept_by_it(self):
-        """One that is forgotten and comes anew meanwhile is another matter than one that cannot be visited."""
+    def test_it_returns_as_soon_as_it_can_be_listed(self):
         ns = self.crowded()
         self.injector.set(f"{SENDTO}=EPERM")
         waiting = host.start(f"{host.BUILD}/netnsync", "--socket", self.running.socket, "sync", "--wait", ns.pid,
@@ -103,17 +102,17 @@ class Mixed(WaitTest):
     """One pid has no devices to be waited for; those of the others are waited for."""
 
     def test_beside_an_excluded_one(self):
-        before, good, after = self.unnamed(), self.crowded(), self.unnamed()
-        self.assertLess(before.cookie, good.cookie)
-        daemon = self.daemon({**DAY, "exclude.namespaces": f"{before.inum},{after.inum}"})
+        *out, good = sorted((self.unnamed() for _ in range(4)), key=lambda ns: ns.cookie)
+        good.add_veths(DEVICES)
+        daemon = self.daemon({**DAY, "exclude.namespaces": ",".join(str(ns.inum) for ns in out)})
         for outcome, prefix in (("new", None), ("known", "w")):
             if prefix:
                 good.add_veths(DEVICES, prefix)
-            results = daemon.sync(before.pid, good.pid, after.pid, code=1)
+            results = daemon.sync(*[ns.pid for ns in (*out, good)], code=1)
             self.assertCoveredNow(daemon, good)
-            self.assertEqual([results[ns.pid]["outcome"] for ns in (before, good, after)],
-                             ["excluded", outcome, "excluded"])
-        self.assertEqual(daemon.sync(before.pid, code=1)[before.pid]["outcome"], "excluded")
+            self.assertEqual({results[ns.pid]["outcome"] for ns in out}, {"excluded"})
+            self.assertEqual(results[good.pid]["outcome"], outcome)
+        self.assertEqual(daemon.sync(out[0].pid, code=1)[out[0].pid]["outcome"], "excluded")
         daemon.stop()
 
     @unittest.skipUnless(kernel.opens_pidfds(), "no pidfd leads to a namespace here")
@@ -122,7 +121,9 @@ class Mixed(WaitTest):
         lost, good = self.crowded(), self.crowded()
         site = f"pidfd_open@0:{lost.pid}"
         injector = Injector(site)
-        daemon = self.daemon({**DAY, "lonely.timeout": "1h"}, under=injector.under, denied=(HANDLES_BY_ID,))
+        # Looked for by the pids of tasks, not by paths in /proc.
+        settings = {**DAY, "lonely.timeout": "1h", "discover.enabled": "true"}
+        daemon = self.daemon(settings, under=injector.under, denied=(HANDLES_BY_ID,))
         self.assertEqual(daemon.status()["capabilities"]["handles"], "weak: member's pid or mount path")
         daemon.sync(lost.pid, good.pid)
         for ns in (lost, good):
