@@ -410,18 +410,12 @@ Test(dequeue, a_device_the_kernel_did_not_answer_for_is_waited_for)
     owner_host_let_go(&held);
 }
 
-/* It is asked of a pool as well; this one has no threads. */
 NNS_OWNER_ONLY static struct nns_status ask_status(void)
 {
-    static const struct nns_sync_context nobody;
     struct nns_order *order = owner_host_order(NNS_ORDER_STATUS);
     struct nns_status status;
 
-    cr_assert_eq(nns_pool_start(&nobody, 0, 1, &own.owner->pool), 0);
     nns_answer_order(own.owner, order);
-    nns_pool_stop(own.owner->pool);
-    nns_pool_free(own.owner->pool);
-    own.owner->pool = NULL;
     cr_assert_eq(owner_host_await_order(), order);
     status = *order->status;
     nns_order_free(order);
@@ -430,10 +424,12 @@ NNS_OWNER_ONLY static struct nns_status ask_status(void)
 
 Test(dequeue, coverage_counts_what_carries_its_programs_and_who_is_unseen)
 {
+    const struct nns_sync_context idle = {.cache = own.context.cache};
     struct owner_held held = owner_host_hold();
     struct nns_namespace *ns;
 
     nns_role_assert_owner();
+    cr_assert_eq(nns_pool_start(&idle, 1, 1, &own.owner->pool), 0);
     ns = owner_host_save(&held);
     nns_dequeue(own.owner, ns);
     cr_expect_eq(ask_status().devices_covered, 1);
@@ -446,5 +442,8 @@ Test(dequeue, coverage_counts_what_carries_its_programs_and_who_is_unseen)
     cr_expect_eq(owner_host_device(ns, "lo")->state, NNS_DEVICE_ATTACHED);
     cr_expect_eq(ask_status().devices_covered, 0);
     cr_expect_eq(ask_status().devices_known, 1);
+    nns_pool_stop(own.owner->pool);
+    nns_pool_free(own.owner->pool);
+    own.owner->pool = NULL;
     owner_host_let_go(&held);
 }
