@@ -303,7 +303,7 @@ class Reasons(WatchTest):
         daemon = self.daemon({**DAY, "cache.capacity": "16"})
         seen = self.watch(daemon)
         made = [self.unnamed() for _ in range(20)]
-        daemon.sync(*[ns.pid for ns in made])
+        daemon.sync(*[ns.pid for ns in made], error="flushed or evicted")
         gone = host.until(lambda: seen.of("namespace.gone"), "one is evicted")
         self.assertEqual({row["reason"] for row in gone}, {"evicted"})
         self.assertLessEqual({row["cookie"] for row in gone}, {ns.cookie for ns in made})
@@ -325,7 +325,7 @@ class Reasons(WatchTest):
         daemon = self.daemon(DAY, under=injector.under)
         seen, ns = self.watch(daemon), self.unnamed()
         injector.set("sendto=EPERM")
-        daemon.sync(ns.pid, error="Operation not permitted")
+        daemon.sync(ns.pid, wait=False)
         event = seen.await_event("namespace.failed", ns)
         self.assertEqual((event["inum"], event["error"]), (ns.inum, "Operation not permitted"))
         self.assertGreater(event["retry_in_ms"], 0)
