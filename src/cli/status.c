@@ -1,8 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/ask.h"
 #include "core/counters.h"
+
+/* In two columns. argp would begin the rest of a line that is too long at its left edge. */
+static void print_counter(FILE *out, const char *name, const char *text)
+{
+    enum { NAME_WIDTH = 27, WIDTH = 77 };
+    size_t column = (size_t)fprintf(out, "  %-*s", NAME_WIDTH, name);
+
+    while (*text) {
+        size_t length = strcspn(text, " ");
+
+        if (column + 1 + length > WIDTH)
+            column = (size_t)fprintf(out, "\n  %-*s", NAME_WIDTH, "") - 1;
+        column += (size_t)fprintf(out, " %.*s", (int)length, text);
+        text += length;
+        text += strspn(text, " ");
+    }
+    fputc('\n', out);
+}
 
 /* --help ends with the table of counters. argp frees the text. */
 static char *add_counters(int key, const char *text, void *input)
@@ -15,8 +34,7 @@ static char *add_counters(int key, const char *text, void *input)
         return (char *)text;
     fprintf(stream, "%s\n\nCounters, since the daemon began:\n\n", text);
     for (unsigned i = 0; i < NNS_COUNTER_TOTAL; i++)
-        fprintf(stream, "  %-26s %s\n", nns_counter_name((enum nns_counter)i),
-                nns_counter_text((enum nns_counter)i));
+        print_counter(stream, nns_counter_name((enum nns_counter)i), nns_counter_text((enum nns_counter)i));
     return fclose(stream) ? NULL : help;
 }
 

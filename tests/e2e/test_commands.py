@@ -166,6 +166,8 @@ class Commands(host.HostTest):
         explained = self.running.command("status", "--help").stdout
         for name in self.running.status()["counters"]:
             self.assertRegex(explained, rf"(?m)^  {name} +\w")
+        self.assertLess(max(map(len, explained.splitlines())), 80)
+        self.assertNotRegex(explained.partition("Counters, ")[2], r"(?m)^\w", "no line is broken by others")
         helped = self.running.command("--help")
         for name in ("sync", "enqueue", "list", "get", "status", "flush", "detach"):
             self.assertIn(name, helped.stdout)
