@@ -522,12 +522,13 @@ class Daemon:
         return next(row for row in self.row(ns)["devices"] if row["name"] == name)
 
     def sync(self, *pids, wait=True, code=0, error=None):
-        """{pid: its result}, of `sync --wait`. It has to end with that status: 1 where a pid is neither new nor known.
-        An error, of which this is a part, is one that ends the whole, as when not all could be waited for."""
+        """{pid: its result}, of `sync --wait`. It has to end with that status: 1 where a pid is neither new nor known,
+        None for either. An error, of which this is a part, ends the whole, as when not all could be waited for."""
         words = ["sync"] + (["--wait"] if wait else []) + [str(pid) for pid in pids]
         done = self.command("--json", *words, check=False)
         answer = json.loads(done.stdout) if done.stdout else {"results": []}
-        if done.returncode != (1 if error else code) or bool(error) != ("error" in answer):
+        wanted = (1,) if error else (0, 1) if code is None else (code,)
+        if done.returncode not in wanted or bool(error) != ("error" in answer):
             raise AssertionError(f"netnsync {' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         if error and not (error in answer["error"] and error in done.stderr):
             raise AssertionError(f"not '{error}': {done.stdout}{done.stderr}")

@@ -229,7 +229,7 @@ class Churn(test_restart.Pair):
     def ask(self, served):
         """What clients want, who may be left alone when they are not served."""
         if served:
-            self.running.sync(*self.pids, self.passing[-1].pid, wait=False)
+            self.running.sync(*self.pids, self.passing[-1].pid, wait=False, code=None)  # some of it may fail
             self.assertLessEqual({ns.cookie for ns in self.ends}, cookies(self.running))
             return
         waiting = host.start(f"{host.BUILD}/netnsync", "--socket", self.running.socket, "list",
