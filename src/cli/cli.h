@@ -74,8 +74,8 @@ error_t nns_cli_parse_pids(int key, char *argument, struct argp_state *state);
 
 /*
  * The namespace as the daemon understands it: a number as it is; for a path, opened here, the cookie of the
- * namespace it leads to, or the inum where the kernel does not tell the cookie of an fd. malloc'ed; NULL
- * after a complaint.
+ * namespace it leads to. Where the kernel does not tell that of an fd, it is asked inside; who may not go in
+ * is left with the inum. malloc'ed; NULL after a complaint.
  */
 char *nns_cli_resolve_namespace(const char *namespace);
 

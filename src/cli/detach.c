@@ -59,7 +59,8 @@ static const struct argp argp = {
     .args_doc = "--all",
     .doc =
         "Remove all filters of an instance, from every device of every namespace.\v"
-        "A daemon that answers does it itself and knows of it. Where none answers, the namespaces of all "
+        "A daemon that answers does it itself and knows of it; with discover.enabled it attaches again where "
+        "processes fork, exec or exit. Where none answers, the namespaces of all "
         "processes and mounts are looked through from here, which needs the rights of the daemon. Only "
         "filters that bear the instance's name are removed, and qdiscs stay. With --qdiscs the clsact of "
         "each device that such a filter was on is deleted too: filters of others in it go along, and are "

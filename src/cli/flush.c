@@ -6,9 +6,11 @@
 static const struct argp argp = {
     .parser = nns_cli_parse_namespace,
     .args_doc = "NS",
-    .doc = "Make the daemon forget a namespace: its filters there are removed.\v"
-           "NS is the namespace's cookie, its inum, or a path to it. A pid of that namespace makes it known "
-           "again. The daemon's own namespace is not flushed.",
+    .doc =
+        "Make the daemon forget a namespace: its filters there are removed.\v"
+        "NS is the namespace's cookie, its inum, or a path to it. A pid of that namespace makes it known "
+        "again; with discover.enabled, so does the next fork, exec or exit in it. The daemon's own namespace "
+        "is not flushed.",
     .children = nns_cli_children,
 };
 

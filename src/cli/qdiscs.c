@@ -9,6 +9,7 @@
 
 #include "cli/cli.h"
 #include "cli/text.h"
+#include "core/protocol_json.h"
 #include "io/tc.h"
 
 /* One qdisc on its way. */
@@ -18,28 +19,6 @@ struct removal {
     const struct nns_link *link;
     json_t *filters; /* NULL: lines are printed */
 };
-
-static const char *hook_name(enum nns_hook hook)
-{
-    return hook == NNS_INGRESS ? "ingress" : "egress";
-}
-
-/* Names are bytes to the kernel, JSON is UTF-8: of what is not, the bytes beyond ASCII are shown as '?'. */
-static json_t *text_of(const char *bytes)
-{
-    json_t *string = json_string(bytes);
-    char *copy = string ? NULL : strdup(bytes);
-
-    if (!copy)
-        return string;
-    for (char *at = copy; *at; at++) {
-        if ((unsigned char)*at >= 0x80)
-            *at = '?';
-    }
-    string = json_string(copy);
-    free(copy);
-    return string;
-}
 
 static void print_place(const struct removal *removal)
 {
@@ -51,7 +30,7 @@ static void print_place(const struct removal *removal)
 static void print_filter(const struct removal *removal, const struct nns_tc_taken *taken)
 {
     print_place(removal);
-    printf("along with its qdisc: %s filter, priority %u, ", hook_name(taken->hook), taken->priority);
+    printf("along with its qdisc: %s filter, priority %u, ", nns_hook_name(taken->hook), taken->priority);
     if (taken->chain)
         printf("chain %" PRIu32 ", ", taken->chain);
     nns_text_print(stdout, taken->kind);
@@ -69,11 +48,12 @@ static void print_filter(const struct removal *removal, const struct nns_tc_take
 
 static json_t *filter_row(const struct nns_tc_taken *taken)
 {
-    return json_pack("{s:s, s:i, s:I, s:o, s:o*, s:I, s:o, s:b}", "hook", hook_name(taken->hook), "priority",
-                     (int)taken->priority, "chain", (json_int_t)taken->chain, "kind", text_of(taken->kind),
-                     "name", taken->name[0] ? text_of(taken->name) : NULL, "program_id",
-                     (json_int_t)taken->program_id, "program", text_of(taken->program), "shared_block",
-                     taken->shared);
+    return json_pack("{s:s, s:i, s:I, s:o, s:o*, s:I, s:o, s:b}", "hook", nns_hook_name(taken->hook),
+                     "priority", (int)taken->priority, "chain", (json_int_t)taken->chain, "kind",
+                     nns_json_text(taken->kind, SIZE_MAX), "name",
+                     taken->name[0] ? nns_json_text(taken->name, SIZE_MAX) : NULL, "program_id",
+                     (json_int_t)taken->program_id, "program", nns_json_text(taken->program, SIZE_MAX),
+                     "shared_block", taken->shared);
 }
 
 static void untold(const struct removal *removal)
@@ -101,11 +81,12 @@ static void report(const struct removal *removal, uint32_t inum)
     if (!qdiscs->rows) {
         print_place(removal);
         puts("its qdisc clsact");
-    } else if (json_array_append_new(
-                   qdiscs->rows,
-                   json_pack("{s:I, s:I, s:I, s:o, s:s, s:O}", "cookie", (json_int_t)removal->cookie, "inum",
-                             (json_int_t)inum, "ifindex", (json_int_t)removal->link->ifindex, "name",
-                             text_of(removal->link->name), "kind", "clsact", "filters", removal->filters))) {
+    } else if (json_array_append_new(qdiscs->rows,
+                                     json_pack("{s:I, s:I, s:I, s:o, s:s, s:O}", "cookie",
+                                               (json_int_t)removal->cookie, "inum", (json_int_t)inum,
+                                               "ifindex", (json_int_t)removal->link->ifindex, "name",
+                                               nns_json_text(removal->link->name, SIZE_MAX), "kind", "clsact",
+                                               "filters", removal->filters))) {
         untold(removal);
     }
 }

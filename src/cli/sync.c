@@ -36,7 +36,9 @@ static const struct argp argp = {
     .args_doc = "PID...",
     .doc = "Look at the network namespace of each process, and attach to its devices if it is new.\v"
            "An outcome is new, known, gone, denied, disabled, excluded, refused or error. The exit status is "
-           "0 when all are new or known, else 1. Pids are those of the daemon's pid namespace.",
+           "0 when all are new or known and, with --wait, all could be waited for, else 1. Pids are those of "
+           "the "
+           "daemon's pid namespace.",
     .children = nns_cli_children,
 };
 

@@ -234,8 +234,10 @@ static void print_ratio(FILE *out, const json_t *coverage)
     uint64_t known = (uint64_t)json_integer_value(json_object_get(coverage, "devices_known"));
     uint64_t covered = (uint64_t)json_integer_value(json_object_get(coverage, "devices_covered"));
     uint64_t hundredths = known ? covered * 10000 / known : 0;
+    bool unseen = json_integer_value(json_object_get(coverage, "namespaces_unlisted")) != 0;
 
-    fprintf(out, "%" PRIu64 ".%02" PRIu64 " %%", hundredths / 100, hundredths % 100);
+    fprintf(out, "%" PRIu64 ".%02" PRIu64 " %%%s", hundredths / 100, hundredths % 100,
+            unseen ? " of the devices that could be listed" : "");
 }
 
 /* A duration is shown in units of its own, and named without the one the protocol has. */

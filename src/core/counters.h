@@ -63,9 +63,10 @@
     X(NAMESPACES_LONELY, "namespaces.lonely", "namespaces flushed because no process and no mount was left") \
     X(NAMESPACES_FLUSHED, "namespaces.flushed", "namespaces flushed for any reason")                         \
     X(DISCOVER_SCANS, "discover.scans", "looks at the namespaces of all tasks and mounts")                   \
-    X(DISCOVER_FAILED, "discover.failed", "such looks that did not see all")                                 \
+    X(DISCOVER_FAILED, "discover.failed", "looks at tasks or mounts that failed or did not see all")         \
     X(DISCOVER_PIDS, "discover.pids", "pids found in namespaces that were not known")                        \
     X(EVENTS_READ, "events.read", "events of namespaces and devices read from the kernel")                   \
+    X(EVENTS_ERRORS, "events.errors", "failed reads of the kernel's events")                                 \
     X(EVENTS_RESYNCS, "events.resyncs", "looks at everything because events were lost")                      \
     X(EVENTS_UNKNOWN, "events.unknown", "events of devices in namespaces that are not known")                \
     X(EVENTS_LATE, "events.late", "events of devices that had been attached by the time they were read")     \
@@ -81,7 +82,7 @@
     X(DEVICES_QUEUED, "devices.queued", "devices queued for attachment")                                     \
     X(DEVICES_DUPLICATE, "devices.duplicate", "devices that stood in the queue already")                     \
     X(DEVICES_OVERFLOWED, "devices.overflowed", "device queues that filled up and ended in a new listing")   \
-    X(DEVICES_GONE, "devices.gone", "devices that went away before or while we attached")                    \
+    X(DEVICES_GONE, "devices.gone", "devices that went away: deleted, or moved to another namespace")        \
     X(ATTACH_DONE, "attach.done", "devices attached on both hooks")                                          \
     X(ATTACH_ADOPTED, "attach.adopted", "filters of ours found in place and kept or replaced")               \
     X(ATTACH_FAILED, "attach.failed", "attempts to attach a device that failed")                             \

@@ -98,6 +98,20 @@ bool nns_device_retry(struct nns_device *device, uint64_t now_ms)
     return wait != 0;
 }
 
+bool nns_device_hooked(const struct nns_device *device)
+{
+    for (unsigned set = 0; set < NNS_SETS_MAX; set++)
+        for (int hook = 0; hook < NNS_HOOKS; hook++)
+            if (!nns_attachment_covers(&device->attachments[set][hook]))
+                return false;
+    return true;
+}
+
+bool nns_device_covers(const struct nns_device *device)
+{
+    return device->state == NNS_DEVICE_ATTACHED && nns_device_hooked(device);
+}
+
 bool nns_device_carries(const struct nns_device *device)
 {
     for (unsigned set = 0; set < NNS_SETS_MAX; set++)
@@ -105,6 +119,11 @@ bool nns_device_carries(const struct nns_device *device)
             if (device->attachments[set][hook].program_id)
                 return true;
     return false;
+}
+
+const char *nns_hook_name(enum nns_hook hook)
+{
+    return hook == NNS_INGRESS ? "ingress" : "egress";
 }
 
 const char *nns_device_state_name(enum nns_device_state state)

@@ -95,11 +95,21 @@ struct nns_device *nns_devices_put(struct nns_devices *devices, const struct nns
 /* Forget one; unknown ones are ignored. */
 void nns_devices_remove(struct nns_devices *devices, uint32_t ifindex);
 
+/* Do all its hooks carry their programs, by what the kernel last said? */
+bool nns_device_hooked(const struct nns_device *device);
+
+/* I6: is it attached, and are all its hooks covered? The one answer to that, for whoever counts or shows it.
+ */
+bool nns_device_covers(const struct nns_device *device);
+
 /* Is any program of ours on it, as far as we know? */
 bool nns_device_carries(const struct nns_device *device);
 
 /* One more failure in a row: sets when it is tried again. False when it is given up. */
 bool nns_device_retry(struct nns_device *device, uint64_t now_ms);
+
+/* "ingress", "egress". */
+const char *nns_hook_name(enum nns_hook hook);
 
 /* "queued", "attached", "failed", "excluded". */
 const char *nns_device_state_name(enum nns_device_state state);

@@ -42,7 +42,7 @@ struct nns_place {
 };
 
 /* What lets us enter a namespace again. PINNED: fd keeps it alive. WEAK: it is opened anew for each piece of
- * work, by cookie and inum or by its place, and fd is -1 in between. NONE: not opened yet, or astray. */
+ * work, by cookie and inum or by its place, and fd is -1 in between. NONE: astray. */
 enum nns_handle_kind { NNS_HANDLE_NONE, NNS_HANDLE_PINNED, NNS_HANDLE_WEAK };
 
 #define NNS_PLACE_NULL ((struct nns_place){.pid = 0, .path = NULL})

@@ -55,6 +55,7 @@ struct nns_status {
     uint64_t namespaces, namespaces_capacity, namespaces_pinned, namespaces_astray, namespaces_evicted_now;
     uint64_t devices_known, devices_covered, devices_queued, devices_failed, devices_excluded;
     uint64_t missing_by_reason[NNS_REASON_COUNT]; /* devices not covered, by reason */
+    uint64_t namespaces_unlisted; /* whose devices could not be listed: some of them may not be known */
     uint64_t slots_in_use, slots_reserved, slots_limit, meter_bytes;
     bool meter_pinned; /* the counts outlive the daemon */
     uint64_t batches_waiting, claims, watchers, uptime_ms;

@@ -144,7 +144,7 @@ static void add_device(struct nns_status *status, const struct nns_device *devic
         return;
     }
     status->devices_known++;
-    if (device->state == NNS_DEVICE_ATTACHED) {
+    if (nns_device_covers(device)) {
         status->devices_covered++;
         return;
     }
@@ -160,9 +160,11 @@ NNS_OWNER_ONLY static void add_coverage(struct nns_owner *owner, struct nns_stat
     struct nns_cache_cursor cursor = {0};
     struct nns_namespace *ns;
 
-    while ((ns = nns_cache_next(owner->context.cache, &cursor)))
+    while ((ns = nns_cache_next(owner->context.cache, &cursor))) {
+        status->namespaces_unlisted += ns->list_error != 0;
         for (uint32_t i = 0; i < ns->devices.count; i++)
             add_device(status, &ns->devices.items[i]);
+    }
     status->namespaces_evicted_now = owner->evicted.count;
 }
 
@@ -203,6 +205,17 @@ NNS_OWNER_ONLY static int flush_one(struct nns_owner *owner, struct nns_selector
     return nns_flush(owner, ns, NNS_FLUSH_ORDERED);
 }
 
+/* The number may be another's by the time of the first news (I5). */
+NNS_OWNER_ONLY static void begin_watch(struct nns_owner *owner, struct nns_order *order)
+{
+    const struct nns_namespace *ns = find(owner, order->selector);
+
+    owner->watchers++;
+    order->news_sequence = owner->news_sequence;
+    if (ns)
+        order->selector = (struct nns_selector){.cookie = nns_namespace_cookie(ns)};
+}
+
 void nns_answer_order(struct nns_owner *owner, struct nns_order *order)
 {
     switch (order->kind) {
@@ -222,8 +235,7 @@ void nns_answer_order(struct nns_owner *owner, struct nns_order *order)
         order->error = nns_flush_all(owner, NNS_FLUSH_ORDERED);
         break;
     case NNS_ORDER_WATCH:
-        owner->watchers++;
-        order->news_sequence = owner->news_sequence;
+        begin_watch(owner, order);
         break;
     case NNS_ORDER_UNWATCH:
         owner->watchers--;

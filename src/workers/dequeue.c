@@ -15,7 +15,6 @@
 #include "workers/handle.h"
 #include "workers/hearing.h"
 #include "workers/news.h"
-#include "workers/save.h"
 #include "workers/waiters.h"
 
 /* A device's clsact and filters, each of which may be refused. */
@@ -71,7 +70,9 @@ static void suspect(struct nns_device *device)
             device->attachments[set][hook].reason = NNS_REASON_UNKNOWN;
 }
 
-int nns_queue_device(struct nns_owner *owner, struct nns_namespace *ns, const struct nns_link *link)
+/* Queue a device, unless exclude.devices names it; it is then known, but excluded. 0, or -ENOMEM. */
+NNS_OWNER_ONLY static int queue_device(struct nns_owner *owner, struct nns_namespace *ns,
+                                       const struct nns_link *link)
 {
     bool added;
     struct nns_device *device = nns_devices_put(&ns->devices, link, &added);
@@ -96,18 +97,6 @@ int nns_queue_device(struct nns_owner *owner, struct nns_namespace *ns, const st
         device->retry_ms = device->tries = 0;
     }
     return push(owner, ns, link);
-}
-
-int nns_report_device(struct nns_owner *owner, struct nns_netns_id id, const struct nns_link *link)
-{
-    struct nns_namespace *ns;
-    int rc = nns_save_unopened(owner, id, &ns);
-
-    if (!rc)
-        rc = nns_queue_device(owner, ns, link);
-    if (!rc && ns->handle.kind != NNS_HANDLE_NONE)
-        nns_due_add(&owner->due, ns, nns_now_ms());
-    return rc;
 }
 
 /*
@@ -148,7 +137,7 @@ NNS_OWNER_ONLY static int take_link(struct nns_owner *owner, struct nns_namespac
         nns_news_renamed(owner, ns, known, link->name);
     }
     if (needs_visit(known) || excludes(owner, ns, link))
-        return nns_queue_device(owner, ns, link);
+        return queue_device(owner, ns, link);
     known->link = *link;
     return 0;
 }
@@ -421,21 +410,13 @@ NNS_OWNER_ONLY static int attach_set(struct nns_owner *owner, struct nns_namespa
 
 enum verdict { COVERED, GONE, MISSING };
 
-static enum verdict judge(const struct nns_device *device, unsigned sets)
+static enum verdict judge(const struct nns_device *device)
 {
-    enum verdict verdict = COVERED;
-
-    for (unsigned set = 0; set < sets; set++) {
-        for (int hook = 0; hook < NNS_HOOKS; hook++) {
-            const struct nns_attachment *attachment = &device->attachments[set][hook];
-
-            if (attachment->reason == NNS_REASON_GONE)
+    for (unsigned set = 0; set < NNS_SETS_MAX; set++)
+        for (int hook = 0; hook < NNS_HOOKS; hook++)
+            if (device->attachments[set][hook].reason == NNS_REASON_GONE)
                 return GONE;
-            if (!nns_attachment_covers(attachment))
-                verdict = MISSING;
-        }
-    }
-    return verdict;
+    return nns_device_hooked(device) ? COVERED : MISSING;
 }
 
 /* A device that is not covered keeps its place until it is, with a later try while there is one (I6, I10). */
@@ -473,7 +454,7 @@ NNS_OWNER_ONLY static void record(struct nns_owner *owner, struct nns_namespace 
     struct nns_device *device = nns_devices_find(&ns->devices, ifindex);
 
     device->doubted = false;
-    switch (judge(device, owner->set_count)) {
+    switch (judge(device)) {
     case COVERED:
         device->tries = 0;
         device->retry_ms = 0;
@@ -634,7 +615,7 @@ void nns_dequeue(struct nns_owner *owner, struct nns_namespace *ns)
     }
     /* A listing still owed after an overflow follows at once; whoever waits, waits for that too. */
     if (rc || !ns->relist)
-        nns_waiters_tell(owner, ns, 0);
+        nns_waiters_visited(owner, ns, rc);
     if (!rc && ns->excluded && !ns->relist && nns_is_bare(ns))
         nns_flush(owner, ns, NNS_FLUSH_EXCLUDED);
 }

@@ -7,20 +7,10 @@
 /*
  * The device queue's way to attachments (the reference's dequeueNetworkDevices). All on the owner thread.
  *
- * Whatever makes a device worth a look (a listing, a report) puts it into its namespace's queue; one visit to
- * the namespace then attaches all of them, and the failed ones whose retry is due, in one exchange, and
- * records what the kernel said.
+ * A visit to a namespace lists its devices, or asks for those there is news of. Whatever is new or to be
+ * looked at goes into the namespace's queue, and what is queued, or failed and due for a retry, is attached
+ * in one exchange; what the kernel said is recorded.
  */
-
-/* Queue one device of a namespace, unless exclude.devices names it; it is then known, but excluded. A queue
- * at its bound makes the namespace be listed again instead. 0 or -ENOMEM. */
-int nns_queue_device(struct nns_owner *owner, struct nns_namespace *ns,
-                     const struct nns_link *link) NNS_OWNER_ONLY;
-
-/* The same for a namespace that may not be known, or not have a handle, yet: the device waits there for it. 0
- * or -errno. */
-int nns_report_device(struct nns_owner *owner, struct nns_netns_id id,
-                      const struct nns_link *link) NNS_OWNER_ONLY;
 
 /* Make a new visit due at once, with a new listing, and start the retries over. NEWS: only what the listing
  * shows to be new or missing is visited, and one of hundreds of devices waits some milliseconds for more.

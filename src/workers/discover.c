@@ -133,7 +133,7 @@ static void on_trace(uv_poll_t *poll, int status, int happened)
     }
     rc = nns_trace_read(discover->trace, take_event, discover);
     if (rc < 0) {
-        nns_count(NNS_COUNT_FEED_ERRORS, 1);
+        nns_count(NNS_COUNT_EVENTS_ERRORS, 1);
         nns_log_limited(&error_limit, NNS_LOG_ERROR, "cannot read events: %s", strerrordesc_np(-rc));
     }
     look_for_losses(discover);

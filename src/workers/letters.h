@@ -97,10 +97,11 @@ struct nns_order {
     void *job;              /* the loop's */
     enum nns_order_kind kind;
     int error; /* 0, or -errno (-ENOENT: no such namespace; -EBUSY: some filter could not be
-                * removed; -ESTALE: a namespace waited for is known no more; -ECANCELED: the daemon is
-                * stopping) */
+                * removed; -ECANCELED: the daemon is stopping). WAIT: -ESTALE: a namespace is known no
+                * more; -EAGAIN: it is astray; -ENODATA: the kernel gave no answer for a device; else why
+                * a namespace could not be visited */
 
-    struct nns_selector selector;   /* GET, FLUSH; WATCH: the loop's own, 0 for all */
+    struct nns_selector selector; /* GET, FLUSH, WATCH: 0 for all; answered with the cookie of a known one */
     struct nns_cache_cursor cursor; /* LIST: where to go on */
     uint32_t evicted_cursor;        /* LIST: likewise among the evicted */
     bool more;                      /* LIST: not at the end yet */

@@ -90,7 +90,7 @@ static bool pass_on(struct nns_link_feed *feed)
     hand_on(feed);
     if (rc >= 0)
         return told;
-    nns_count(NNS_COUNT_FEED_ERRORS, 1);
+    nns_count(NNS_COUNT_EVENTS_ERRORS, 1);
     nns_log_limited(&error_limit, NNS_LOG_ERROR, "cannot read rtnetlink: %s", strerrordesc_np(-rc));
     feed->lost = true; /* nobody knows what it was to say */
     return false;

@@ -71,7 +71,9 @@ static char *add_parameters(int key, const char *text, void *input)
 static const struct argp parser = {
     .options = options,
     .parser = parse_option,
-    .doc = "Keeps a BPF classifier on every device of the network namespaces it is told of.\v ",
+    .doc =
+        "Keeps a BPF classifier on every device of every network namespace, those it finds and those it is "
+        "told of.\v ",
     .help_filter = add_parameters,
 };
 

@@ -20,7 +20,6 @@
 #include "workers/owner_state.h"
 #include "workers/save.h"
 #include "workers/settle.h"
-#include "workers/waiters.h"
 
 /* Due namespaces between two looks at the mailbox. */
 enum { DUE_AT_ONCE = 16, OWNER_STACK = 1 << 20 };
@@ -140,7 +139,7 @@ NNS_OWNER_ONLY static void receive_opened(struct nns_owner *owner, struct nns_op
     struct nns_request_list waiting;
     struct nns_namespace *ns = NULL;
     int saved = save(owner, opened, excluded, &ns);
-    bool ours = saved == NNS_SAVED_NEW || saved == NNS_SAVED_HANDLE || saved == NNS_SAVED_FOUND;
+    bool ours = saved == NNS_SAVED_NEW || saved == NNS_SAVED_FOUND;
     struct nns_answer answer = answer_saved(saved, opened->id);
 
     if (excluded)
@@ -206,8 +205,6 @@ NNS_OWNER_ONLY static void work_off(struct nns_owner *owner, struct nns_namespac
         nns_flush(owner, ns, NNS_FLUSH_LONELY);
     else if (ns->handle.kind != NNS_HANDLE_NONE)
         nns_dequeue(owner, ns);
-    else if (!nns_is_astray(ns))
-        nns_waiters_tell(owner, ns, -EAGAIN); /* its devices wait for a handle, and so would they */
     else if (ns->waiters)
         nns_astray_hurry(owner);
 }

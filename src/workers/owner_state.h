@@ -12,14 +12,16 @@
 #include "workers/owner.h"
 
 /*
- * What the owner thread holds, for the files that are its parts: save (handles), dequeue (attaching), flush
- * (forgetting), lonely (who has left), astray (who is to be found again), hearing (devices' events), answer
- * (orders). Nobody else includes this.
+ * What the owner thread holds, for the files that are its parts: save and handle (ways into namespaces),
+ * dequeue (attaching), flush (forgetting), lonely (who has left), astray (who is to be found again), events
+ * and hearing (what is told of devices), audit (checking), answer (orders), waiters (who waits for devices),
+ * news (telling those who watch). Nobody else includes this.
  */
 
 struct nns_waiter {
     struct nns_waiter *next;
     struct nns_order *order;
+    uint64_t until_ms; /* as long as what failed is waited for; 0: nothing has failed yet */
 };
 
 /* When looks of a kind were last asked for and had, and how long the last one took. */

@@ -37,7 +37,7 @@ struct job {
     uint32_t submitted;         /* SYNC: pids handed to the workers so far */
     uint32_t batches_open;
     uint32_t sent;  /* SYNC: results sent so far */
-    int wait_error; /* SYNC: what is said after them instead of "done"; 0: nothing */
+    int wait_error; /* SYNC: why they end in a sentence instead of "done"; 0: they do not */
     bool answering;
     struct nns_order *order; /* LIST: the chunk last answered, for its cursor; WATCH: what it began with */
     struct nns_watcher *watcher; /* WATCH: once it has begun */
@@ -117,32 +117,52 @@ static void finish(struct job *job, char *last_line)
 
 static void fail(struct job *job, int error)
 {
-    char sentence[128];
-
     switch (error) {
     case -ENOENT:
-        snprintf(sentence, sizeof(sentence), "no such namespace");
+        finish(job, nns_answer_error("no such namespace"));
         break;
     case -EPERM:
-        snprintf(sentence, sizeof(sentence), "the host's own namespace is never flushed alone");
+        finish(job, nns_answer_error("the host's own namespace is never flushed alone"));
         break;
     case -EBUSY:
-        snprintf(sentence, sizeof(sentence),
-                 "not all filters could be removed (the log says why); what is left stays covered");
-        break;
-    case -ESTALE:
-        snprintf(sentence, sizeof(sentence), "a namespace was flushed or evicted meanwhile: ask again");
+        finish(job, nns_answer_error(
+                        "not all filters could be removed (the log says why); what is left stays covered"));
         break;
     case -ECANCELED:
-        snprintf(sentence, sizeof(sentence), STOPPING);
+        finish(job, nns_answer_error(STOPPING));
         break;
     case -EDOM:
-        snprintf(sentence, sizeof(sentence), NOT_A_NUMBER);
+        finish(job, nns_answer_error(NOT_A_NUMBER));
         break;
     default:
-        snprintf(sentence, sizeof(sentence), "%s", strerror(-error));
+        finish(job, nns_answer_error(strerror(-error)));
     }
-    finish(job, nns_answer_error(sentence));
+}
+
+/* The pids' namespaces are known, but not all of their devices could be waited for. */
+static void fail_to_wait(struct job *job, int error)
+{
+    char sentence[160];
+
+    switch (error) {
+    case -ESTALE:
+        finish(job, nns_answer_error("a namespace was flushed or evicted meanwhile: ask again"));
+        break;
+    case -EAGAIN:
+        finish(job,
+               nns_answer_error("no process and no mount is found that leads to a namespace: ask again"));
+        break;
+    case -ENODATA:
+        finish(job, nns_answer_error("the kernel has not answered for every device: ask again"));
+        break;
+    case -ECANCELED:
+        finish(job, nns_answer_error(STOPPING));
+        break;
+    default:
+        snprintf(sentence, sizeof(sentence), "the devices of a namespace cannot be listed or reached: %s",
+                 strerror(-error));
+        finish(job, nns_answer_error(sentence));
+    }
 }
 
 static void post(struct job *job, struct nns_order *order)
@@ -169,9 +189,16 @@ static void send_results(struct job *job)
     if (!job->client || job->sent < job->request.pid_count)
         return;
     if (job->wait_error)
-        fail(job, job->wait_error);
+        fail_to_wait(job, job->wait_error);
     else
         finish(job, nns_answer_done());
+}
+
+/* What the pids came to is told whatever became of the waiting. */
+static void end_wait(struct job *job, int error)
+{
+    job->wait_error = error;
+    send_results(job);
 }
 
 static int by_value(const void *left, const void *right)
@@ -179,6 +206,12 @@ static int by_value(const void *left, const void *right)
     const uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
 
     return a < b ? -1 : a > b;
+}
+
+/* There is nothing to wait for in a namespace that is excluded, though its cookie is told. */
+static bool has_devices(const struct nns_result *result)
+{
+    return result->cookie && (result->outcome == NNS_OUTCOME_NEW || result->outcome == NNS_OUTCOME_KNOWN);
 }
 
 /* The distinct namespaces the results name. */
@@ -190,7 +223,7 @@ static int collect_cookies(const struct job *job, struct nns_order *order)
     if (!order->cookies)
         return -ENOMEM;
     for (size_t i = 0; i < job->request.pid_count; i++)
-        if (job->results[i].cookie)
+        if (has_devices(&job->results[i]))
             order->cookies[count++] = job->results[i].cookie;
     qsort(order->cookies, count, sizeof(*order->cookies), by_value);
     for (size_t i = 0; i < count; i++)
@@ -201,11 +234,17 @@ static int collect_cookies(const struct job *job, struct nns_order *order)
 
 static void wait_for_devices(struct job *job)
 {
-    struct nns_order *order = nns_order_new(NNS_ORDER_WAIT, job);
+    struct nns_order *order;
 
+    /* The owner would never read it. */
+    if (job->requests->stopping) {
+        end_wait(job, -ECANCELED);
+        return;
+    }
+    order = nns_order_new(NNS_ORDER_WAIT, job);
     if (!order || collect_cookies(job, order)) {
         nns_order_free(order);
-        fail(job, -ENOMEM);
+        end_wait(job, -ENOMEM);
         return;
     }
     post(job, order);
@@ -378,9 +417,8 @@ static void answer_status(struct job *job, struct nns_status *status)
 
 static void answer_order(struct job *job, struct nns_order *order)
 {
-    if (order->error == -ESTALE) {
-        job->wait_error = order->error;
-        send_results(job);
+    if (order->kind == NNS_ORDER_WAIT) {
+        end_wait(job, order->error);
     } else if (order->error) {
         fail(job, order->error);
     } else if (order->kind == NNS_ORDER_LIST) {
@@ -389,8 +427,6 @@ static void answer_order(struct job *job, struct nns_order *order)
     } else if (order->kind == NNS_ORDER_WATCH) {
         begin_watch(job, order);
         return;
-    } else if (order->kind == NNS_ORDER_WAIT) {
-        send_results(job);
     } else {
         send_rows(job, order);
         if (order->status && job->client)

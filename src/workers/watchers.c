@@ -9,12 +9,18 @@
 /* Lines sent between two looks at whether the client takes them. */
 enum { LINES_AT_ONCE = 64 };
 
-static bool wants(const struct nns_watcher *watcher, const struct nns_news *news)
+/* A number that no known namespace had is that of the first one met under it: the next to have the inum is
+ * another (I5). */
+static bool wants(struct nns_watcher *watcher, const struct nns_news *news)
 {
-    const struct nns_selector *only = &watcher->only;
+    struct nns_selector *only = &watcher->only;
+    bool its_own = news->cookie == only->cookie || (only->inum && news->inum == only->inum);
 
-    return !only->cookie || news->kind == NNS_NEWS_LOST || news->cookie == only->cookie ||
-           (only->inum && news->inum == only->inum);
+    if (!only->cookie || news->kind == NNS_NEWS_LOST)
+        return true;
+    if (its_own)
+        *only = (struct nns_selector){.cookie = news->cookie};
+    return its_own;
 }
 
 static void send_on(struct nns_watcher *watcher)

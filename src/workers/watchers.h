@@ -17,7 +17,8 @@ struct nns_watcher {
     struct nns_watcher *next, **link;
     struct nns_watchers *watchers;
     struct nns_control_client *client;
-    struct nns_selector only; /* the namespace it wants to hear of; all zeroes: everything */
+    struct nns_selector only; /* the namespace it wants to hear of, its inum only until the first news of it;
+                               * all zeroes: everything */
     struct nns_news_reader reader;
     bool sending; /* it has something to take */
 };

@@ -521,13 +521,18 @@ class Daemon:
         """A device's row of `list`."""
         return next(row for row in self.row(ns)["devices"] if row["name"] == name)
 
-    def sync(self, *pids, wait=True):
-        """{pid: its result}, of `sync --wait`."""
+    def sync(self, *pids, wait=True, code=0, error=None):
+        """{pid: its result}, of `sync --wait`. It has to end with that status: 1 where a pid is neither new nor known,
+        None for either. An error, of which this is a part, ends the whole, as when not all could be waited for."""
         words = ["sync"] + (["--wait"] if wait else []) + [str(pid) for pid in pids]
         done = self.command("--json", *words, check=False)
-        if not done.stdout:
-            raise AssertionError(f"netnsync {' '.join(words)}: exit {done.returncode}\n{done.stderr}")
-        return {row["pid"]: row for row in json.loads(done.stdout)["results"]}
+        answer = json.loads(done.stdout) if done.stdout else {"results": []}
+        wanted = (1,) if error else (0, 1) if code is None else (code,)
+        if done.returncode not in wanted or bool(error) != ("error" in answer):
+            raise AssertionError(f"netnsync {' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        if error and not (error in answer["error"] and error in done.stderr):
+            raise AssertionError(f"not '{error}': {done.stdout}{done.stderr}")
+        return {row["pid"]: row for row in answer["results"]}
 
     def fds(self):
         """What its open descriptors lead to; less pipes, which a sanitizer opens to its symbolizer."""
@@ -669,6 +674,15 @@ class HostTest(unittest.TestCase):
         self.addCleanup(end, process)
         thread = int(process.stdout.readline())
         return Namespace(f"/proc/{process.pid}/task/{thread}/ns/net", thread)
+
+    def heir_of_inum(self, inum, tries=100):
+        """A namespace that has got the inum of a dead one, or None: others on this machine may have got it."""
+        for _ in range(tries):
+            ns = self.unnamed()
+            if ns.inum == inum:
+                return ns
+            ns.kill()
+        return None
 
     def _keep(self, ns):
         self.addCleanup(ns.kill)

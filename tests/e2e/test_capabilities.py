@@ -34,8 +34,9 @@ class Capabilities(host.HostTest):
         deny = (f"{host.BUILD}/deny", *denied, "--") if denied else ()
         self.running = self.daemon({**DISCOVER, **(settings or {})}, under=(*under, *deny))
         ns = self.unnamed()
-        result = self.running.sync(ns.pid)[ns.pid]["outcome"]
-        self.assertIn(result, ("new", "known", "disabled"))
+        disabled = (settings or {}).get("network.enabled") == "false"
+        result = self.running.sync(ns.pid, code=int(disabled))[ns.pid]["outcome"]
+        self.assertIn(result, ("disabled",) if disabled else ("new", "known"))
         return self.running.status()
 
     def assertSaid(self, status, **different):

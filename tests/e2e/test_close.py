@@ -262,6 +262,17 @@ class Crash(host.HostTest):
         self.assertEqual((again["filters"], again["qdiscs"]), (0, []))
         self.assertEqual(self.hooked(self.ns), neighbours)
 
+    def test_a_name_that_is_no_text_is_told_alike_by_all(self):
+        odd = self.unnamed()
+        odd.run("ip", "link", "add", "name", "\udcffd", "type", "veth", "peer", "name", "plain")
+        crashed = self.cover()
+        crashed.sync(odd.pid)
+        names = {row["name"] for row in crashed.row(odd)["devices"]}
+        self.assertEqual(names, {"lo", "\ufffdd", "plain"})
+        crashed.kill()
+        told = crashed.ask("detach", "--all", "--qdiscs")["detached"]
+        self.assertEqual({row["name"] for row in told["qdiscs"] if row["cookie"] == odd.cookie}, names)
+
     def test_a_living_daemons_qdiscs(self):
         daemon, neighbours = self.with_neighbours()
         told = daemon.ask("detach", "--all", "--qdiscs")["detached"]

@@ -163,6 +163,11 @@ class Commands(host.HostTest):
             done = self.running.command(*words, check=False)
             self.assertEqual((done.returncode, done.stdout), (2, ""), words)
             self.assertTrue(done.stderr, words)
+        explained = self.running.command("status", "--help").stdout
+        for name in self.running.status()["counters"]:
+            self.assertRegex(explained, rf"(?m)^  {name} +\w")
+        self.assertLess(max(map(len, explained.splitlines())), 80)
+        self.assertNotRegex(explained.partition("Counters, ")[2], r"\n\w", "no line is broken by others")
         helped = self.running.command("--help")
         for name in ("sync", "enqueue", "list", "get", "status", "flush", "detach"):
             self.assertIn(name, helped.stdout)
@@ -210,7 +215,7 @@ class Deciding(host.HostTest):
     def test_excluded_namespaces(self):
         mounted, free = self.named(), self.unnamed()
         daemon = self.daemon({"exclude.namespaces": f"{self.ns.inum},{mounted.path}"})
-        results = daemon.sync(self.ns.pid, self.visitor(mounted), free.pid)
+        results = daemon.sync(self.ns.pid, self.visitor(mounted), free.pid, code=1)
         self.assertEqual([row["outcome"] for row in results.values()], ["excluded", "excluded", "new"])
         self.assertTrue(free.covered())
         for ns in (self.ns, mounted):

@@ -2,6 +2,8 @@
 """`netnsync watch`: what a test does to the kernel is what those who watch are told, all of it and in order; and who
 watches badly harms nobody."""
 
+import contextlib
+import ctypes
 import datetime
 import json
 import os
@@ -9,6 +11,7 @@ import signal
 import subprocess
 
 import host
+from test_faults import Injector
 
 DAY = {"audit.interval": "24h"}
 WATCHFUL = {"discover.enabled": "true", **DAY}
@@ -126,7 +129,9 @@ class Told(WatchTest):
             self.assertEqual(event["kind"], "veth")
             self.assertAttached(event, ns, name)
         ns.kill()
-        expected = {"weak": "dead", "pinned": "lonely"}[new["handle"]]  # as the kernel lets it reopen one, or not
+        # Only where a namespace is opened by its identity does the kernel say that there is none.
+        by_id = self.running.status()["capabilities"]["handles"] == "weak: nsfs file handle"
+        expected = "dead" if by_id else "lonely"
         self.assertEqual(self.seen.await_event("namespace.gone", ns)["reason"], expected)
         self.assertWhole(self.seen)
         cookies = [row["event"] for row in self.seen.read() if row.get("cookie") == ns.cookie]
@@ -237,8 +242,44 @@ class Told(WatchTest):
         self.assertNotIn(first + 1, [row["sequence"] for row in self.seen.read() if row["event"] == "watching"][1:])
 
 
+class Numbers(WatchTest):
+    """An inum is another's at once when its namespace is gone (I5)."""
+
+    def follow(self, daemon, known):
+        """True when the number of one that was watched by it went to an heir, of whom nothing was told."""
+        ns = self.unnamed()
+        if known:
+            daemon.sync(ns.pid)
+        all_of_it, watch = self.watch(daemon), self.watch(daemon, ns.inum)
+        daemon.sync(ns.pid)
+        cookie, inum = ns.cookie, ns.inum
+        if not known:
+            watch.await_event("device.attached", ns, "lo")
+        daemon.command("flush", ns.cookie)
+        ns.kill()
+        heir = self.heir_of_inum(inum)
+        if not heir:
+            return False
+        daemon.sync(heir.pid)
+        self.assertEqual(all_of_it.await_event("device.attached", heir, "lo")["inum"], inum)
+        host.until(lambda: watch.of("namespace.gone", cookie), "its end is told")
+        other = self.unnamed()  # whatever was to be told of the heir, was before this
+        daemon.sync(other.pid)
+        all_of_it.await_event("device.attached", other, "lo")
+        self.assertEqual({row["cookie"] for row in watch.read()[1:]}, {cookie})
+        return True
+
+    def test_of_a_known_one(self):
+        daemon = self.daemon(DAY)
+        self.assertTrue(any(self.follow(daemon, True) for _ in range(10)), "the kernel has not given a number again")
+
+    def test_of_one_that_comes(self):
+        daemon = self.daemon(DAY)
+        self.assertTrue(any(self.follow(daemon, False) for _ in range(10)), "the kernel has not given a number again")
+
+
 class Reasons(WatchTest):
-    """Why a namespace goes, where it does not die."""
+    """Why a namespace goes, where it does not die; why it cannot be covered."""
 
     def test_lonely(self):
         daemon = self.daemon({**DAY, "lonely.timeout": "300ms"}, pinned=True)
@@ -262,10 +303,86 @@ class Reasons(WatchTest):
         daemon = self.daemon({**DAY, "cache.capacity": "16"})
         seen = self.watch(daemon)
         made = [self.unnamed() for _ in range(20)]
-        daemon.sync(*[ns.pid for ns in made])
+        daemon.sync(*[ns.pid for ns in made], error="flushed or evicted")
         gone = host.until(lambda: seen.of("namespace.gone"), "one is evicted")
         self.assertEqual({row["reason"] for row in gone}, {"evicted"})
         self.assertLessEqual({row["cookie"] for row in gone}, {ns.cookie for ns in made})
+
+
+    def test_excluded(self):
+        ns, name = self.unnamed(), "late"
+        daemon = self.daemon({"audit.interval": "400ms", "exclude.namespaces": f"/run/netns/{name}"})
+        seen = self.watch(daemon)
+        daemon.sync(ns.pid)
+        seen.await_event("device.attached", ns, "lo")
+        host.run("ip", "netns", "attach", name, ns.pid)
+        self.addCleanup(host.run, "ip", "netns", "del", name)
+        self.assertEqual(seen.await_event("namespace.gone", ns)["reason"], "excluded")
+        self.assertBare(ns)
+
+    def test_failed(self):
+        injector = Injector("sendto")
+        daemon = self.daemon(DAY, under=injector.under)
+        seen, ns = self.watch(daemon), self.unnamed()
+        injector.set("sendto=EPERM")
+        daemon.sync(ns.pid, wait=False)
+        event = seen.await_event("namespace.failed", ns)
+        self.assertEqual((event["inum"], event["error"]), (ns.inum, "Operation not permitted"))
+        self.assertGreater(event["retry_in_ms"], 0)
+        injector.set()
+        self.assertCovered(ns)
+        seen.await_event("device.attached", ns, "lo")
+        self.assertWhole(seen)
+        self.assertEqual(len(seen.of("namespace.failed")), 1, "the tries in between are not told")
+        daemon.stop()
+
+
+class Behind(WatchTest):
+    """The loop's thread does not come round, and the owner goes on working: what it may leave there is bounded."""
+
+    SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+
+    def ptrace(self, request, thread):
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.ptrace(request, thread, None, None):
+            raise OSError(ctypes.get_errno(), "ptrace")
+
+    @contextlib.contextmanager
+    def without_loop(self, daemon):
+        """Only that one thread stands still."""
+        thread = daemon.pid  # the first
+        self.ptrace(self.SEIZE, thread)
+        self.ptrace(self.INTERRUPT, thread)
+        os.waitpid(thread, self.WALL)
+        try:
+            yield
+        finally:
+            self.ptrace(self.DETACH, thread)
+
+    def test_what_the_owner_drops_is_told_as_a_number(self):
+        ns = self.unnamed()
+        daemon = self.daemon({**DAY, "events.interval": "50ms"}, deaf="rtnetlink")
+        daemon.sync(ns.pid)
+        seen, steady = self.watch(daemon), list(ns.devices)
+        with self.without_loop(daemon):
+            # The first 4,096 at most wait for the loop; each round makes two events a device.
+            for number in range(4):
+                ns.add_veths(400, f"v{number}x")
+                host.until(ns.covered, "listings go on")
+                ns.run("ip", "-batch", "-", input="".join(f"link del v{number}x{i}a\n" for i in range(400)))
+                ns.devices = list(steady)
+        ns.add_pair("last", "but")
+        daemon.sync(ns.pid)
+        last = seen.await_event("device.attached", ns, "last")["sequence"]
+        (lost,) = seen.of("lost")
+        self.assertGreater(lost["missed"], 0)
+        numbers = [row["sequence"] for row in seen.read() if row["sequence"] <= last]
+        self.assertEqual(len(numbers) + lost["missed"] - 1, numbers[-1] - numbers[0] + 1)
+        at = numbers.index(lost["sequence"])
+        self.assertEqual(numbers[at] - numbers[at - 1], lost["missed"])
+        self.assertEqual(daemon.counter("watch.lost"), lost["missed"])
+        self.assertCovered(ns)
+        daemon.stop()
 
 
 class Bad(WatchTest):

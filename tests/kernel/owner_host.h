@@ -13,6 +13,7 @@
 #include "workers/answer.h"
 #include "workers/dequeue.h"
 #include "workers/flush.h"
+#include "workers/handle.h"
 #include "workers/save.h"
 
 /*
@@ -171,12 +172,30 @@ static inline void owner_host_let_go(const struct owner_held *held)
     waitpid(held->pid, NULL, 0);
 }
 
+/* As a worker hands it over, opened by a path, and as the owner leaves it when it has been visited. What is
+ * not taken is closed. */
+NNS_OWNER_ONLY static inline int owner_host_save_as(struct nns_netns_id id, const char *path,
+                                                    struct nns_namespace **ns)
+{
+    struct nns_place place = {.path = strdup(path)};
+    int fd = nns_netns_open_path(path), saved;
+
+    cr_assert_geq(fd, 0);
+    saved = nns_save_opened(own.owner, id, fd, &place, ns);
+    if (saved == NNS_SAVED_NEW || saved == NNS_SAVED_FOUND)
+        nns_handle_done(*ns);
+    else
+        close(fd);
+    free(place.path);
+    return saved;
+}
+
 /* Known with its handle, not yet visited. */
 NNS_OWNER_ONLY static inline struct nns_namespace *owner_host_save(const struct owner_held *held)
 {
     struct nns_namespace *ns = NULL;
 
-    cr_assert_eq(nns_save_handle(own.owner, held->id, held->path, &ns), NNS_SAVED_NEW);
+    cr_assert_eq(owner_host_save_as(held->id, held->path, &ns), NNS_SAVED_NEW);
     ns->relist = true;
     return ns;
 }

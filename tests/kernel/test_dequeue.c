@@ -265,18 +265,185 @@ Test(dequeue, who_waits_for_a_namespace_that_is_forgotten_meanwhile_is_answered)
     cr_assert_eq(wait_through(NNS_FLUSH_ORDERED), -ESTALE);
 }
 
-/* Its devices wait for a handle that may never come; a client must not. */
-Test(dequeue, who_waits_for_a_namespace_without_handle_is_told_to_try_again)
+/* Waits for namespaces; answered orders come back. */
+NNS_OWNER_ONLY static struct nns_order *begin_to_wait(uint64_t cookie, uint64_t other)
+{
+    struct nns_order *order = owner_host_order(NNS_ORDER_WAIT);
+
+    order->cookies = malloc(2 * sizeof(*order->cookies));
+    cr_assert_not_null(order->cookies);
+    order->cookies[order->cookie_count++] = cookie;
+    if (other)
+        order->cookies[order->cookie_count++] = other;
+    nns_waiters_add(own.owner, order);
+    return order;
+}
+
+static void expect_none_answered(const char *why)
+{
+    cr_expect_null(nns_completions_take(&own.completions).orders, "%s", why);
+}
+
+NNS_OWNER_ONLY static void expect_answer(struct nns_order *order, int error)
+{
+    cr_assert_eq(owner_host_await_order(), order);
+    cr_expect_eq(order->error, error, "%d", order->error);
+    nns_order_free(order);
+}
+
+NNS_OWNER_ONLY static void visit_in_vain(struct nns_namespace *ns)
+{
+    struct rlimit before;
+
+    nns_due_drop(&own.owner->due, ns);
+    owner_host_deny_descriptors(&before);
+    nns_dequeue(own.owner, ns);
+    owner_host_allow_descriptors(&before);
+}
+
+Test(dequeue, who_waits_waits_for_the_visit_after_one_that_failed)
 {
     struct owner_held held = owner_host_hold();
-    const struct nns_link lo = {.ifindex = 1, .qdisc = NNS_QDISC_UNKNOWN, .name = "lo", .kind = "loopback"};
-    struct nns_order *order = wait_for(&held);
+    struct nns_namespace *ns;
+    struct nns_order *order;
 
     nns_role_assert_owner();
-    cr_assert_eq(nns_report_device(own.owner, held.id, &lo), 0);
-    owner_host_start();
-    owner_host_send(order);
-    cr_assert_eq(order->error, -EAGAIN);
+    ns = owner_host_save(&held);
+    order = begin_to_wait(held.id.cookie, 0);
+    visit_in_vain(ns);
+    expect_none_answered("nothing has been listed yet");
+    nns_dequeue(own.owner, ns);
+    cr_expect_eq(owner_host_filters(&held), 2);
+    expect_answer(order, 0);
+    owner_host_let_go(&held);
+}
+
+Test(dequeue, who_waits_is_told_why_when_visits_go_on_failing)
+{
+    struct owner_held held = owner_host_hold();
+    struct nns_namespace *ns;
+    struct nns_order *order;
+    int visits = 0;
+
+    nns_role_assert_owner();
+    ns = owner_host_save(&held);
+    order = begin_to_wait(held.id.cookie, 0);
+    do {
+        cr_assert_lt(visits++, NNS_TRIES_MAX, "it waits until the last");
+        visit_in_vain(ns);
+    } while (ns->waiters);
+    cr_expect_gt(visits, 3, "it did not wait for the retries");
+    expect_answer(order, -EMFILE);
+    owner_host_let_go(&held);
+}
+
+Test(dequeue, who_waits_is_not_kept_by_one_that_is_given_up)
+{
+    struct owner_held held = owner_host_hold();
+    struct nns_namespace *ns;
+    struct nns_order *order;
+
+    nns_role_assert_owner();
+    ns = owner_host_save(&held);
+    order = begin_to_wait(held.id.cookie, 0);
+    ns->tries = NNS_TRIES_MAX - 1;
+    nns_due_drop(&own.owner->due, ns);
+    visit_in_vain(ns);
+    expect_answer(order, -EMFILE);
+    owner_host_let_go(&held);
+}
+
+Test(dequeue, one_that_is_not_known_does_not_keep_others_from_being_waited_for)
+{
+    struct owner_held held = owner_host_hold();
+    struct nns_namespace *ns;
+    struct nns_order *order;
+
+    nns_role_assert_owner();
+    ns = owner_host_save(&held);
+    order = begin_to_wait(1, held.id.cookie);
+    expect_none_answered("the other has not been visited");
+    nns_dequeue(own.owner, ns);
+    cr_expect_eq(owner_host_filters(&held), 2);
+    expect_answer(order, -ESTALE);
+    owner_host_let_go(&held);
+}
+
+/* What a visit whose answers were lost leaves behind. */
+static void leave_unanswered(struct nns_device *device)
+{
+    device->state = NNS_DEVICE_FAILED;
+    device->retry_ms = 1;
+    device->attachments[0][NNS_EGRESS] = (struct nns_attachment){.reason = NNS_REASON_UNKNOWN};
+}
+
+Test(dequeue, a_device_the_kernel_did_not_answer_for_is_waited_for)
+{
+    struct owner_held held = owner_host_hold();
+    struct nns_namespace *ns;
+    struct nns_order *order;
+
+    nns_role_assert_owner();
+    ns = owner_host_save(&held);
+    nns_dequeue(own.owner, ns);
+    order = begin_to_wait(held.id.cookie, 0);
+    leave_unanswered(owner_host_device(ns, "lo"));
+    nns_waiters_visited(own.owner, ns, 0);
+    expect_none_answered("it is to be looked at again at once");
+
+    nns_dequeue(own.owner, ns);
+    expect_answer(order, 0);
+    cr_expect_eq(owner_host_filters(&held), 2);
+
+    /* No retry comes any more. */
+    order = begin_to_wait(held.id.cookie, 0);
+    leave_unanswered(owner_host_device(ns, "lo"));
+    nns_due_drop(&own.owner->due, ns);
+    nns_waiters_visited(own.owner, ns, 0);
+    expect_answer(order, -ENODATA);
+
+    /* A reason is an answer. */
+    order = begin_to_wait(held.id.cookie, 0);
+    owner_host_device(ns, "lo")->attachments[0][NNS_EGRESS].reason = NNS_REASON_LEGACY_INGRESS;
+    nns_waiters_visited(own.owner, ns, 0);
+    expect_answer(order, 0);
+    owner_host_let_go(&held);
+}
+
+NNS_OWNER_ONLY static struct nns_status ask_status(void)
+{
+    struct nns_order *order = owner_host_order(NNS_ORDER_STATUS);
+    struct nns_status status;
+
+    nns_answer_order(own.owner, order);
+    cr_assert_eq(owner_host_await_order(), order);
+    status = *order->status;
     nns_order_free(order);
+    return status;
+}
+
+Test(dequeue, coverage_counts_what_carries_its_programs_and_who_is_unseen)
+{
+    const struct nns_sync_context idle = {.cache = own.context.cache};
+    struct owner_held held = owner_host_hold();
+    struct nns_namespace *ns;
+
+    nns_role_assert_owner();
+    cr_assert_eq(nns_pool_start(&idle, 1, 1, &own.owner->pool), 0);
+    ns = owner_host_save(&held);
+    nns_dequeue(own.owner, ns);
+    cr_expect_eq(ask_status().devices_covered, 1);
+    cr_expect_eq(ask_status().namespaces_unlisted, 0);
+    visit_in_vain(ns);
+    cr_expect_eq(ask_status().namespaces_unlisted, 1);
+
+    /* As a flush leaves it that could not remove all. */
+    owner_host_device(ns, "lo")->attachments[0][NNS_EGRESS] = (struct nns_attachment){0};
+    cr_expect_eq(owner_host_device(ns, "lo")->state, NNS_DEVICE_ATTACHED);
+    cr_expect_eq(ask_status().devices_covered, 0);
+    cr_expect_eq(ask_status().devices_known, 1);
+    nns_pool_stop(own.owner->pool);
+    nns_pool_free(own.owner->pool);
+    own.owner->pool = NULL;
     owner_host_let_go(&held);
 }

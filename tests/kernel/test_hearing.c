@@ -212,7 +212,7 @@ Test(hearing, there_is_a_bound_and_room_for_the_hosts_own)
         ns[i] = visit_new(&held[i]);
         cr_assert_eq(ns[i]->nsid >= 0, i < BOUND, "%d", i);
     }
-    cr_assert_eq(nns_save_handle(own.owner, nns_netns_own(), "/proc/self/ns/net", &host), NNS_SAVED_NEW);
+    cr_assert_eq(owner_host_save_as(nns_netns_own(), "/proc/self/ns/net", &host), NNS_SAVED_NEW);
     cr_assert(host->host);
     visit(host);
     cr_assert_geq(host->nsid, 0);

@@ -154,7 +154,7 @@ Test(lonely, an_evicted_one_does_not_live_on_in_the_heir_of_its_inum)
     struct nns_namespace *ns;
 
     nns_role_assert_owner();
-    cr_assert_eq(nns_save_unopened(own.owner, dead, &ns), 0);
+    cr_assert_eq(owner_host_save_as(dead, heir.path, &ns), NNS_SAVED_NEW);
     nns_flush(own.owner, ns, NNS_FLUSH_EVICTED);
     owner_host_save(&heir);
     for (int i = 0; i < 3; i++)

@@ -45,17 +45,18 @@ NNS_OWNER_ONLY static struct told take_told(void)
     return told;
 }
 
-/* Namespaces that nobody opens come, and drive the ones before them out: two pieces each once all is full. */
+/* Namespaces that nobody visits come, and drive the ones before them out: two pieces each once all is full.
+ */
 NNS_OWNER_ONLY static void crowd(unsigned count)
 {
-    static uint64_t cookie = 1ull << 40;
+    static uint64_t cookie = (1ull << 40) + 1; /* 0 is no inum */
     struct nns_namespace *ns;
 
     while (count--) {
         const struct nns_netns_id id = {.cookie = cookie, .inum = (uint32_t)cookie};
 
         cookie++;
-        cr_assert_eq(nns_save_unopened(own.owner, id, &ns), 0);
+        cr_assert_eq(owner_host_save_as(id, "/proc/self/ns/net", &ns), NNS_SAVED_NEW);
     }
 }
 
@@ -201,5 +202,23 @@ Test(news, a_namespace_that_cannot_be_reached_is_told_at_first_and_at_last)
     nns_dequeue(own.owner, ns);
     cr_assert_eq(take_told().pieces, 0);
     owner_host_allow_descriptors(&before);
+    owner_host_let_go(&held);
+}
+
+/* The inum can be another's at any time (I5). */
+Test(news, who_watches_a_known_inum_watches_its_cookie)
+{
+    struct owner_held held = owner_host_hold();
+    struct nns_order *order = owner_host_order(NNS_ORDER_WATCH);
+
+    nns_role_assert_owner();
+    owner_host_save(&held);
+    order->selector = (struct nns_selector){.cookie = held.id.inum, .inum = held.id.inum};
+    nns_answer_order(own.owner, order);
+    cr_assert_eq(owner_host_await_order(), order);
+    cr_expect_eq(order->selector.cookie, held.id.cookie);
+    cr_expect_eq(order->selector.inum, 0);
+    nns_order_free(order);
+    order_now(NNS_ORDER_UNWATCH);
     owner_host_let_go(&held);
 }

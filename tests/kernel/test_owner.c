@@ -7,35 +7,19 @@
 
 TestSuite(owner, .init = owner_host_set_up, .fini = owner_host_tear_down);
 
-static int path_calls;
-
-static const char *told_path(void *path)
-{
-    path_calls++;
-    return path;
-}
-
-NNS_OWNER_ONLY static int save(const struct owner_held *held, struct nns_namespace **ns)
-{
-    return nns_save_handle(own.owner, held->id, held->path, ns);
-}
-
-Test(owner, nothing_is_saved_without_identity_path_or_networking)
+Test(owner, nothing_is_saved_without_identity_or_networking)
 {
     struct owner_held held = owner_host_hold();
     struct nns_namespace *ns = NULL;
+    unsigned fds = host_open_fds();
 
     nns_role_assert_owner();
-    cr_assert_eq(nns_save_handle_lazy(own.owner, (struct nns_netns_id){0}, told_path, held.path, &ns),
-                 NNS_SAVED_NOTHING);
+    cr_assert_eq(owner_host_save_as((struct nns_netns_id){0}, held.path, &ns), NNS_SAVED_NOTHING);
     own.params.network_enabled = false;
-    cr_assert_eq(nns_save_handle_lazy(own.owner, held.id, told_path, held.path, &ns), NNS_SAVED_NOTHING);
-    own.params.network_enabled = true;
-    cr_assert_eq(path_calls, 0, "the path was asked for in vain");
-    cr_assert_eq(nns_save_handle(own.owner, held.id, "", &ns), NNS_SAVED_NOTHING);
-    cr_assert_eq(nns_save_handle_lazy(own.owner, held.id, told_path, NULL, &ns), NNS_SAVED_NOTHING);
+    cr_assert_eq(owner_host_save_as(held.id, held.path, &ns), NNS_SAVED_NOTHING);
     cr_assert_null(ns);
     cr_assert_null(owner_host_find(&held));
+    cr_assert_eq(host_open_fds(), fds);
     owner_host_let_go(&held);
 }
 
@@ -44,34 +28,18 @@ Test(owner, the_unknown_is_added_and_the_known_is_not_new)
     struct owner_held held = owner_host_hold();
     struct nns_namespace *ns = NULL, *again = NULL;
     struct nns_netns_id found;
+    unsigned fds;
 
     nns_role_assert_owner();
-    cr_assert_eq(save(&held, &ns), NNS_SAVED_NEW);
+    cr_assert_eq(owner_host_save_as(held.id, held.path, &ns), NNS_SAVED_NEW);
     cr_assert_eq(nns_netns_identify(ns->handle.fd, &found), 0);
     cr_assert_eq(found.cookie, held.id.cookie);
     cr_assert_eq(nns_cache_find_inum(own.context.cache, held.id.inum), ns);
-    cr_assert_eq(nns_save_handle_lazy(own.owner, held.id, told_path, held.path, &again), NNS_SAVED_KNOWN);
+    fds = host_open_fds();
+    cr_assert_eq(owner_host_save_as(held.id, held.path, &again), NNS_SAVED_KNOWN);
     cr_assert_eq(again, ns);
-    cr_assert_eq(path_calls, 0);
+    cr_assert_eq(host_open_fds(), fds, "a second descriptor was taken");
     owner_host_let_go(&held);
-}
-
-Test(owner, a_failed_open_leaves_no_entry_and_is_tried_again)
-{
-    struct owner_held held = owner_host_hold(), other = owner_host_hold();
-    struct nns_namespace *ns = NULL;
-    unsigned fds = host_open_fds();
-
-    nns_role_assert_owner();
-    cr_assert_eq(nns_save_handle(own.owner, held.id, "/nonexistent", &ns), -ENOENT);
-    cr_assert_eq(nns_save_handle(own.owner, held.id, other.path, &ns), -ESTALE,
-                 "another namespace was taken for it");
-    cr_assert_eq(nns_save_handle(own.owner, held.id, "/proc/self/ns/mnt", &ns), -EINVAL);
-    cr_assert_null(owner_host_find(&held));
-    cr_assert_eq(host_open_fds(), fds);
-    cr_assert_eq(save(&held, &ns), NNS_SAVED_NEW);
-    owner_host_let_go(&held);
-    owner_host_let_go(&other);
 }
 
 static bool no_memory_for_inums;
@@ -112,37 +80,16 @@ Test(owner, who_could_not_be_kept_is_news_still)
     if (!abilities.walk)
         cr_skip_test("this kernel shows no tasks to a program");
     no_memory_for_inums = true;
-    cr_assert_eq(save(&held, &ns), -ENOMEM);
+    cr_assert_eq(owner_host_save_as(held.id, held.path, &ns), -ENOMEM);
     no_memory_for_inums = false;
     cr_assert_null(owner_host_find(&held));
     cr_expect(is_news(&held), "nobody would find it again");
     cr_expect_eq(nns_counter_read(NNS_COUNT_NAMESPACES_ADDED), 0);
-    cr_assert_eq(save(&held, &ns), NNS_SAVED_NEW);
+    cr_assert_eq(owner_host_save_as(held.id, held.path, &ns), NNS_SAVED_NEW);
     cr_expect_not(is_news(&held));
     cr_expect_eq(nns_counter_read(NNS_COUNT_NAMESPACES_ADDED), 1);
     nns_trace_close(own.owner->context.trace);
     own.owner->context.trace = NULL;
-    owner_host_let_go(&held);
-}
-
-Test(owner, a_device_heard_of_first_waits_for_its_namespace)
-{
-    struct owner_held held = owner_host_hold();
-    const struct nns_link lo = {.ifindex = 1, .qdisc = NNS_QDISC_UNKNOWN, .name = "lo", .kind = "loopback"};
-    struct nns_namespace *ns;
-
-    nns_role_assert_owner();
-    cr_assert_eq(nns_report_device(own.owner, held.id, &lo), 0);
-    ns = owner_host_find(&held);
-    cr_assert_eq(ns->handle.kind, NNS_HANDLE_NONE);
-    cr_assert_null(nns_cache_find_inum(own.context.cache, held.id.inum), "an inum nothing pins was trusted");
-    cr_assert_eq(ns->queue.count, 1);
-    cr_assert_eq(nns_report_device(own.owner, held.id, &lo), 0);
-    cr_assert_eq(ns->queue.count, 1);
-    cr_assert_eq(save(&held, &ns), NNS_SAVED_HANDLE);
-    nns_dequeue(own.owner, ns);
-    cr_assert_eq(owner_host_filters(&held), 2);
-    cr_assert_eq(ns->queue.count, 0);
     owner_host_let_go(&held);
 }
 

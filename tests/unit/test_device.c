@@ -116,8 +116,32 @@ Test(device, without_memory_nothing_changes)
     cr_assert(put(2, "c"));
 }
 
+/* I6: an older program under a reason does not cover, nor do filters before the device counts as attached. */
+Test(device, is_covered_when_it_is_attached_and_no_hook_is_missing)
+{
+    struct nns_device device = {.state = NNS_DEVICE_ATTACHED};
+
+    cr_expect_not(nns_device_hooked(&device));
+    cr_expect_not(nns_device_covers(&device));
+    for (int set = 0; set < NNS_SETS_MAX; set++)
+        for (int hook = 0; hook < NNS_HOOKS; hook++)
+            device.attachments[set][hook].program_id = 7;
+    cr_expect(nns_device_covers(&device));
+    device.attachments[0][NNS_EGRESS].reason = NNS_REASON_UNKNOWN;
+    cr_expect_not(nns_device_hooked(&device));
+    cr_expect_not(nns_device_covers(&device));
+    device.attachments[0][NNS_EGRESS].reason = NNS_REASON_NONE;
+    for (int state = NNS_DEVICE_QUEUED; state <= NNS_DEVICE_EXCLUDED; state++) {
+        device.state = (uint8_t)state;
+        cr_expect(nns_device_hooked(&device));
+        cr_expect_eq(nns_device_covers(&device), state == NNS_DEVICE_ATTACHED, "%d", state);
+    }
+}
+
 Test(device, states_and_reasons_have_their_words)
 {
+    cr_assert_str_eq(nns_hook_name(NNS_INGRESS), "ingress");
+    cr_assert_str_eq(nns_hook_name(NNS_EGRESS), "egress");
     cr_assert_str_eq(nns_device_state_name(NNS_DEVICE_QUEUED), "queued");
     cr_assert_str_eq(nns_device_state_name(NNS_DEVICE_ATTACHED), "attached");
     cr_assert_str_eq(nns_device_state_name(NNS_DEVICE_FAILED), "failed");

@@ -489,6 +489,7 @@ static const struct nns_status some_status = {
     .devices_covered = 3,
     .devices_failed = 1,
     .devices_excluded = 2,
+    .namespaces_unlisted = 6,
     .missing_by_reason[NNS_REASON_SHARED_BLOCK] = 1,
     .slots_in_use = 3,
     .slots_reserved = 2,
@@ -516,6 +517,7 @@ PROTOCOL_TEST(status)
     cr_expect_eq(integer_at(part, "devices_known"), 4);
     cr_expect_eq(integer_at(part, "devices_covered"), 3);
     cr_expect_eq(integer_at(part, "excluded"), 2);
+    cr_expect_eq(integer_at(part, "namespaces_unlisted"), 6);
     cr_expect_float_eq(json_real_value(json_object_get(part, "ratio")), 0.75, 1e-12);
     cr_expect_eq(integer_at(json_object_get(part, "missing"), "shared_block"), 1);
     cr_expect_eq(json_object_size(json_object_get(part, "missing")), NNS_REASON_COUNT);

@@ -20,6 +20,7 @@
  */
 #define STOPPING "{\"done\":false,\"error\":\"the daemon is stopping\"}\n"
 #define DONE     "{\"done\":true}\n"
+#define KNOWN_7  "{\"result\":{\"pid\":7,\"outcome\":\"known\",\"cookie\":11,\"inum\":0}}\n"
 
 struct client {
     int fd;
@@ -94,7 +95,7 @@ static struct nns_order *next_order(enum nns_order_kind kind)
     return order;
 }
 
-static void settle_batches(uint64_t cookie)
+static void settle_batches_as(uint64_t cookie, enum nns_outcome outcome)
 {
     TURN_UNTIL(h.submitted);
     while (h.submitted) {
@@ -102,12 +103,17 @@ static void settle_batches(uint64_t cookie)
 
         h.submitted = batch->next;
         for (uint32_t i = 0; i < batch->count; i++) {
-            batch->results[i].outcome = NNS_OUTCOME_KNOWN;
+            batch->results[i].outcome = (uint8_t)outcome;
             batch->results[i].cookie = cookie;
         }
         nns_dispatch_settled(&h.dispatch);
         nns_requests_batch(h.requests, batch);
     }
+}
+
+static void settle_batches(uint64_t cookie)
+{
+    settle_batches_as(cookie, NNS_OUTCOME_KNOWN);
 }
 
 static void expect_nothing_posted(void)
@@ -201,8 +207,9 @@ REQUESTS_TEST(sync_that_would_wait_is_refused_after_the_stop)
     TURN_UNTIL(h.submitted);
     nns_requests_stop(h.requests);
     settle_batches(11);
-    TURN_UNTIL(got("\n"));
-    cr_expect_str_eq(h.client.text, STOPPING);
+    TURN_UNTIL(got("\"done\""));
+    cr_expect_str_eq(h.client.text, KNOWN_7 STOPPING);
+    expect_nothing_posted();
 }
 
 REQUESTS_TEST(sync_that_need_not_wait_is_answered_after_the_stop)
@@ -229,7 +236,57 @@ REQUESTS_TEST(wait_the_owner_gave_up_is_an_error)
     nns_requests_order(h.requests, order);
     nns_requests_close(h.requests);
     TURN_UNTIL(ended());
-    cr_expect_str_eq(h.client.text, STOPPING, "told before it is hung up on");
+    cr_expect_str_eq(h.client.text, KNOWN_7 STOPPING, "told before it is hung up on");
+}
+
+/* What the pids came to is known, whatever becomes of the waiting. */
+REQUESTS_TEST(wait_that_fails_tells_the_results_and_why)
+{
+    static const struct {
+        int error;
+        const char *says;
+    } cases[] = {
+        {-ESTALE, "flushed or evicted"},
+        {-EAGAIN, "no process and no mount"},
+        {-ENODATA, "has not answered"},
+        {-EMFILE, "cannot be listed or reached: Too many open files"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct nns_order *order;
+
+        ask("{\"version\":1,\"command\":\"sync\",\"pids\":[7],\"wait\":true}\n");
+        settle_batches(11);
+        order = next_order(NNS_ORDER_WAIT);
+        order->error = cases[i].error;
+        nns_requests_order(h.requests, order);
+        TURN_UNTIL(got("\"done\":false"));
+        cr_expect(got(KNOWN_7), "%s", h.client.text);
+        cr_expect(got(cases[i].says), "%s", h.client.text);
+    }
+}
+
+/* Their cookie is told, but the owner has no devices of theirs. */
+REQUESTS_TEST(only_what_the_daemon_covers_is_waited_for)
+{
+    static const struct {
+        enum nns_outcome outcome;
+        size_t waited_for;
+    } cases[] = {
+        {NNS_OUTCOME_NEW, 1},    {NNS_OUTCOME_KNOWN, 1}, {NNS_OUTCOME_EXCLUDED, 0},
+        {NNS_OUTCOME_DENIED, 0}, {NNS_OUTCOME_ERROR, 0},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct nns_order *order;
+
+        ask("{\"version\":1,\"command\":\"sync\",\"pids\":[7],\"wait\":true}\n");
+        settle_batches_as(11, cases[i].outcome);
+        order = next_order(NNS_ORDER_WAIT);
+        cr_expect_eq(order->cookie_count, cases[i].waited_for, "%s", nns_outcome_name(cases[i].outcome));
+        nns_requests_order(h.requests, order);
+        TURN_UNTIL(got(DONE));
+    }
 }
 
 REQUESTS_TEST(list_that_is_not_at_its_end_is_cut_off_by_the_stop)
@@ -363,13 +420,41 @@ REQUESTS_TEST(watcher_of_one_namespace_is_told_of_that_alone)
 {
     begin_to_watch("43");
     tell(8, 8, 41);
-    tell(9, 9, 42); /* has 43 for its inum */
-    tell(10, 10, 43);
+    tell(9, 9, 43);
+    tell(10, 10, 42); /* has 43 for its inum */
     nns_requests_news(h.requests, NULL, 12);
     TURN_UNTIL(got("\"missed\":2"));
-    cr_expect(got("\"cookie\":42,"));
     cr_expect(got("\"cookie\":43,"));
     cr_expect(!got("\"cookie\":41,"));
+    cr_expect(!got("\"cookie\":42,"));
+}
+
+/* No namespace had it when the watch began. The next that has the inum is another (I5). */
+REQUESTS_TEST(watcher_of_an_unknown_number_follows_the_first_met_under_it)
+{
+    begin_to_watch("43");
+    tell(8, 8, 42); /* has 43 for its inum */
+    tell(9, 9, 43);
+    tell(10, 10, 42);
+    nns_requests_news(h.requests, NULL, 12);
+    TURN_UNTIL(got("\"missed\":2"));
+    cr_expect(got("\"sequence\":8,"));
+    cr_expect(got("\"sequence\":10,"));
+    cr_expect(!got("\"cookie\":43,"));
+}
+
+/* The owner knew whose the inum was. */
+REQUESTS_TEST(watcher_of_a_known_number_follows_its_cookie)
+{
+    struct nns_order *order = ask_to_watch("43");
+
+    order->selector = (struct nns_selector){.cookie = 42};
+    nns_requests_order(h.requests, order);
+    TURN_UNTIL(got("\"event\":\"watching\""));
+    tell(1, 1, 43);
+    tell(2, 2, 42);
+    TURN_UNTIL(got("\"cookie\":42,"));
+    cr_expect(!got("\"cookie\":43,"));
 }
 
 REQUESTS_TEST(watcher_of_no_number_is_refused)
