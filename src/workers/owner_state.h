@@ -66,6 +66,7 @@ struct nns_owner {
     struct nns_news_batch *news;            /* being filled, or NULL */
     uint64_t news_sequence, news_handed_on; /* of the last piece told, and of the last on its way */
     struct nns_order *stop;                 /* the order that ends the thread, once it came */
+    bool leaves_filters;                    /* at the end: some go on counting */
 };
 
 /* Milliseconds of the monotonic clock. */
