@@ -136,9 +136,10 @@ static int sweep(const struct arguments *arguments, const char *instance)
     int status, result = nns_instance_open(arguments->bpffs, instance, &held, error, sizeof(error));
 
     if (result == -EADDRINUSE)
-        nns_cli_complain("instance %s has a daemon, with another socket, or is being detached already: nothing "
-                         "was touched",
-                         instance);
+        nns_cli_complain(
+            "instance %s has a daemon, with another socket, or is being detached already: nothing "
+            "was touched",
+            instance);
     else if (result)
         nns_cli_complain("%s", error);
     if (result)

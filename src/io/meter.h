@@ -54,8 +54,8 @@ enum nns_meter_pinned {
 };
 enum nns_meter_pinned nns_meter_pinned(const struct nns_meter *meter);
 
-/* Records of who holds which slot, one more than there are slots, or NULL where nothing can be pinned. For the
- * owner to write while the meter is open. */
+/* Records of who holds which slot, one more than there are slots, or NULL where nothing can be pinned. For
+ * the owner to write while the meter is open. */
 struct nns_slot_holder *nns_meter_holders(const struct nns_meter *meter);
 
 /* What tells the map of counts from all others on this host; 0 for the operator's programs. */

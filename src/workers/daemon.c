@@ -510,8 +510,8 @@ static void take_over_pins(struct daemon *daemon)
         discard_pins(daemon);
 }
 
-/* What is pinned is for whoever comes next, where there are filters that count on; what could not be looked at
- * is not ours to take away (I9). */
+/* What is pinned is for whoever comes next, where there are filters that count on; what could not be looked
+ * at is not ours to take away (I9). */
 NNS_OWNER_ONLY static bool leaves_pins(const struct daemon *daemon)
 {
     if (!daemon->served || daemon->params->program_object[0])
@@ -525,7 +525,8 @@ NNS_OWNER_ONLY static void free_parts(struct daemon *daemon)
 {
     if (!leaves_pins(daemon))
         discard_pins(daemon);
-    else if (daemon->served && !daemon->params->keep_attached && nns_owner_leaves_filters(daemon->owner))
+    else if (daemon->served && !daemon->params->keep_attached &&
+             nns_meter_pinned(daemon->meter) != NNS_METER_UNPINNED)
         nns_info("counts stay: there may be filters of this instance that go on");
     nns_owner_free(daemon->owner);
     nns_pool_free(daemon->pool);

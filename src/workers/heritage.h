@@ -5,8 +5,8 @@
 #include "workers/owner_state.h"
 
 /*
- * What a former daemon of the instance left where this one does not come by itself: filters in namespaces that
- * are excluded now, and such as nobody told it of. All on the owner thread.
+ * What a former daemon of the instance left where this one does not come by itself: filters in namespaces
+ * that are excluded now, and such as nobody told it of. All on the owner thread.
  */
 
 /* May there be filters of ours in an open namespace that this daemon did not put there? True also when that

@@ -13,8 +13,8 @@
 
 /*
  * What the owner thread holds, for the files that are its parts: save (handles), dequeue (attaching), flush
- * (forgetting), lonely (who has left), astray (who is to be found again), heritage (what a former daemon left),
- * hearing (devices' events), answer (orders). Nobody else includes this.
+ * (forgetting), lonely (who has left), astray (who is to be found again), heritage (what a former daemon
+ * left), hearing (devices' events), answer (orders). Nobody else includes this.
  */
 
 struct nns_waiter {

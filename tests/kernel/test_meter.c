@@ -381,8 +381,9 @@ static void expect_refused(const char *says)
     struct nns_instance *second = NULL;
     char error[512] = "";
 
-    cr_expect_eq(nns_instance_open(here.params.bpffs_path, here.params.instance, &second, error, sizeof(error)),
-                 -EADDRINUSE);
+    cr_expect_eq(
+        nns_instance_open(here.params.bpffs_path, here.params.instance, &second, error, sizeof(error)),
+        -EADDRINUSE);
     cr_expect_null(second);
     cr_expect(strstr(error, says), "%s", error);
 }
