@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import subprocess
 import time
 
@@ -100,8 +101,10 @@ class Crashes(Succession):
         self.addCleanup(self.churn.close)
 
     def end_churn(self):
+        """The next one names its devices like this one, whose last ones take a moment to go."""
         self.churn.wait()
         self.churn.finish()
+        host.until(lambda: not re.search(r": p\d+@", self.own.ip("-o", "link")), "its devices are gone")
 
     def go_on(self):
         """There is to be churn for long enough."""
