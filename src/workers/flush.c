@@ -254,10 +254,11 @@ NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace 
     nns_count(NNS_COUNT_NAMESPACES_FLUSHED, 1);
 }
 
-/* Of a former daemon's filters none is left, and what had them and did not come was deleted meanwhile. */
-NNS_OWNER_ONLY static void dismiss(struct nns_owner *owner, const struct nns_namespace *ns)
+/* Is none left of a former daemon's filters either? Then what had them and did not come was deleted
+ * meanwhile. Of one that was never listed nobody can say. */
+static bool is_settled(const struct nns_namespace *ns)
 {
-    nns_slots_dismiss(&owner->slots, nns_namespace_cookie(ns));
+    return !ns->relist && ns->handle.kind != NNS_HANDLE_NONE;
 }
 
 int nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush_reason reason)
@@ -267,8 +268,8 @@ int nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush_
 
     if (dead)
         lose_all(ns);
-    if (dead || (clean && !keep && !ns->relist))
-        dismiss(owner, ns);
+    if (dead || (clean && !keep && is_settled(ns)))
+        nns_slots_dismiss(&owner->slots, nns_namespace_cookie(ns));
     if (!clean && (reason == NNS_FLUSH_ORDERED || reason == NNS_FLUSH_EXCLUDED))
         nns_look_again(owner, ns, NNS_LOOK_EVERYWHERE);
     else
