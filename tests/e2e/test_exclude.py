@@ -9,6 +9,7 @@ import test_restart
 
 SHORT = {"audit.interval": "400ms"}
 TRIES, HEIRS = 10, 100
+QUEUE = "/nns-e2e-exclude"  # one for all: what the queues of a user may take together is bounded
 OTHERS = ("protocol", "all", "u32", "match", "u32", "0", "0", "flowid", "1:1")
 
 
@@ -69,11 +70,12 @@ class Namespaces(host.HostTest):
             ns.tc("qdisc", "add", "dev", device, "clsact")
         ns.tc("filter", "add", "dev", "a", "egress", "prio", "3", *OTHERS)
         texts, qdiscs = ns.filter_texts(), ns.qdiscs()
-        daemon = self.daemon(before)
+        daemon = self.daemon(before, queue=QUEUE)
         daemon.sync(ns.pid, other.pid)
         daemon.kill()
         self.assertCovered(ns)
-        heir = self.daemon({"audit.interval": "24h", **(heirs or {}), "exclude.namespaces": str(ns.inum)}, **options)
+        heir = self.daemon({"audit.interval": "24h", **(heirs or {}), "exclude.namespaces": str(ns.inum)}, queue=QUEUE,
+                           **options)
         results = heir.sync(ns.pid, other.pid)
         self.assertEqual(results[ns.pid]["outcome"], "excluded")
         host.until(ns.bare, "its filters are gone")
