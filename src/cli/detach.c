@@ -60,8 +60,9 @@ static const struct argp argp = {
     .doc =
         "Remove all filters of an instance, from every device of every namespace.\v"
         "A daemon that answers does it itself and knows of it; with discover.enabled it attaches again where "
-        "processes fork, exec or exit. Where none answers, the namespaces of all "
-        "processes and mounts are looked through from here, which needs the rights of the daemon. Only "
+        "processes fork, exec or exit. Where none answers, the namespaces of all processes and mounts are "
+        "looked through from here, which needs the rights of the daemon, and is refused where there is one "
+        "all the same. Only "
         "filters that bear the instance's name are removed, and qdiscs stay. With --qdiscs the clsact of "
         "each device that such a filter was on is deleted too: filters of others in it go along, and are "
         "told one by one. Other devices' qdiscs, and those of kind ingress, are not touched. Counts that a "
@@ -93,21 +94,19 @@ static void report(const struct arguments *arguments, struct nns_qdiscs *qdiscs,
 }
 
 /* What counts the filters left behind. */
-static int discard_counts(const struct arguments *arguments, const char *instance, bool *found)
+static int discard_counts(const struct arguments *arguments, const char *instance, struct nns_instance *held,
+                          bool *found)
 {
-    int result = nns_instance_discard(arguments->bpffs, instance, found);
+    int result = nns_instance_discard(held, found);
 
-    if (result == -EADDRINUSE)
-        nns_cli_complain("instance %s has a daemon, with another socket: its counts stay, and it will attach "
-                         "again",
-                         instance);
-    else if (result)
+    if (result)
         nns_cli_complain("the counts of instance %s in %s stay: %s", instance, arguments->bpffs,
                          strerror(-result));
     return result;
 }
 
-static int sweep(const struct arguments *arguments, const char *instance)
+/* Under the instance's locks: no daemon has it, and none starts meanwhile. */
+static int sweep_held(const struct arguments *arguments, const char *instance, struct nns_instance *held)
 {
     bool counts = false;
     struct nns_qdiscs qdiscs;
@@ -118,7 +117,7 @@ static int sweep(const struct arguments *arguments, const char *instance)
     if (!make_qdiscs(arguments, instance, &qdiscs))
         return nns_cli_no_memory();
     result = nns_sweep_all(instance, arguments->with_qdiscs ? &qdiscs : NULL, &sweep);
-    if (discard_counts(arguments, instance, &counts))
+    if (discard_counts(arguments, instance, held, &counts))
         result = NNS_EXIT_FAILED;
     snprintf(sentence, sizeof(sentence),
              "removed %zu filters of instance %s from %zu namespaces, of %zu looked at%s", sweep.filters,
@@ -129,6 +128,27 @@ static int sweep(const struct arguments *arguments, const char *instance)
                      (json_int_t)sweep.looked_at, "failed", (json_int_t)sweep.failed),
            sentence);
     return result || sweep.failed || qdiscs.failed ? NNS_EXIT_FAILED : NNS_EXIT_DONE;
+}
+
+static int sweep(const struct arguments *arguments, const char *instance)
+{
+    struct nns_instance *held;
+    char error[512];
+    int status, result = nns_instance_open(arguments->bpffs, instance, &held, error, sizeof(error));
+
+    if (result == -EADDRINUSE)
+        nns_cli_complain(
+            "instance %s has a daemon, with another socket, or is being detached already: nothing "
+            "was touched",
+            instance);
+    else if (result)
+        nns_cli_complain("%s", error);
+    if (result)
+        return NNS_EXIT_FAILED;
+    nns_instance_warn(held, false);
+    status = sweep_held(arguments, instance, held);
+    nns_instance_close(held);
+    return status;
 }
 
 /* What the daemon let go of. */

@@ -22,7 +22,9 @@ enum { TRIES = 8 };
 
 struct nns_instance {
     struct nns_pins pins;
-    int lock, directory; /* -1: there is none */
+    char path[PATH_MAX]; /* of the lock file */
+    bool named;          /* a bpffs was */
+    int lock, directory; /* descriptors, or why there is none: -errno */
 };
 
 /* ---- the lock file ---- */
@@ -92,11 +94,11 @@ static int make_parent(const char *path)
     return rc;
 }
 
-static int open_parent(const struct nns_pins *pins, bool make)
+static int open_parent(const struct nns_pins *pins)
 {
     int fd = open(pins->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
 
-    if (fd < 0 && errno == ENOENT && make) {
+    if (fd < 0 && errno == ENOENT) {
         rc = make_parent(pins->parent);
         if (rc)
             return rc;
@@ -128,15 +130,15 @@ static int lock_directory(int fd, const char *path)
     return opened.st_ino == there.st_ino && opened.st_dev == there.st_dev ? 0 : -EAGAIN;
 }
 
-static int try_directory(const struct nns_pins *pins, bool make)
+/* What is there is used whether or not anything can be made. */
+static int try_directory(const struct nns_pins *pins)
 {
-    int fd, rc;
+    int fd = open(pins->directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), rc;
 
-    if (make && mkdir(pins->directory, DIRECTORY_MODE) && errno != EEXIST)
-        return -errno;
-    fd = open(pins->directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return mkdir(pins->directory, DIRECTORY_MODE) && errno != EEXIST ? -errno : -EAGAIN;
     if (fd < 0)
-        return errno == ENOENT && make ? -EAGAIN : -errno;
+        return -errno;
     rc = lock_directory(fd, pins->directory);
     if (!rc)
         return fd;
@@ -145,53 +147,74 @@ static int try_directory(const struct nns_pins *pins, bool make)
 }
 
 /* The instance's directory, locked: a descriptor, -EADDRINUSE, -EMEDIUMTYPE without a bpffs, or -errno. */
-static int open_directory(const struct nns_pins *pins, bool make)
+static int open_directory(const struct nns_pins *pins)
 {
-    int parent = open_parent(pins, make), fd = -EAGAIN;
+    int parent = open_parent(pins), fd = -EAGAIN;
 
     if (parent < 0)
         return parent;
     for (int tries = 0; tries < TRIES && fd == -EAGAIN; tries++)
-        fd = try_directory(pins, make);
+        fd = try_directory(pins);
     close(parent);
     return fd;
 }
 
-/* Counts without their holders are not used again: whenever this is interrupted, what is left is refused. */
-static int remove_pins(const struct nns_pins *pins)
-{
-    int rc = 0;
-
-    for (int pin = NNS_PINS; pin-- > 0;)
-        if (unlink(pins->paths[pin]) && errno != ENOENT)
-            rc = -errno;
-    if (rmdir(pins->directory) && errno != ENOENT && !rc)
-        rc = -errno;
-    return rc;
-}
-
-int nns_instance_discard(const char *bpffs, const char *name, bool *found)
-{
-    struct nns_pins pins;
-    int rc = nns_pins_name(&pins, bpffs, name), fd;
-
-    if (rc)
-        return rc;
-    fd = open_directory(&pins, false);
-    if (fd == -ENOENT || fd == -EMEDIUMTYPE) {
-        *found = false;
-        return 0;
-    }
-    if (fd < 0)
-        return fd;
-    rc = remove_pins(&pins);
-    close(fd);
-    if (!rc)
-        *found = true;
-    return rc;
-}
-
 /* ---- an instance ---- */
+
+/* A descriptor, or why there is none. */
+static int take_directory(struct nns_instance *instance, const char *bpffs, const char *name)
+{
+    int rc;
+
+    if (!*bpffs)
+        return -ENOENT;
+    rc = nns_pins_name(&instance->pins, bpffs, name);
+    return rc ? rc : open_directory(&instance->pins);
+}
+
+/* Both locks; one of them will do. */
+static int take(struct nns_instance *instance, const char *bpffs, const char *name, char *error, size_t size)
+{
+    static const char taken[] = "instance %s has a daemon already, or is being detached: %s%s is locked";
+
+    nns_lock_name(instance->path, name);
+    instance->named = *bpffs;
+    instance->lock = take_lock(instance->path);
+    if (instance->lock == -EADDRINUSE) {
+        snprintf(error, size, taken, name, "", instance->path);
+        return -EADDRINUSE;
+    }
+    instance->directory = take_directory(instance, bpffs, name);
+    if (instance->directory == -EADDRINUSE) {
+        snprintf(error, size, taken, name, "its directory in ", bpffs);
+        return -EADDRINUSE;
+    }
+    if (instance->lock >= 0 || instance->directory >= 0)
+        return 0;
+    snprintf(error, size, "cannot make sure that instance %s has no other daemon: %s: %s", name,
+             instance->path, strerrordesc_np(-instance->lock));
+    return instance->lock;
+}
+
+int nns_instance_open(const char *bpffs, const char *name, struct nns_instance **out, char *error,
+                      size_t size)
+{
+    struct nns_instance *instance = calloc(1, sizeof(*instance));
+    int rc;
+
+    if (!instance) {
+        snprintf(error, size, "out of memory");
+        return -ENOMEM;
+    }
+    instance->lock = instance->directory = -ENOENT;
+    rc = take(instance, bpffs, name, error, size);
+    if (rc) {
+        nns_instance_close(instance);
+        return rc;
+    }
+    *out = instance;
+    return 0;
+}
 
 static const char *why(int error)
 {
@@ -205,75 +228,14 @@ static const char *why(int error)
     }
 }
 
-/* 0 or -EADDRINUSE: all else only means that nothing is pinned. */
-static int take_directory(struct nns_instance *instance, const struct nns_params *params)
+void nns_instance_warn(const struct nns_instance *instance, bool pins)
 {
-    bool found;
-    int rc;
-
-    if (!params->bpffs_path[0])
-        return 0;
-    if (params->program_object[0]) {
-        rc = nns_instance_discard(params->bpffs_path, params->instance, &found);
-        return rc == -EADDRINUSE ? rc : 0;
-    }
-    rc = nns_pins_name(&instance->pins, params->bpffs_path, params->instance);
-    if (!rc)
-        rc = open_directory(&instance->pins, true);
-    if (rc >= 0)
-        instance->directory = rc;
-    else if (rc != -EADDRINUSE)
-        nns_warning("counts will not outlive this daemon: %s: %s", params->bpffs_path, why(rc));
-    return rc == -EADDRINUSE ? rc : 0;
-}
-
-/* Both locks; one of them will do. */
-static int take(struct nns_instance *instance, const struct nns_params *params, char *error, size_t size)
-{
-    char path[PATH_MAX];
-    int rc;
-
-    nns_lock_name(path, params->instance);
-    instance->lock = take_lock(path);
-    if (instance->lock == -EADDRINUSE) {
-        snprintf(error, size, "instance %s has a daemon already: it holds %s", params->instance, path);
-        return -EADDRINUSE;
-    }
-    rc = take_directory(instance, params);
-    if (rc) {
-        snprintf(error, size, "instance %s has a daemon already: it holds its directory in %s",
-                 params->instance, params->bpffs_path);
-        return rc;
-    }
-    if (instance->lock >= 0)
-        return 0;
-    if (instance->directory >= 0) {
-        nns_warning("%s: %s: a daemon with another bpffs.path would not be noticed", path,
+    if (pins && instance->named && instance->directory < 0)
+        nns_warning("counts will not outlive this daemon: %s: %s", instance->pins.parent,
+                    why(instance->directory));
+    if (instance->lock < 0)
+        nns_warning("%s: %s: a daemon with another bpffs.path would not be noticed", instance->path,
                     strerrordesc_np(-instance->lock));
-        return 0;
-    }
-    snprintf(error, size, "cannot make sure that instance %s has no other daemon: %s: %s", params->instance,
-             path, strerrordesc_np(-instance->lock));
-    return instance->lock;
-}
-
-int nns_instance_open(const struct nns_params *params, struct nns_instance **out, char *error, size_t size)
-{
-    struct nns_instance *instance = calloc(1, sizeof(*instance));
-    int rc;
-
-    if (!instance) {
-        snprintf(error, size, "out of memory");
-        return -ENOMEM;
-    }
-    instance->lock = instance->directory = -1;
-    rc = take(instance, params, error, size);
-    if (rc) {
-        nns_instance_close(instance, false);
-        return rc;
-    }
-    *out = instance;
-    return 0;
 }
 
 const struct nns_pins *nns_instance_pins(const struct nns_instance *instance)
@@ -281,16 +243,40 @@ const struct nns_pins *nns_instance_pins(const struct nns_instance *instance)
     return instance->directory >= 0 ? &instance->pins : NULL;
 }
 
-void nns_instance_close(struct nns_instance *instance, bool unpin)
+/* Counts without their holders are not used again: whenever this is interrupted, what is left is refused. */
+int nns_instance_discard(struct nns_instance *instance, bool *found)
 {
-    int rc;
+    int rc = 0;
 
+    *found = false;
+    if (!instance->named || instance->directory == -ENOENT || instance->directory == -EMEDIUMTYPE)
+        return 0;
+    if (instance->directory < 0)
+        return instance->directory;
+    for (int pin = NNS_PINS; pin-- > 0;) {
+        if (unlink(instance->pins.paths[pin]) == 0)
+            *found = true;
+        else if (errno != ENOENT)
+            rc = -errno;
+    }
+    return rc;
+}
+
+static bool is_empty(const struct nns_pins *pins)
+{
+    for (int pin = 0; pin < NNS_PINS; pin++)
+        if (access(pins->paths[pin], F_OK) == 0 || errno != ENOENT)
+            return false;
+    return true;
+}
+
+void nns_instance_close(struct nns_instance *instance)
+{
     if (!instance)
         return;
     if (instance->directory >= 0) {
-        rc = unpin ? remove_pins(&instance->pins) : 0;
-        if (rc)
-            nns_warning("cannot remove %s: %s", instance->pins.directory, strerrordesc_np(-rc));
+        if (is_empty(&instance->pins) && rmdir(instance->pins.directory))
+            nns_warning("cannot remove %s: %s", instance->pins.directory, strerrordesc_np(errno));
         close(instance->directory);
     }
     if (instance->lock >= 0)

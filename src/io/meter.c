@@ -31,6 +31,7 @@ struct nns_meter {
     uint32_t counts_id;
     struct nns_slot_holder *holders; /* the map of them, mapped; or NULL */
     enum nns_meter_pinned pinned;
+    bool may_pin; /* in the place of what is there */
     uint32_t slots;
     int cpus;
 };
@@ -164,8 +165,6 @@ static int pin(struct nns_meter *meter, const struct nns_pins *pins)
     unpin(pins);
     for (int pin = 0; pin < NNS_PINS && !rc; pin++)
         rc = bpf_obj_pin(fds[pin], pins->paths[pin]) ? -errno : 0;
-    if (!rc && !(meter->holders = map_holders(meter, fds[NNS_PIN_HOLDERS])))
-        rc = -errno;
     if (rc)
         unpin(pins);
     return rc;
@@ -189,10 +188,22 @@ static bool look_for_pinned(struct nns_meter *meter, const struct nns_pins *pins
     return rc && !is_refusal(rc);
 }
 
-static void pin_new(struct nns_meter *meter, const struct nns_pins *pins)
+/* Records that are kept from the beginning can be pinned at any time. */
+static void prepare_to_pin(struct nns_meter *meter)
 {
-    int rc = pin(meter, pins);
+    meter->holders = map_holders(meter, bpf_map__fd(meter->skeleton->maps.nns_holders));
+    meter->may_pin = meter->holders;
+    if (!meter->may_pin)
+        nns_warning("counts will not outlive this daemon: cannot map who they are of: %s", strerror(errno));
+}
 
+void nns_meter_pin(struct nns_meter *meter, const struct nns_pins *pins)
+{
+    int rc;
+
+    if (!pins || !meter->may_pin)
+        return;
+    rc = pin(meter, pins);
     if (rc)
         nns_warning("counts will not outlive this daemon: cannot pin them in %s: %s", pins->directory,
                     strerror(-rc));
@@ -252,7 +263,7 @@ static int load_built_in(struct nns_meter *meter, const struct nns_params *param
         return rc;
     }
     if (may_pin)
-        pin_new(meter, pins);
+        prepare_to_pin(meter);
     return 0;
 }
 

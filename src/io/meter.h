@@ -33,10 +33,14 @@ struct nns_program {
     uint8_t tag[8];
 };
 
-/* Load, with maps pinned at these places, which are ours alone to change, or, with NULL, none. What can only
- * not be pinned is said in the log. 0; -errno with a sentence in error[size]. */
+/* Load, with the maps that are pinned at these places, which are ours alone to change, or, with NULL, none.
+ * Nothing is pinned or replaced yet. 0; -errno with a sentence in error[size]. */
 int nns_meter_open(const struct nns_params *params, const struct nns_pins *pins, struct nns_meter **out,
                    char *error, size_t size);
+
+/* Pin the maps that were loaded there, unless they came from there; what is of no use there goes. What cannot
+ * be pinned is said in the log. Before others use the meter. */
+void nns_meter_pin(struct nns_meter *meter, const struct nns_pins *pins);
 
 /* Pinned maps stay pinned. */
 void nns_meter_close(struct nns_meter *meter); /* NULL is fine */
@@ -50,8 +54,8 @@ enum nns_meter_pinned {
 };
 enum nns_meter_pinned nns_meter_pinned(const struct nns_meter *meter);
 
-/* Records of who holds which slot, one more than there are slots, or NULL where nothing is pinned. For the
- * owner to write while the meter is open. */
+/* Records of who holds which slot, one more than there are slots, or NULL where nothing can be pinned. For
+ * the owner to write while the meter is open. */
 struct nns_slot_holder *nns_meter_holders(const struct nns_meter *meter);
 
 /* What tells the map of counts from all others on this host; 0 for the operator's programs. */

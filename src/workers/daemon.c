@@ -421,11 +421,13 @@ static int open_parts(struct daemon *daemon)
     rc = choose_way(daemon->params, &daemon->abilities, &daemon->way);
     if (rc)
         return rc;
-    rc = nns_instance_open(daemon->params, &daemon->instance, error, sizeof(error));
+    rc = nns_instance_open(daemon->params->bpffs_path, daemon->params->instance, &daemon->instance, error,
+                           sizeof(error));
     if (rc) {
         nns_error("%s", error);
         return rc;
     }
+    nns_instance_warn(daemon->instance, !daemon->params->program_object[0]);
     rc = load_programs(daemon);
     if (rc)
         return rc;
@@ -487,19 +489,45 @@ static int watch_signals(struct daemon *daemon)
     return rc;
 }
 
-/* What is pinned is for whoever comes next, where there are filters that count on; the counts that a former
- * daemon left are not ours to take away before we have adopted its filters. */
-static bool leaves_pins(const struct daemon *daemon)
+/* ---- what is pinned ---- */
+
+static void discard_pins(struct daemon *daemon)
 {
-    if (daemon->served)
-        return daemon->params->keep_attached;
-    return !daemon->meter || nns_meter_pinned(daemon->meter) != NNS_METER_PINNED;
+    bool found;
+    int rc = nns_instance_discard(daemon->instance, &found);
+
+    if (rc)
+        nns_warning("counts stay in %s: %s", daemon->params->bpffs_path, strerrordesc_np(-rc));
+}
+
+/* Only now: a start that fails leaves what a former daemon pinned. The operator's programs count elsewhere,
+ * and take the place of those that counted there. */
+static void take_over_pins(struct daemon *daemon)
+{
+    if (!daemon->params->program_object[0])
+        nns_meter_pin(daemon->meter, nns_instance_pins(daemon->instance));
+    else if (daemon->params->network_enabled)
+        discard_pins(daemon);
+}
+
+/* What is pinned is for whoever comes next, where there are filters that count on; what could not be looked
+ * at is not ours to take away (I9). */
+NNS_OWNER_ONLY static bool leaves_pins(const struct daemon *daemon)
+{
+    if (!daemon->served || daemon->params->program_object[0])
+        return true;
+    if (nns_meter_pinned(daemon->meter) == NNS_METER_UNPINNED)
+        return true;
+    return nns_owner_leaves_filters(daemon->owner);
 }
 
 NNS_OWNER_ONLY static void free_parts(struct daemon *daemon)
 {
-    bool unpin = !leaves_pins(daemon);
-
+    if (!leaves_pins(daemon))
+        discard_pins(daemon);
+    else if (daemon->served && !daemon->params->keep_attached &&
+             nns_meter_pinned(daemon->meter) != NNS_METER_UNPINNED)
+        nns_info("counts stay: there may be filters of this instance that go on");
     nns_owner_free(daemon->owner);
     nns_pool_free(daemon->pool);
     nns_requests_free(daemon->requests);
@@ -511,7 +539,7 @@ NNS_OWNER_ONLY static void free_parts(struct daemon *daemon)
     nns_trace_close(daemon->trace);
     nns_link_events_close(daemon->link_events);
     nns_mounts_close(daemon->mounts);
-    nns_instance_close(daemon->instance, unpin);
+    nns_instance_close(daemon->instance);
 }
 
 /* The threads and what they work with; these end in an orderly way once they run. */
@@ -539,6 +567,8 @@ static void run(struct daemon *daemon)
     if (!rc)
         rc = open_feeds(daemon);
     daemon->served = !rc;
+    if (!rc)
+        take_over_pins(daemon);
     if (rc)
         stop(daemon);
     else
@@ -579,7 +609,7 @@ int nns_daemon_run(const struct nns_params *params)
     daemon->params = params;
     /* Before the threads run nothing is attached: what was opened goes with the process. */
     if (start_machinery(daemon)) {
-        nns_instance_close(daemon->instance, !leaves_pins(daemon));
+        nns_instance_close(daemon->instance);
         _exit(1);
     }
     nns_memory_trim();

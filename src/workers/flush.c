@@ -219,12 +219,6 @@ NNS_OWNER_ONLY static void untell(struct nns_owner *owner, const struct nns_name
         nns_trace_forget(owner->context.trace, cookie);
 }
 
-NNS_OWNER_ONLY static void withdraw(struct nns_owner *owner, const struct nns_namespace *ns)
-{
-    nns_slots_dismiss(&owner->slots, nns_namespace_cookie(ns));
-    nns_count(NNS_COUNT_NAMESPACES_WITHDRAWN, 1);
-}
-
 static const char *reason_name(enum nns_flush_reason reason)
 {
     switch (reason) {
@@ -254,7 +248,7 @@ NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace 
     else if (reason == NNS_FLUSH_DEAD)
         nns_count(NNS_COUNT_NAMESPACES_DEAD, 1);
     else if (reason == NNS_FLUSH_EXCLUDED)
-        withdraw(owner, ns);
+        nns_count(NNS_COUNT_NAMESPACES_WITHDRAWN, 1);
     for (uint32_t i = 0; i < ns->devices.count; i++)
         give_slot_back(owner, &ns->devices.items[i]);
     /* At the end the tracepoints end, too, and those who watch hear that it is the end. */
@@ -270,6 +264,13 @@ NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace 
     nns_count(NNS_COUNT_NAMESPACES_FLUSHED, 1);
 }
 
+/* Is none left of a former daemon's filters either? Then what had them and did not come was deleted
+ * meanwhile. Of one that was never listed nobody can say. */
+static bool is_settled(const struct nns_namespace *ns)
+{
+    return !ns->relist && ns->handle.kind != NNS_HANDLE_NONE;
+}
+
 int nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush_reason reason)
 {
     bool keep = reason == NNS_FLUSH_CLOSED && owner->context.params->keep_attached;
@@ -279,6 +280,8 @@ int nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush_
         lose_all(ns);
     if (!clean && is_spared(owner, ns))
         return -EAGAIN;
+    if (dead || (clean && !keep && is_settled(ns)))
+        nns_slots_dismiss(&owner->slots, nns_namespace_cookie(ns));
     if (!clean && (reason == NNS_FLUSH_ORDERED || reason == NNS_FLUSH_EXCLUDED))
         nns_look_again(owner, ns, NNS_LOOK_EVERYWHERE);
     else

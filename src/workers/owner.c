@@ -15,6 +15,7 @@
 #include "workers/events.h"
 #include "workers/flush.h"
 #include "workers/hearing.h"
+#include "workers/heritage.h"
 #include "workers/lonely.h"
 #include "workers/news.h"
 #include "workers/owner_state.h"
@@ -120,14 +121,15 @@ static struct nns_answer answer_saved(int saved, struct nns_netns_id id)
     return answer;
 }
 
-/* An excluded namespace is nobody's to save, save one where a former daemon of this instance had filters:
- * they are taken off first. */
+/* An excluded namespace is nobody's to save, save one where a former daemon of this instance may have had
+ * filters: they are taken off first. It is opened once, when it is first met. */
 NNS_OWNER_ONLY static int save(struct nns_owner *owner, struct nns_opened *opened, bool excluded,
                                struct nns_namespace **out)
 {
     const struct nns_namespace *known = nns_cache_find(owner->context.cache, opened->id.cookie);
 
-    if (excluded && !(known && nns_is_astray(known)) && !nns_slots_expect(&owner->slots, opened->id.cookie))
+    if (excluded && !(known && nns_is_astray(known)) &&
+        !nns_heritage_in(owner, opened->fd, opened->id.cookie))
         return NNS_SAVED_NOTHING;
     return nns_save_opened(owner, opened->id, opened->fd, &opened->place, out);
 }
@@ -300,6 +302,8 @@ static void run_owner(void *argument)
         nns_cache_reclaim(owner->context.cache);
     }
     owner->stop->error = nns_flush_all(owner, NNS_FLUSH_CLOSED);
+    owner->leaves_filters =
+        owner->context.params->keep_attached || owner->stop->error || nns_heritage_remains(owner);
     work_off_mail(owner, 0);
     nns_completions_add_order(owner->context.completions, owner->stop);
 }
@@ -313,6 +317,11 @@ int nns_owner_start(struct nns_owner *owner, struct nns_pool *pool)
     rc = uv_thread_create_ex(&owner->thread, &options, run_owner, owner);
     owner->started = rc == 0;
     return rc;
+}
+
+bool nns_owner_leaves_filters(const struct nns_owner *owner)
+{
+    return owner->leaves_filters;
 }
 
 void nns_owner_free(struct nns_owner *owner)

@@ -60,6 +60,10 @@ struct nns_mailbox *nns_owner_mailbox(struct nns_owner *owner);
 /* Start the thread. It ends after it has answered an NNS_ORDER_STOP. 0 or -errno. */
 int nns_owner_start(struct nns_owner *owner, struct nns_pool *pool);
 
+/* Once it has ended: are there filters, this daemon's or a former one's, that go on counting in our slots?
+ * Where that is not known it is to be presumed (I9). */
+bool nns_owner_leaves_filters(const struct nns_owner *owner) NNS_OWNER_ONLY;
+
 /* Wait for the thread, if started, and free. NULL is fine. */
 void nns_owner_free(struct nns_owner *owner) NNS_OWNER_ONLY;
 

@@ -13,9 +13,9 @@
 
 /*
  * What the owner thread holds, for the files that are its parts: save and handle (ways into namespaces),
- * dequeue (attaching), flush (forgetting), lonely (who has left), astray (who is to be found again), events
- * and hearing (what is told of devices), audit (checking), answer (orders), waiters (who waits for devices),
- * news (telling those who watch). Nobody else includes this.
+ * dequeue (attaching), flush (forgetting), lonely (who has left), astray (who is to be found again), heritage
+ * (what a former daemon left), events and hearing (what is told of devices), audit (checking), answer
+ * (orders), waiters (who waits for devices), news (telling those who watch). Nobody else includes this.
  */
 
 struct nns_waiter {
@@ -69,6 +69,7 @@ struct nns_owner {
     struct nns_news_batch *news;            /* being filled, or NULL */
     uint64_t news_sequence, news_handed_on; /* of the last piece told, and of the last on its way */
     struct nns_order *stop;                 /* the order that ends the thread, once it came */
+    bool leaves_filters;                    /* at the end: some go on counting */
 };
 
 /* Milliseconds of the monotonic clock. */

@@ -165,6 +165,20 @@ class Crash(host.HostTest):
         self.both(self.assertCovered, daemon.instance)
         return daemon
 
+    def adopt(self, settings=None):
+        """A daemon that finds filters: it has done nothing before they run its own programs."""
+        daemon = self.daemon(settings)
+        current = set(daemon.status()["programs"].values())
+        self.both(lambda ns, _: self.assertFalse(self.programs_of(ns) & current))
+        daemon.queue.send_pids(self.pids)
+        self.both(lambda ns, _: host.until(lambda: self.programs_of(ns) <= current, f"{ns.path} is adopted"))
+        self.both(self.assertCovered, daemon.instance)
+        return daemon
+
+    @staticmethod
+    def programs_of(ns):
+        return {row["options"]["prog"]["id"] for rows in ns.ours().values() for row in rows}
+
     def texts(self, instance):
         return [{place: host.less_ours(text, instance) for place, text in ns.filter_texts().items()}
                 for ns in (self.ns, self.mounted)]
@@ -311,12 +325,8 @@ class Crash(host.HostTest):
     def test_a_new_daemon_adopts_what_a_crash_left(self):
         self.cover().kill()
         self.both(self.assertCovered)
-        heir = self.cover()
-        self.assertGreater(heir.counter("attach.adopted"), 0)
-        current = set(heir.status()["programs"].values())
-        for ns in (self.ns, self.mounted):
-            for rows in ns.ours().values():
-                self.assertIn(rows[0]["options"]["prog"]["id"], current)
+        heir = self.adopt()
+        self.assertEqual(heir.counter("attach.adopted"), 2 * 4, "both hooks of a, b and two loopbacks")
         heir.stop()
         self.both(self.assertBare)
 
@@ -324,10 +334,11 @@ class Crash(host.HostTest):
         first = self.cover({"keep_attached": "true"})
         first.stop()
         self.both(self.assertCovered)
-        heir = self.cover({"keep_attached": "true"})
+        heir = self.adopt({"keep_attached": "true"})
+        left = [ns.filter_texts() for ns in (self.ns, self.mounted)]
         heir.stop()
-        self.both(self.assertCovered)
-        self.cover().stop()
+        self.assertEqual([ns.filter_texts() for ns in (self.ns, self.mounted)], left)
+        self.adopt().stop()
         self.both(self.assertBare)
 
     def test_a_dead_daemons_socket_is_replaced_and_a_living_ones_is_not(self):

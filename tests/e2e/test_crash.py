@@ -1,19 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 in the midst of churn, over and over; and what the next daemon makes of what it finds, with nobody to tell it
-of anything."""
+of anything. NNS_LONG=1: fifty times. NNS_SEED=N: at the moments of the run that said so."""
 
+import contextlib
+import json
+import os
 import random
+import re
+import subprocess
 import time
 
 import containers
 import host
 
-KILLS = 50 if host.LONG else 8
+RESTARTS = 50 if host.LONG else 8
+SEED = int(os.environ.get("NNS_SEED", random.SystemRandom().randrange(1 << 32)))
+# Containers of one churn; the next one begins when so many of them were born.
+COUNT, RESIDENTS, ENOUGH = 2400, 40, 1200
+# No container that is not to stay gets older.
+OLD_S = 3
 WATCHFUL = {"discover.enabled": "true", "audit.interval": "24h"}
 
 
 def programs_of(ns):
     return {row["options"]["prog"]["id"] for rows in ns.ours().values() for row in rows}
+
+
+def less_clsact(rows, kept=()):
+    """Qdiscs, less the clsact of devices other than those that had one before us."""
+    return [row for row in rows if row["kind"] != "clsact" or row["dev"] in kept]
+
+
+def peers_of(namespaces):
+    """The devices at home that those of containers are joined with: churn names them by their ifindex."""
+    links = [json.loads(ns.ip("-j", "link", "show", "dev", "eth0"))[0] for ns in namespaces]
+    return [f"p{link['link_index']}" for link in links]
 
 
 class Succession(host.HostTest):
@@ -31,10 +52,12 @@ class Succession(host.HostTest):
                 for priority in (1, 10, 30):
                     ns.tc("filter", "add", "dev", "a", hook, "prio", priority, "u32", "match", "u32", "0", "0")
         self.before = [ns.filter_texts() for ns in self.made]
+        self.qdiscs = [ns.qdiscs() for ns in self.made]
 
     def assertForeignUntouched(self):
         now = [{place: host.less_ours(text) for place, text in ns.filter_texts().items()} for ns in self.made]
         self.assertEqual(now, self.before)
+        self.assertEqual([less_clsact(ns.qdiscs(), {"a"}) for ns in self.made], self.qdiscs)
 
     def assertTakenOver(self, daemon):
         """Every device carries one filter a hook, with the program of this daemon."""
@@ -53,35 +76,129 @@ class Succession(host.HostTest):
 
 
 class Crashes(Succession):
+    def setUp(self):
+        super().setUp()
+        print(f"NNS_SEED={SEED}", flush=True)
+        self.chance = random.Random(SEED)
+        self.own = host.own_namespace()
+        self.addCleanup(self.own.run, "tc", "qdisc", "del", "dev", "lo", "clsact")
+        self.own.tc("qdisc", "add", "dev", "lo", "clsact")
+        for hook in host.HOOKS:
+            self.own.tc("filter", "add", "dev", "lo", hook, "prio", "10", "u32", "match", "u32", "0", "0")
+        self.own_before = self.own.filter_texts()
+        self.churn = None
+
     def begin(self):
         # One queue: those that are killed leave it, and a user has room for a few only.
         return self.daemon(WATCHFUL, wait=False, check_leaks=False, queue="/nns-e2e-crash")
 
+    # The churn.
+
+    def start_churn(self):
+        self.births = {}
+        self.churn = containers.Churn(COUNT, residents=RESIDENTS, live=12,
+                                      tell=lambda pid: self.births.setdefault(pid, time.monotonic()))
+        self.addCleanup(self.churn.close)
+
+    def end_churn(self):
+        """The next one names its devices like this one, whose last ones take a moment to go."""
+        self.churn.wait()
+        self.churn.finish()
+        host.until(lambda: not re.search(r": p\d+@", self.own.ip("-o", "link")), "its devices are gone")
+
+    def go_on(self):
+        """There is to be churn for long enough."""
+        if len(self.churn.born) >= ENOUGH:
+            self.end_churn()
+            self.start_churn()
+            host.until(lambda: self.churn.born, "the churn goes on")
+
+    def assertChurning(self):
+        self.assertIsNone(self.churn.process.poll(), f"the churn has ended: {self.churn.failed}")
+        self.assertIsNone(self.churn.nanoseconds, "only residents are left")
+
+    def residents(self):
+        """Those that have been there for longer than any other may be, by the log."""
+        dead, made = {device.pid for device in self.churn.devices}, []
+        for pid, birth in list(self.births.items()):
+            if pid in dead or time.monotonic() - birth < OLD_S:
+                continue
+            with contextlib.suppress(OSError):  # on a slow machine some are dying yet
+                made.append(host.Namespace(f"/proc/{pid}/ns/net", pid))
+                made[-1].devices.append("eth0")
+                made[-1].cookie  # pylint: disable=pointless-statement
+        return made
+
+    def is_dead(self, ns):
+        return host.is_dead(ns.pid) or host.netns_inum(ns.pid) != ns.inum
+
+    # What is asked after each restart.
+
+    def runs(self, ns, current):
+        """Every device has exactly one filter a hook, with one of these programs."""
+        ours = ns.ours().values()
+        return all(len(rows) == 1 and rows[0]["options"]["prog"]["id"] in current for rows in ours)
+
+    def assertResidentsTakenOver(self, residents, current):
+        for ns in residents:
+            try:
+                host.until(lambda: self.runs(ns, current), f"{ns.path} is taken over")
+            except (AssertionError, subprocess.SubprocessError):
+                if not self.is_dead(ns):
+                    raise
+
+    def assertOwnTakenOver(self, residents, current):
+        """The host's own, where the peers come and go; those of residents stay."""
+        self.own.devices = ["lo", *peers_of(ns for ns in residents if not self.is_dead(ns))]
+        host.until(lambda: self.runs(self.own, current), "the host's own is taken over")
+        now = {place: host.less_ours(text) for place, text in self.own.filter_texts().items()}
+        self.assertEqual({place: text for place, text in now.items() if place in self.own_before}, self.own_before)
+        self.assertEqual({text for place, text in now.items() if place not in self.own_before} or {"[]"}, {"[]"})
+
+    def assertAllTakenOver(self, daemon):
+        residents = self.residents()
+        daemon.wait_found(self.own, *self.made)
+        # By its own looks alone: to ask tc in a namespace would give it away.
+        host.until(lambda: {ns.cookie for ns in residents if not self.is_dead(ns)} <= daemon.cookies(),
+                   "the residents are found")
+        current = set(daemon.status()["programs"].values())
+        self.assertResidentsTakenOver(residents, current)
+        self.assertOwnTakenOver(residents, current)
+        self.assertTakenOver(daemon)
+        self.assertForeignUntouched()
+        return len(residents)
+
+    # Kills.
+
     def kill_soon(self, daemon, most):
         """At a moment that nobody chose."""
-        time.sleep(random.uniform(0, most))
+        time.sleep(self.chance.uniform(0, most))
+        self.assertChurning()
         daemon.kill()
 
     def test_in_the_midst_of_churn(self):
-        churn = containers.Churn(KILLS * 40, residents=20, live=12)
-        self.addCleanup(churn.close)
-        for _ in range(KILLS // 2):
-            self.kill_soon(self.begin(), 0.3)
+        self.start_churn()
+        first, checked = self.begin(), 0
+        first.wait_ready()
+        host.until(self.residents, "some are old enough")
+        self.kill_soon(first, 0.1)
+        for _ in range(RESTARTS):
+            self.kill_soon(self.begin(), 0.3)  # while it starts
             daemon = self.begin()
             daemon.wait_ready()
-            self.assertTakenOver(daemon)
-            self.assertForeignUntouched()
+            checked += self.assertAllTakenOver(daemon)
+            self.go_on()
             self.kill_soon(daemon, 0.1)
+        self.assertGreater(checked, RESTARTS, "of the churn's own some each time")
         daemon = self.begin()
         daemon.wait_ready()
-        churn.wait()
-        self.assertTakenOver(daemon)
-        daemon.wait_found(*churn.living)
-        for ns in churn.living:
-            self.assertCovered(ns)
-        self.assertForeignUntouched()
-        churn.finish()
+        self.churn.wait()
+        self.assertAllTakenOver(daemon)
+        self.churn.finish()
         self.end(daemon)
+        self.own.devices = ["lo"]
+        self.assertBare(self.own)
+        self.assertEqual(self.own.filter_texts(), self.own_before)
 
 
 class Heirs(Succession):

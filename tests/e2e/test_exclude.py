@@ -5,9 +5,11 @@ parameters."""
 import os
 
 import host
+import test_restart
 
 SHORT = {"audit.interval": "400ms"}
-TRIES = 10
+TRIES, HEIRS = 10, 100
+QUEUE = "/nns-e2e-exclude"  # one for all: what the queues of a user may take together is bounded
 OTHERS = ("protocol", "all", "u32", "match", "u32", "0", "0", "flowid", "1:1")
 
 
@@ -62,9 +64,9 @@ class Namespaces(host.HostTest):
 
     def test_a_path_that_goes_excludes_nobody(self):
         daemon, ns, name = self.met_by_a_path({})
-        self.assertEqual(daemon.sync(ns.pid)[ns.pid]["outcome"], "excluded")
+        self.assertEqual(daemon.sync(ns.pid, code=1)[ns.pid]["outcome"], "excluded")
         host.run("ip", "netns", "del", name)
-        host.until(lambda: daemon.sync(ns.pid)[ns.pid]["outcome"] != "excluded", "it is served")
+        host.until(lambda: daemon.sync(ns.pid, code=None)[ns.pid]["outcome"] != "excluded", "it is served")
         self.assertCovered(ns)
         daemon.stop()
 
@@ -81,20 +83,60 @@ class Namespaces(host.HostTest):
         daemon.stop()
 
     def test_what_a_daemon_before_covered_is_taken_off(self):
+    def assertTakenOff(self, before=None, heirs=None, **options):
         ns, other = self.unnamed(), self.unnamed()
         ns.add_pair("a", "b")
-        daemon = self.daemon()
+        for device in ("a", "b"):
+            ns.tc("qdisc", "add", "dev", device, "clsact")
+        ns.tc("filter", "add", "dev", "a", "egress", "prio", "3", *OTHERS)
+        texts, qdiscs = ns.filter_texts(), ns.qdiscs()
+        daemon = self.daemon(before, queue=QUEUE)
         daemon.sync(ns.pid, other.pid)
         daemon.kill()
         self.assertCovered(ns)
-        heir = self.daemon({"exclude.namespaces": str(ns.inum)})
+        heir = self.daemon({"audit.interval": "24h", **(heirs or {}), "exclude.namespaces": str(ns.inum)}, queue=QUEUE,
+                           **options)
         results = heir.sync(ns.pid, other.pid, code=1)
         self.assertEqual(results[ns.pid]["outcome"], "excluded")
         host.until(ns.bare, "its filters are gone")
         host.until(lambda: heir.row(ns) is None, "it is forgotten")
+        self.assertEqual(ns.filter_texts(), texts)
+        self.assertEqual([row for row in ns.qdiscs() if row["dev"] != "lo"],
+                         [row for row in qdiscs if row["dev"] != "lo"])
         self.assertCovered(other)
+        self.assertEqual(heir.counter("namespaces.withdrawn"), 1)
         self.assertEqual(heir.status()["meter"]["slots_reserved"], 0)
+        self.assertEqual(heir.sync(ns.pid, code=1)[ns.pid]["outcome"], "excluded")
         heir.stop()
+
+    def test_what_a_daemon_before_covered_is_taken_off(self):
+        self.assertTakenOff()
+
+    def test_nor_does_that_need_its_slots(self):
+        unpinned, own = {"bpffs.path": ""}, test_restart.own_programs()
+        for before, heirs in ((unpinned, unpinned), (unpinned, {}), ({}, unpinned), (own, {}), (own, own), ({}, own)):
+            with self.subTest(before=before, heirs=heirs):
+                self.assertTakenOff(before, heirs)
+
+    def test_nor_where_handles_are_pinned(self):
+        self.assertTakenOff({"bpffs.path": ""}, {"bpffs.path": ""}, pinned=True)
+
+    def test_one_with_nothing_in_it_is_looked_at_once_and_never_known(self):
+        ns = self.unnamed()
+        ns.add_pair("a", "b")
+        daemon = self.daemon({**SHORT, "exclude.namespaces": str(ns.inum)})
+        watcher = host.Client(daemon.socket)
+        self.addCleanup(watcher.close)
+        watcher.send(b'{"version": 1, "command": "watch"}\n')
+        before = daemon.status()["counters"]
+        for _ in range(3):
+            self.assertEqual(daemon.sync(ns.pid, code=1)[ns.pid]["outcome"], "excluded")
+        after = daemon.status()["counters"]
+        for name in ("namespaces.added", "namespaces.withdrawn", "list.dumps"):
+            self.assertEqual(after[name], before[name], name)
+        self.assertEqual([row for row in ns.qdiscs() if row["kind"] == "clsact"], [])
+        daemon.stop()
+        self.assertNotIn(str(ns.cookie).encode(), watcher.at_end())
 
     def test_tasks_in_one_are_no_news(self):
         ns = self.unnamed()

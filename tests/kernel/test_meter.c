@@ -37,12 +37,22 @@ static void set_up(void)
     cr_assert_eq(nns_params_init(&here.params), 0);
 }
 
+static bool discard(void)
+{
+    bool found;
+
+    cr_assert_eq(nns_instance_discard(here.instance, &found), 0);
+    return found;
+}
+
 /* The daemon ends. */
 static void end(bool unpin)
 {
+    if (here.instance && unpin)
+        discard();
     nns_meter_close(here.meter);
     here.meter = NULL;
-    nns_instance_close(here.instance, unpin);
+    nns_instance_close(here.instance);
     here.instance = NULL;
 }
 
@@ -63,15 +73,23 @@ static void set(const char *assignment)
 static int take_instance(void)
 {
     here.error[0] = '\0';
-    return nns_instance_open(&here.params, &here.instance, here.error, sizeof(here.error));
+    return nns_instance_open(here.params.bpffs_path, here.params.instance, &here.instance, here.error,
+                             sizeof(here.error));
 }
 
-static enum nns_meter_pinned begin(void)
+/* It starts, but does not serve yet. */
+static void load(void)
 {
     cr_assert_eq(take_instance(), 0, "%s", here.error);
     cr_assert_eq(nns_meter_open(&here.params, nns_instance_pins(here.instance), &here.meter, here.error,
                                 sizeof(here.error)),
                  0, "%s", here.error);
+}
+
+static enum nns_meter_pinned begin(void)
+{
+    load();
+    nns_meter_pin(here.meter, nns_instance_pins(here.instance));
     return nns_meter_pinned(here.meter);
 }
 
@@ -194,6 +212,38 @@ Test(meter, another_number_of_slots_begins_at_nothing)
     cr_assert_eq(begin(), NNS_METER_INHERITED, "the new ones took the place of the old ones");
 }
 
+static ino_t inode_of(const char *path)
+{
+    struct stat status;
+
+    cr_assert_eq(stat(path, &status), 0, "%s: %s", path, strerror(errno));
+    return status.st_ino;
+}
+
+/* Whatever it would do to them. */
+Test(meter, a_start_that_fails_leaves_what_it_found)
+{
+    static const char *const settings[] = {"meter.memory=64M", "meter.memory=1M"};
+    ino_t inodes[2];
+
+    load();
+    end(false);
+    cr_expect(!exists(DIRECTORY), "and nothing of its own");
+    leave_counts();
+    inodes[0] = inode_of(DIRECTORY "/slots");
+    inodes[1] = inode_of(DIRECTORY "/holders");
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        set(settings[i]);
+        load();
+        end(false);
+        cr_expect_eq(inode_of(DIRECTORY "/slots"), inodes[0], "%s", settings[i]);
+        cr_expect_eq(inode_of(DIRECTORY "/holders"), inodes[1], "%s", settings[i]);
+    }
+    set("meter.memory=64M");
+    cr_assert_eq(begin(), NNS_METER_INHERITED);
+    cr_expect_gt(counted(), 0);
+}
+
 /* What an earlier or later version of the daemon might leave. */
 Test(meter, another_layout_begins_at_nothing)
 {
@@ -294,9 +344,10 @@ Test(meter, pins_that_are_refused)
     cr_assert_eq(nns_meter_open(&here.params, nns_instance_pins(here.instance), &here.meter, here.error,
                                 sizeof(here.error)),
                  0, "%s", here.error);
+    nns_meter_pin(here.meter, nns_instance_pins(here.instance));
     cr_expect_eq(nns_meter_pinned(here.meter), NNS_METER_UNPINNED);
-    cr_expect_null(nns_meter_holders(here.meter));
-    cr_expect_eq(counted(), 0);
+    cr_expect(!exists(DIRECTORY "/slots") && !exists(DIRECTORY "/holders"));
+    expect_nothing_counted();
 }
 
 Test(meter, a_directory_that_others_can_change_is_not_used)
@@ -314,13 +365,13 @@ Test(meter, a_directory_that_others_can_change_is_not_used)
     cr_assert_eq(begin(), NNS_METER_INHERITED);
 }
 
-Test(meter, the_operators_programs_pin_nothing_and_clear_up)
+Test(meter, an_instance_that_is_taken_loses_nothing)
 {
     leave_counts();
-    set("program.object=/dev/null");
     cr_assert_eq(take_instance(), 0);
-    cr_expect_null(nns_instance_pins(here.instance));
-    cr_expect(!exists(DIRECTORY));
+    cr_expect(exists(DIRECTORY "/slots") && exists(DIRECTORY "/holders"));
+    end(false);
+    cr_assert_eq(begin(), NNS_METER_INHERITED);
 }
 
 /* ---- one daemon an instance ---- */
@@ -330,7 +381,9 @@ static void expect_refused(const char *says)
     struct nns_instance *second = NULL;
     char error[512] = "";
 
-    cr_expect_eq(nns_instance_open(&here.params, &second, error, sizeof(error)), -EADDRINUSE);
+    cr_expect_eq(
+        nns_instance_open(here.params.bpffs_path, here.params.instance, &second, error, sizeof(error)),
+        -EADDRINUSE);
     cr_expect_null(second);
     cr_expect(strstr(error, says), "%s", error);
 }
@@ -354,7 +407,7 @@ Test(meter, instances_are_not_in_each_others_way)
     set("instance=other");
     cr_assert_eq(begin(), NNS_METER_PINNED);
     cr_expect(exists("/sys/fs/bpf/netnsync/other/slots"));
-    nns_instance_close(first, true);
+    nns_instance_close(first);
     cr_expect(!exists(DIRECTORY));
     cr_expect(exists("/sys/fs/bpf/netnsync/other/slots"));
 }
@@ -364,8 +417,6 @@ Test(meter, a_run_of_its_own_does_not_hide_the_first_daemon)
 {
     cr_assert_eq(take_instance(), 0);
     mount_at("tmpfs", "/run");
-    expect_refused("its directory in /sys/fs/bpf/netnsync");
-    set("program.object=/dev/null");
     expect_refused("its directory in /sys/fs/bpf/netnsync");
     cr_expect(exists(DIRECTORY));
 }
@@ -379,7 +430,7 @@ Test(meter, one_of_the_two_locks_will_do_and_none_will_not)
     expect_refused("its directory in /sys/fs/bpf/netnsync");
     first = here.instance;
     here.instance = NULL;
-    nns_instance_close(first, true);
+    nns_instance_close(first);
     set("bpffs.path=");
     cr_assert_eq(take_instance(), -EROFS);
     cr_expect(strstr(here.error, "cannot make sure"), "%s", here.error);
@@ -389,32 +440,40 @@ Test(meter, one_of_the_two_locks_will_do_and_none_will_not)
 
 Test(meter, discarding_takes_what_a_dead_daemon_left)
 {
-    bool found = false;
-
     leave_counts();
-    cr_assert_eq(nns_instance_discard(NNS_BPFFS_DEFAULT, "other", &found), 0);
-    cr_expect(!found && exists(DIRECTORY "/slots"));
-    cr_assert_eq(nns_instance_discard(NNS_BPFFS_DEFAULT, "default", &found), 0);
-    cr_expect(found && !exists(DIRECTORY));
-    cr_assert_eq(nns_instance_discard(NNS_BPFFS_DEFAULT, "default", &found), 0);
-    cr_expect(!found);
-}
-
-Test(meter, discarding_leaves_a_living_daemons)
-{
-    bool found = false;
-
-    cr_assert_eq(begin(), NNS_METER_PINNED);
-    cr_assert_eq(nns_instance_discard(NNS_BPFFS_DEFAULT, "default", &found), -EADDRINUSE);
-    cr_expect(exists(DIRECTORY "/slots") && exists(DIRECTORY "/holders"));
+    set("instance=other");
+    cr_assert_eq(take_instance(), 0);
+    cr_expect(!discard());
+    end(false);
+    cr_expect(exists(DIRECTORY "/slots"));
+    set("instance=default");
+    cr_assert_eq(take_instance(), 0);
+    cr_expect(discard());
+    cr_expect(!exists(DIRECTORY "/slots") && !exists(DIRECTORY "/holders"));
+    cr_expect(!discard());
+    end(false);
+    cr_expect(!exists(DIRECTORY));
 }
 
 Test(meter, discarding_touches_nothing_that_is_on_no_bpffs)
 {
-    bool found = true;
-
     mount_at("tmpfs", "/sys/fs/bpf");
     host_run("mkdir -p -m 700 " DIRECTORY " && touch " DIRECTORY "/slots");
-    cr_assert_eq(nns_instance_discard(NNS_BPFFS_DEFAULT, "default", &found), 0);
+    cr_assert_eq(take_instance(), 0);
+    cr_expect(!discard());
+    end(false);
+    cr_expect(exists(DIRECTORY "/slots"));
+}
+
+/* As refused permissions do: something may be pinned there. */
+Test(meter, discarding_what_could_not_be_taken_fails)
+{
+    bool found = true;
+
+    leave_counts();
+    cr_assert_eq(chmod(DIRECTORY, 0750), 0);
+    cr_assert_eq(take_instance(), 0);
+    cr_expect_eq(nns_instance_discard(here.instance, &found), -EPERM);
     cr_expect(!found && exists(DIRECTORY "/slots"));
+    end(false);
 }
