@@ -43,6 +43,9 @@
       "visits to namespaces that failed, each followed by a later try or by namespaces.given_up")            \
     X(LIST_DUMPS, "list.dumps", "device listings")                                                           \
     X(LIST_LOOKS, "list.looks", "devices asked for one by one, because of news of them")                     \
+    X(LIST_PARTIAL, "list.partial",                                                                          \
+      "listings under which devices came or went: what they showed was taken, and another is owed")          \
+    X(LIST_GIVEN_UP, "list.given_up", "listings owed and left to the next audit, after the last retry")      \
     X(LIST_FAILED, "list.failed", "device listings that failed and will be tried again")                     \
     X(LIST_INTERRUPTED, "list.interrupted",                                                                  \
       "dumps of devices or qdiscs spoilt by a change meanwhile, and asked for again")                        \

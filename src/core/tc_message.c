@@ -138,6 +138,12 @@ bool nns_tc_read_filter(const struct nlmsghdr *message, struct nns_tc_filter *fi
     return true;
 }
 
+uint32_t nns_tc_qdisc_ifindex(const struct nlmsghdr *message)
+{
+    struct tcmsg head;
+    return read_head(message, RTM_NEWQDISC, &head) ? (uint32_t)head.tcm_ifindex : 0;
+}
+
 bool nns_tc_read_qdisc(const struct nlmsghdr *message, struct nns_tc_qdisc *qdisc)
 {
     struct tcmsg head;

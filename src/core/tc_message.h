@@ -62,6 +62,9 @@ struct nns_tc_qdisc {
     bool shared[NNS_HOOKS];
 };
 
+/* Which device's any qdisc is; 0 when the message is none of RTM_NEWQDISC, or damaged. */
+uint32_t nns_tc_qdisc_ifindex(const struct nlmsghdr *message);
+
 /* False when the message is none of RTM_NEWQDISC, damaged, or about another place. */
 bool nns_tc_read_qdisc(const struct nlmsghdr *message, struct nns_tc_qdisc *qdisc);
 

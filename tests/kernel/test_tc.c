@@ -78,6 +78,12 @@ static void tear_down(void)
 
 TestSuite(tc, .init = set_up, .fini = tear_down);
 
+/* Who attaches takes presuming for knowing: the kernel's answer will tell. */
+static uint8_t qdisc_of(const struct nns_link *link)
+{
+    return link->qdisc == NNS_QDISC_PRESUMED_NONE ? NNS_QDISC_NONE : link->qdisc;
+}
+
 static struct nns_tc_job job_of(const char *device)
 {
     struct nns_links links = NNS_LINKS_NULL;
@@ -85,7 +91,7 @@ static struct nns_tc_job job_of(const char *device)
     struct nns_tc_job job = {.ifindex = if_nametoindex(device)};
     for (size_t i = 0; i < links.count; i++) {
         if (links.items[i].ifindex == job.ifindex)
-            job.qdisc = links.items[i].qdisc;
+            job.qdisc = qdisc_of(&links.items[i]);
     }
     nns_links_deinit(&links);
     return job;
@@ -224,7 +230,7 @@ static size_t list_jobs(struct nns_tc_job *jobs, size_t room)
     cr_assert_eq(nns_links_list(here.socket, &links), 0);
     cr_assert_leq(links.count, room);
     for (size_t i = 0; i < links.count; i++) {
-        jobs[i] = (struct nns_tc_job){.ifindex = links.items[i].ifindex, .qdisc = links.items[i].qdisc};
+        jobs[i] = (struct nns_tc_job){.ifindex = links.items[i].ifindex, .qdisc = qdisc_of(&links.items[i])};
         jobs[i].slot = (uint16_t)(i + 1);
     }
     size_t count = links.count;
