@@ -616,6 +616,42 @@ Test(tc, nowhere_to_move_leaves_nothing)
     cr_assert_str_eq(filters("v0", NNS_INGRESS), before);
 }
 
+/* Nothing but the kernel's refusals tells clsact from what takes egress filters and runs them on ingress. */
+Test(tc, clsact_is_told_without_a_look_at_all_qdiscs)
+{
+    static const struct {
+        const char *qdisc;
+        enum nns_reason in, out;
+        unsigned dumps;
+    } cases[] = {
+        {"clsact", NNS_REASON_NONE, NNS_REASON_NONE, 0},
+        {"egress_block 6 clsact", NNS_REASON_NONE, NNS_REASON_SHARED_BLOCK, 0},
+        {"ingress_block 5 clsact", NNS_REASON_SHARED_BLOCK, NNS_REASON_NONE, 0},
+        {"ingress_block 5 egress_block 6 clsact", NNS_REASON_SHARED_BLOCK, NNS_REASON_SHARED_BLOCK, 0},
+        {"ingress", NNS_REASON_NONE, NNS_REASON_LEGACY_INGRESS, 1},
+        {"ingress_block 5 ingress", NNS_REASON_SHARED_BLOCK, NNS_REASON_LEGACY_INGRESS, 1},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct nns_tc_job job = job_of("v0");
+        cr_assert_eq(job.qdisc, NNS_QDISC_NONE);
+        host_run("tc qdisc add dev v0 %s", cases[i].qdisc);
+        attach(&job, 1);
+        cr_assert_eq(job.hooks[NNS_INGRESS].reason, cases[i].in, "%s", cases[i].qdisc);
+        cr_assert_eq(job.hooks[NNS_EGRESS].reason, cases[i].out, "%s", cases[i].qdisc);
+        cr_assert_eq(here.stats.dumps, cases[i].dumps, "%s", cases[i].qdisc);
+        host_run("tc qdisc del dev v0 parent ffff:fff1");
+    }
+}
+
+/* A chain may have any number that the kernel takes. */
+Test(tc, legacy_ingress_with_the_last_chain)
+{
+    struct nns_tc_job job = job_of("v0");
+    host_run("tc qdisc add dev v0 ingress && "
+             "tc filter add dev v0 ingress prio 1 chain 268435455 bpf da pinned /sys/fs/bpf/foreign");
+    expect_legacy(job);
+}
+
 /* What the listing saw is gone, or nobody looked. */
 Test(tc, a_qdisc_told_but_not_there)
 {
