@@ -352,6 +352,16 @@ void nns_look_at(struct nns_owner *owner, struct nns_namespace *ns, uint32_t ifi
 
 /* ---- attaching ---- */
 
+/* What cannot be cleared is another's (I5): better to be counted together with others than for them. */
+NNS_OWNER_ONLY static void clear_slot(struct nns_owner *owner, struct nns_device *device)
+{
+    if (!device->slot || !nns_meter_clear(owner->context.meter, device->slot))
+        return;
+    nns_count(NNS_COUNT_METER_UNCLEARED, 1);
+    nns_slots_give(&owner->slots, device->slot);
+    device->slot = 0;
+}
+
 /* A slot of its own, with the counts of whoever had it before set to zero. Those of a former daemon's stay,
  * but not where there is no qdisc that could have kept the filters: that is another device (I5). */
 NNS_OWNER_ONLY static void give_slot(struct nns_owner *owner, const struct nns_namespace *ns,
@@ -363,12 +373,8 @@ NNS_OWNER_ONLY static void give_slot(struct nns_owner *owner, const struct nns_n
         return;
     device->slot = nns_slots_take(&owner->slots, nns_namespace_cookie(ns), device->link.ifindex, &past);
     device->inherited = device->slot && past == NNS_SLOT_KEPT && device->link.qdisc != NNS_QDISC_NONE;
-    if (!device->slot || device->inherited || past == NNS_SLOT_FRESH)
-        return;
-    if (nns_meter_clear(owner->context.meter, device->slot)) {
-        nns_slots_give(&owner->slots, device->slot);
-        device->slot = 0;
-    }
+    if (!device->inherited && past != NNS_SLOT_FRESH)
+        clear_slot(owner, device);
 }
 
 static bool retry_is_due(const struct nns_device *device, uint64_t now)
@@ -445,8 +451,8 @@ NNS_OWNER_ONLY static void take_answer(struct nns_owner *owner, struct nns_devic
     bool anothers = device->inherited && job->looked && !job->counted;
 
     /* It begins to count at nothing; what the first moment counted goes along. */
-    if (device->slot && (anothers || was_bare(device->attachments[set], job)))
-        nns_meter_clear(owner->context.meter, device->slot);
+    if (anothers || was_bare(device->attachments[set], job))
+        clear_slot(owner, device);
     device->inherited = device->inherited && !job->looked;
     memcpy(device->attachments[set], job->hooks, sizeof(job->hooks));
     device->link.qdisc = job->qdisc;
@@ -465,8 +471,7 @@ NNS_OWNER_ONLY static void begin_afresh(struct nns_owner *owner, const struct nn
 {
     nns_news_device(owner, ns, device, NNS_NEWS_DEVICE_DETACHED);
     device->state = NNS_DEVICE_QUEUED;
-    if (device->slot)
-        nns_meter_clear(owner->context.meter, device->slot);
+    clear_slot(owner, device);
 }
 
 NNS_OWNER_ONLY static int attach_set(struct nns_owner *owner, struct nns_namespace *ns, int socket,
@@ -489,9 +494,12 @@ NNS_OWNER_ONLY static int attach_set(struct nns_owner *owner, struct nns_namespa
         take_answer(owner, device, set, &owner->jobs[i]);
         if (device->state == NNS_DEVICE_ATTACHED && was_restored(&owner->jobs[i]))
             nns_news_device(owner, ns, device, NNS_NEWS_DEVICE_RESTORED);
+        if (owner->jobs[i].slot != device->slot)
+            push(owner, ns, &device->link); /* its filters still count in the slot it lost */
     }
     nns_count(NNS_COUNT_ATTACH_SENDS, stats.sends);
     nns_count(NNS_COUNT_ATTACH_ADOPTED, stats.adopted);
+    nns_count(NNS_COUNT_ATTACH_DUMPS, stats.dumps);
     return rc;
 }
 
@@ -717,6 +725,8 @@ NNS_OWNER_ONLY static void schedule(struct nns_owner *owner, struct nns_namespac
 
     if (ns->relist)
         next = ns->retry_ms > now ? ns->retry_ms : now;
+    if (ns->queue.count)
+        next = now;
     for (uint32_t i = 0; i < ns->devices.count; i++) {
         const struct nns_device *device = &ns->devices.items[i];
 
