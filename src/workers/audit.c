@@ -62,19 +62,30 @@ NNS_OWNER_ONLY static void drop_dead_evicted(struct nns_owner *owner)
     }
 }
 
-uint64_t nns_audit_tick(struct nns_owner *owner, uint64_t now_ms)
+static bool discovers(const struct nns_owner *owner)
+{
+    return owner->context.params->network_enabled && owner->context.params->discover_enabled;
+}
+
+/* Where nothing is known yet there is still somebody to be found, of whom nothing may tell. */
+NNS_OWNER_ONLY static bool has_work(const struct nns_owner *owner)
 {
     struct nns_cache_stats stats;
 
     nns_cache_stats(owner->context.cache, &stats);
-    if (!stats.entries && !owner->evicted.count) {
+    return stats.entries || owner->evicted.count || discovers(owner);
+}
+
+uint64_t nns_audit_tick(struct nns_owner *owner, uint64_t now_ms)
+{
+    if (!has_work(owner)) {
         owner->next_audit_ms = 0;
         return UINT64_MAX;
     }
     if (!owner->next_audit_ms) {
         owner->next_audit_ms = now_ms + interval(owner);
     } else if (owner->next_audit_ms <= now_ms) {
-        if (owner->audit_part == 0 && owner->context.params->discover_enabled)
+        if (owner->audit_part == 0 && discovers(owner))
             nns_pool_want(owner->pool, NNS_CHORE_SCAN);
         revisit_asked(owner);
         audit_part(owner);
