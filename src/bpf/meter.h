@@ -24,7 +24,8 @@ struct nns_meter_holder {
     __u32 unused;
 };
 
-/* Counted up with every change of where a member of these stands, or of what it means, which no size tells. */
+/* Counted up with every change of where a member of these stands, or of what it means, which no size tells.
+ */
 #define NNS_METER_LAYOUT 1
 
 #endif

@@ -90,7 +90,7 @@
     X(ATTACH_FAILED, "attach.failed", "attempts to attach a device that failed")                             \
     X(ATTACH_SENDS, "attach.sends", "netlink exchanges for attaching")                                       \
     X(ATTACH_DUMPS, "attach.dumps",                                                                          \
-      "looks at all qdiscs of a namespace, because one of its devices had no clsact")                       \
+      "looks at all qdiscs of a namespace, because one of its devices had no clsact")                        \
     X(ATTACH_GIVEN_UP, "attach.given_up", "devices left failed after the last retry")                        \
     X(DETACH_DONE, "detach.done", "filters of ours removed")                                                 \
     X(DETACH_FOREIGN, "detach.foreign", "filters found at our place that were not ours, and left alone")     \

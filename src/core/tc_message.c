@@ -88,7 +88,8 @@ void nns_tc_put_ask_clsact(struct nns_netlink_batch *batch, uint32_t ifindex, ui
     put_ask(batch, ifindex, TC_H_MAKE(TC_H_CLSACT, 1), about);
 }
 
-void nns_tc_put_ask_shared(struct nns_netlink_batch *batch, uint32_t ifindex, enum nns_hook hook, uint32_t about)
+void nns_tc_put_ask_shared(struct nns_netlink_batch *batch, uint32_t ifindex, enum nns_hook hook,
+                           uint32_t about)
 {
     put_ask(batch, ifindex, nns_tc_parent(hook), about);
 }

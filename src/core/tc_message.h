@@ -35,13 +35,14 @@ void nns_tc_put_get(struct nns_netlink_batch *batch, struct nns_tc_spot spot, ui
 void nns_tc_put_delete(struct nns_netlink_batch *batch, struct nns_tc_spot spot, uint32_t about);
 
 /*
- * Questions to which there is no answer but an error, and nothing to tell to listeners: for a filter of a class
- * that clsact does not have, -ENOENT from clsact alone; for one in a chain beyond the last, -EOPNOTSUPP where
- * the hook belongs to a shared block. Where there is no qdisc and where it is the legacy one both say -EINVAL, or
- * -EOPNOTSUPP of the latter's shared block.
+ * Questions to which there is no answer but an error, and nothing to tell to listeners: for a filter of a
+ * class that clsact does not have, -ENOENT from clsact alone; for one in a chain beyond the last, -EOPNOTSUPP
+ * where the hook belongs to a shared block. Where there is no qdisc and where it is the legacy one both say
+ * -EINVAL, or -EOPNOTSUPP of the latter's shared block.
  */
 void nns_tc_put_ask_clsact(struct nns_netlink_batch *batch, uint32_t ifindex, uint32_t about);
-void nns_tc_put_ask_shared(struct nns_netlink_batch *batch, uint32_t ifindex, enum nns_hook hook, uint32_t about);
+void nns_tc_put_ask_shared(struct nns_netlink_batch *batch, uint32_t ifindex, enum nns_hook hook,
+                           uint32_t about);
 
 /* The parent of a hook's filters. */
 uint32_t nns_tc_parent(enum nns_hook hook);

@@ -94,7 +94,8 @@ bool nns_tc_work_in_doubt(const struct nns_tc_work *work);
 /* A look: forget what was seen of the devices in doubt, and write questions for each of them alone. */
 void nns_tc_work_ask(struct nns_tc_work *work, struct nns_netlink_batch *batch);
 
-/* Take the answers. True when they tell which qdisc each has; else all that the kernel shows are to be seen. */
+/* Take the answers. True when they tell which qdisc each has; else all that the kernel shows are to be seen.
+ */
 bool nns_tc_work_told(struct nns_tc_work *work, const struct nns_netlink_batch *batch);
 
 /* Forget what was seen of the devices in doubt, then see every qdisc the kernel shows. */

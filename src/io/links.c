@@ -14,7 +14,7 @@
 #include "core/netlink.h"
 #include "core/tc_message.h"
 
-#define TRIES 5 /* answers that were lost, or longer than the room for them */
+#define TRIES             5 /* answers that were lost, or longer than the room for them */
 #define INTERRUPTED_TRIES 2
 
 /* The kernel fills at most 32 KiB a datagram, except for a single device that takes more (it may bear any

@@ -11,9 +11,9 @@
  * opened inside; or asking for a few of them.
  *
  * A failed listing is never an empty one: links are valid only when no error is returned. A dump the kernel
- * calls interrupted (NLM_F_DUMP_INTR: devices changed meanwhile) is repeated once: a change is over by then as
- * a rule, and where devices come and go all the time the next dump would fare no better. What it showed was
- * there all the same.
+ * calls interrupted (NLM_F_DUMP_INTR: devices changed meanwhile) is repeated once: a change is over by then
+ * as a rule, and where devices come and go all the time the next dump would fare no better. What it showed
+ * was there all the same.
  */
 struct nns_links {
     struct nns_link *items; /* sorted by ifindex */
@@ -28,8 +28,8 @@ enum nns_links_answer {
 };
 
 /* List all devices with their qdisc; it is NNS_QDISC_PRESUMED_NONE where none at all was shown: the kernel
- * dumps them by position, and may pass a device over when an earlier one goes, without a word. An answer above,
- * or -errno with *links untouched. */
+ * dumps them by position, and may pass a device over when an earlier one goes, without a word. An answer
+ * above, or -errno with *links untouched. */
 int nns_links_list(int socket, struct nns_links *links);
 
 /* Ask for some devices, each ifindex once, in one exchange: those that are there, without their qdisc

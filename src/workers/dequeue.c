@@ -250,8 +250,7 @@ NNS_OWNER_ONLY static int take_asked(struct nns_owner *owner, struct nns_namespa
 
 /* 0, or -ENOMEM with part of it done. */
 NNS_OWNER_ONLY static int take_looks(struct nns_owner *owner, struct nns_namespace *ns,
-                                     const uint32_t *ifindexes, uint32_t count,
-                                     const struct nns_links *links)
+                                     const uint32_t *ifindexes, uint32_t count, const struct nns_links *links)
 {
     int rc = 0;
 

@@ -33,8 +33,8 @@ NNS_OWNER_ONLY static bool comes_late(struct nns_owner *owner, const struct nns_
            nns_trace_covers(owner->context.trace, event->cookie, event->number);
 }
 
-/* Its coming up is told once in a device's life: what failed before was another's, which had its ifindex (I5), or
- * may go well now. */
+/* Its coming up is told once in a device's life: what failed before was another's, which had its ifindex
+ * (I5), or may go well now. */
 static void begin_life(struct nns_device *device, const struct nns_trace_event *event)
 {
     if (!device || event->kind != NNS_TRACE_DEVICE_UP || device->state != NNS_DEVICE_FAILED)

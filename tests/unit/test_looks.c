@@ -30,7 +30,8 @@ Test(looks, there_is_room_for_more_where_more_are_wanted)
     for (uint32_t i = 0; i < NNS_LOOKS_MOST; i++)
         cr_assert(nns_looks_add(&looks, 1 + i, NNS_LOOKS_MOST));
     cr_assert_not(nns_looks_add(&looks, 1 + NNS_LOOKS_MOST, NNS_LOOKS_MOST));
-    cr_assert_not(nns_looks_add(&looks, 1 + NNS_LOOKS_MOST, NNS_LOOKS_MAX), "there are more than that already");
+    cr_assert_not(nns_looks_add(&looks, 1 + NNS_LOOKS_MOST, NNS_LOOKS_MAX),
+                  "there are more than that already");
     cr_assert_eq(looks->count, NNS_LOOKS_MOST);
     for (uint32_t i = 0; i < NNS_LOOKS_MOST; i++)
         cr_assert_eq(looks->ifindexes[i], 1 + i);
