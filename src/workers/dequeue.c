@@ -322,7 +322,7 @@ void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_
 }
 
 /* One that lists soon shows all there is news of. */
-static bool notes_look(struct nns_namespace *ns, uint32_t ifindex, uint64_t now)
+NNS_OWNER_ONLY static bool notes_look(struct nns_namespace *ns, uint32_t ifindex, uint64_t now)
 {
     bool waits = ns->retry_ms > now;
 

@@ -48,7 +48,7 @@ static void spoil(struct nlmsghdr *message)
 ssize_t __wrap_recv(int fd, void *bytes, size_t length, int flags)
 {
     ssize_t n = __real_recv(fd, bytes, length, flags);
-    int left = n < 0 ? 0 : n < (ssize_t)length ? (int)n : (int)length;
+    uint32_t left = n < 0 ? 0 : n < (ssize_t)length ? (uint32_t)n : (uint32_t)length;
 
     for (struct nlmsghdr *message = bytes; NLMSG_OK(message, left); message = NLMSG_NEXT(message, left))
         spoil(message);
