@@ -17,11 +17,15 @@ struct nns_meter_slot {
 };
 
 /* Who holds a slot: core/slots.h says how it is written. No program reads it; it is a map because a map can
- * outlive the daemon. */
+ * outlive the daemon. Slot 0 is nobody's: what stands there as its holder's cookie is NNS_METER_LAYOUT. */
 struct nns_meter_holder {
     __u64 cookie;
     __u32 ifindex;
     __u32 unused;
 };
+
+/* Counted up with every change of where a member of these stands, or of what it means, which no size tells.
+ */
+#define NNS_METER_LAYOUT 1
 
 #endif

@@ -6,7 +6,7 @@
 
 /*
  * Every retry is bounded and backed off (I10): 50 ms after the first failure, doubling to at most 30 s,
- * NNS_TRIES_MAX attempts in all, 81 s. After that only a new request for the namespace starts again.
+ * NNS_TRIES_MAX attempts in all, 81 s. After that only news or a new request start again; audits try once.
  */
 #define NNS_TRIES_MAX 12
 

@@ -43,6 +43,9 @@
       "visits to namespaces that failed, each followed by a later try or by namespaces.given_up")            \
     X(LIST_DUMPS, "list.dumps", "device listings")                                                           \
     X(LIST_LOOKS, "list.looks", "devices asked for one by one, because of news of them")                     \
+    X(LIST_PARTIAL, "list.partial",                                                                          \
+      "listings under which devices came or went: what they showed was taken, and another is owed")          \
+    X(LIST_GIVEN_UP, "list.given_up", "listings owed and left to the next audit, after the last retry")      \
     X(LIST_FAILED, "list.failed", "device listings that failed and will be tried again")                     \
     X(LIST_INTERRUPTED, "list.interrupted",                                                                  \
       "dumps of devices or qdiscs spoilt by a change meanwhile, and asked for again")                        \
@@ -87,11 +90,15 @@
     X(ATTACH_ADOPTED, "attach.adopted", "filters of ours found in place and kept or replaced")               \
     X(ATTACH_FAILED, "attach.failed", "attempts to attach a device that failed")                             \
     X(ATTACH_SENDS, "attach.sends", "netlink exchanges for attaching")                                       \
+    X(ATTACH_DUMPS, "attach.dumps",                                                                          \
+      "looks at all qdiscs of a namespace, because one of its devices had no clsact")                        \
     X(ATTACH_GIVEN_UP, "attach.given_up", "devices left failed after the last retry")                        \
     X(DETACH_DONE, "detach.done", "filters of ours removed")                                                 \
     X(DETACH_FOREIGN, "detach.foreign", "filters found at our place that were not ours, and left alone")     \
     X(DETACH_FAILED, "detach.failed", "filters of ours that could not be removed")                           \
     X(METER_EXHAUSTED, "meter.exhausted", "devices attached without a slot of their own: counted together")  \
+    X(METER_UNCLEARED, "meter.uncleared",                                                                    \
+      "slots whose former counts could not be cleared: taken from their device again")                       \
     X(LONELY_SWEEPS, "lonely.sweeps", "looks at all processes and mounts")                                   \
     X(LONELY_UNKNOWN, "lonely.unknown", "such looks that failed, so that nothing followed from them")        \
     X(WATCH_LOST, "watch.lost", "events that watching clients were too slow for")                            \

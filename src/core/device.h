@@ -26,7 +26,8 @@ enum nns_qdisc {
     NNS_QDISC_NONE,
     NNS_QDISC_CLSACT,
     NNS_QDISC_INGRESS,       /* the legacy qdisc: it takes egress filters and runs them on ingress */
-    NNS_QDISC_PRESUMED_NONE, /* nobody looked, but the news that led to the device say so */
+    NNS_QDISC_PRESUMED_NONE, /* nobody saw one, but that is all: news say so, or a listing showed no qdisc of
+                                it */
 };
 
 /* Why a hook does not carry its program. */

@@ -11,17 +11,31 @@ static bool has(const struct nns_looks *looks, uint32_t ifindex)
     return false;
 }
 
-bool nns_looks_add(struct nns_looks **looks, uint32_t ifindex)
+static struct nns_looks *grow(struct nns_looks *looks)
 {
-    struct nns_looks *these = *looks ? *looks : calloc(1, sizeof(*these));
+    uint32_t count = looks ? looks->count : 0, capacity = looks ? looks->capacity * 2 : NNS_LOOKS_MAX;
+    struct nns_looks *grown = realloc(looks, sizeof(*grown) + capacity * sizeof(grown->ifindexes[0]));
 
+    if (!grown)
+        return NULL;
+    grown->count = count;
+    grown->capacity = capacity;
+    return grown;
+}
+
+bool nns_looks_add(struct nns_looks **looks, uint32_t ifindex, uint32_t most)
+{
+    struct nns_looks *these = *looks;
+
+    if (these && has(these, ifindex))
+        return true;
+    if (these && these->count >= most)
+        return false;
+    if (!these || these->count == these->capacity)
+        these = grow(these);
     if (!these)
         return false;
-    *looks = these;
-    if (has(these, ifindex))
-        return true;
-    if (these->count == NNS_LOOKS_MAX)
-        return false;
     these->ifindexes[these->count++] = ifindex;
+    *looks = these;
     return true;
 }

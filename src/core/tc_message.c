@@ -69,6 +69,31 @@ void nns_tc_put_get(struct nns_netlink_batch *batch, struct nns_tc_spot spot, ui
     nns_netlink_end(batch, about);
 }
 
+/* The kernel looks for the class before it looks at the chain. */
+static void put_ask(struct nns_netlink_batch *batch, uint32_t ifindex, uint32_t parent, uint32_t about)
+{
+    struct tcmsg head = {
+        .tcm_ifindex = (int)ifindex,
+        .tcm_parent = parent,
+        .tcm_handle = NNS_TC_HANDLE,
+        .tcm_info = TC_H_MAKE(1u << 16, htons(ETH_P_ALL)),
+    };
+    nns_netlink_begin(batch, RTM_GETTFILTER, 0, &head, sizeof(head));
+    nns_netlink_put_u32(batch, TCA_CHAIN, UINT32_MAX);
+    nns_netlink_end(batch, about);
+}
+
+void nns_tc_put_ask_clsact(struct nns_netlink_batch *batch, uint32_t ifindex, uint32_t about)
+{
+    put_ask(batch, ifindex, TC_H_MAKE(TC_H_CLSACT, 1), about);
+}
+
+void nns_tc_put_ask_shared(struct nns_netlink_batch *batch, uint32_t ifindex, enum nns_hook hook,
+                           uint32_t about)
+{
+    put_ask(batch, ifindex, nns_tc_parent(hook), about);
+}
+
 void nns_tc_put_delete(struct nns_netlink_batch *batch, struct nns_tc_spot spot, uint32_t about)
 {
     begin(batch, RTM_DELTFILTER, 0, spot);
@@ -136,6 +161,12 @@ bool nns_tc_read_filter(const struct nlmsghdr *message, struct nns_tc_filter *fi
     if (bpf && options)
         read_options(options, filter);
     return true;
+}
+
+uint32_t nns_tc_qdisc_ifindex(const struct nlmsghdr *message)
+{
+    struct tcmsg head;
+    return read_head(message, RTM_NEWQDISC, &head) ? (uint32_t)head.tcm_ifindex : 0;
 }
 
 bool nns_tc_read_qdisc(const struct nlmsghdr *message, struct nns_tc_qdisc *qdisc)

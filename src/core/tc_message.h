@@ -34,6 +34,16 @@ void nns_tc_put_filter(struct nns_netlink_batch *batch, struct nns_tc_spot spot,
 void nns_tc_put_get(struct nns_netlink_batch *batch, struct nns_tc_spot spot, uint32_t about);
 void nns_tc_put_delete(struct nns_netlink_batch *batch, struct nns_tc_spot spot, uint32_t about);
 
+/*
+ * Questions to which there is no answer but an error, and nothing to tell to listeners: for a filter of a
+ * class that clsact does not have, -ENOENT from clsact alone; for one in a chain beyond the last, -EOPNOTSUPP
+ * where the hook belongs to a shared block. Where there is no qdisc and where it is the legacy one both say
+ * -EINVAL, or -EOPNOTSUPP of the latter's shared block.
+ */
+void nns_tc_put_ask_clsact(struct nns_netlink_batch *batch, uint32_t ifindex, uint32_t about);
+void nns_tc_put_ask_shared(struct nns_netlink_batch *batch, uint32_t ifindex, enum nns_hook hook,
+                           uint32_t about);
+
 /* The parent of a hook's filters. */
 uint32_t nns_tc_parent(enum nns_hook hook);
 
@@ -61,6 +71,9 @@ struct nns_tc_qdisc {
     enum nns_qdisc kind; /* UNKNOWN: one we have never heard of */
     bool shared[NNS_HOOKS];
 };
+
+/* Which device's any qdisc is; 0 when the message is none of RTM_NEWQDISC, or damaged. */
+uint32_t nns_tc_qdisc_ifindex(const struct nlmsghdr *message);
 
 /* False when the message is none of RTM_NEWQDISC, damaged, or about another place. */
 bool nns_tc_read_qdisc(const struct nlmsghdr *message, struct nns_tc_qdisc *qdisc);

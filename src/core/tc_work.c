@@ -90,6 +90,58 @@ void nns_tc_work_look(struct nns_tc_work *work)
     }
 }
 
+static uint32_t about(const struct nns_tc_work *work, const struct nns_tc_task *task, unsigned what)
+{
+    return (uint32_t)(task - work->tasks) << 2 | what;
+}
+
+void nns_tc_work_ask(struct nns_tc_work *work, struct nns_netlink_batch *batch)
+{
+    nns_tc_work_look(work);
+    for (size_t i = 0; i < work->count; i++) {
+        struct nns_tc_task *task = &work->tasks[i];
+        uint32_t ifindex = task->job->ifindex;
+        if (!task->doubt)
+            continue;
+        nns_tc_put_ask_clsact(batch, ifindex, about(work, task, CLSACT));
+        for (int hook = 0; hook < NNS_HOOKS; hook++)
+            nns_tc_put_ask_shared(batch, ifindex, hook, about(work, task, (unsigned)hook));
+    }
+}
+
+static void note_answers(struct nns_tc_work *work, const struct nns_netlink_batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct nns_netlink_request *request = &batch->requests[i];
+        work->tasks[request->about >> 2].answers[request->about & 3] = request->answer;
+    }
+}
+
+/* What is not there any more has no qdisc. */
+static bool is_told(struct nns_tc_task *task)
+{
+    if (task->answers[CLSACT] == -ENODEV)
+        return true;
+    if (task->answers[CLSACT] != -ENOENT)
+        return false;
+    task->qdisc = NNS_QDISC_CLSACT;
+    for (int hook = 0; hook < NNS_HOOKS; hook++) {
+        if (task->answers[hook] >= 0) /* lost */
+            return false;
+        task->shared[hook] = task->answers[hook] == -EOPNOTSUPP;
+    }
+    return true;
+}
+
+bool nns_tc_work_told(struct nns_tc_work *work, const struct nns_netlink_batch *batch)
+{
+    bool told = true;
+    note_answers(work, batch);
+    for (size_t i = 0; i < work->count && told; i++)
+        told = !work->tasks[i].doubt || is_told(&work->tasks[i]);
+    return told;
+}
+
 static struct nns_tc_task *find_task(const struct nns_tc_work *work, uint32_t ifindex)
 {
     struct nns_tc_job job = {.ifindex = ifindex};
@@ -145,11 +197,6 @@ void nns_tc_task_seen(struct nns_tc_task *task)
 }
 
 /* ---- planning ---- */
-
-static uint32_t about(const struct nns_tc_work *work, const struct nns_tc_task *task, unsigned what)
-{
-    return (uint32_t)(task - work->tasks) << 2 | what;
-}
 
 static void put_filter(const struct nns_tc_work *work, struct nns_tc_task *task, enum nns_hook hook,
                        struct nns_netlink_batch *batch)
@@ -315,10 +362,7 @@ static void settle_task(const struct nns_tc_work *work, struct nns_tc_task *task
 
 bool nns_tc_work_settle(struct nns_tc_work *work, const struct nns_netlink_batch *batch)
 {
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct nns_netlink_request *request = &batch->requests[i];
-        work->tasks[request->about >> 2].answers[request->about & 3] = request->answer;
-    }
+    note_answers(work, batch);
     bool pending = false;
     for (size_t i = 0; i < work->count; i++) {
         struct nns_tc_task *task = &work->tasks[i];

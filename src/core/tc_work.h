@@ -57,6 +57,7 @@ struct nns_tc_stats {
     unsigned adopted; /* filters of ours that were there already */
     unsigned foreign; /* filters at our place that were not ours, left alone */
     unsigned removed;
+    unsigned dumps; /* of all qdiscs of the namespace */
 };
 
 /* One job on its way to an answer. */
@@ -90,7 +91,14 @@ void nns_tc_work_deinit(struct nns_tc_work *work);
 /* Is some device to be looked at before the next plan? */
 bool nns_tc_work_in_doubt(const struct nns_tc_work *work);
 
-/* A look: forget what was seen of the devices in doubt, then see every qdisc the kernel shows. */
+/* A look: forget what was seen of the devices in doubt, and write questions for each of them alone. */
+void nns_tc_work_ask(struct nns_tc_work *work, struct nns_netlink_batch *batch);
+
+/* Take the answers. True when they tell which qdisc each has; else all that the kernel shows are to be seen.
+ */
+bool nns_tc_work_told(struct nns_tc_work *work, const struct nns_netlink_batch *batch);
+
+/* Forget what was seen of the devices in doubt, then see every qdisc the kernel shows. */
 void nns_tc_work_look(struct nns_tc_work *work);
 void nns_tc_work_see_qdisc(struct nns_tc_work *work, const struct nns_tc_qdisc *qdisc);
 

@@ -14,7 +14,8 @@
 #include "core/netlink.h"
 #include "core/tc_message.h"
 
-#define INTERRUPTED_TRIES 5
+#define TRIES             5 /* answers that were lost, or longer than the room for them */
+#define INTERRUPTED_TRIES 2
 
 /* The kernel fills at most 32 KiB a datagram, except for a single device that takes more (it may bear any
  * number of alternative names): then the dump is repeated with the room it asked for, up to the limit. */
@@ -28,7 +29,8 @@ struct listing {
     char *inbox;
     size_t size;
     size_t wanted; /* the length of the longest datagram yet */
-    int fault;     /* why what was heard is no whole list */
+    int fault;     /* why what was heard is no list */
+    bool part;     /* what was heard is no whole list */
 };
 
 /* One dump into it. */
@@ -77,10 +79,8 @@ static int hear(struct listing *listing, const struct question *question)
         r = nns_netlink_hear_dump(question->request->nlmsg_seq, 0, listing->inbox, (size_t)n, &taker,
                                   &incomplete);
     } while (r > 0);
-    if (r == 0 && incomplete) {
-        nns_count(NNS_COUNT_LIST_INTERRUPTED, 1);
-        r = -EAGAIN;
-    }
+    nns_count(NNS_COUNT_LIST_INTERRUPTED, r == 0 && incomplete);
+    listing->part = incomplete;
     return r < 0 ? r : listing->fault;
 }
 
@@ -97,10 +97,10 @@ static int grow(struct listing *listing)
     return -EAGAIN;
 }
 
-static int dump(struct listing *listing, const struct question *question)
+static int try_dump(struct listing *listing, const struct question *question)
 {
     int r = -EAGAIN;
-    for (int tries = 0; tries < INTERRUPTED_TRIES && r == -EAGAIN; tries++) {
+    for (int tries = 0; tries < TRIES && r == -EAGAIN; tries++) {
         question->request->nlmsg_seq = nns_netlink_sequence(1);
         question->restart(listing);
         r = ask(listing->socket, question->request, question->request->nlmsg_len);
@@ -109,6 +109,16 @@ static int dump(struct listing *listing, const struct question *question)
         if (r == 0 && listing->wanted > listing->size)
             r = grow(listing);
     }
+    return r;
+}
+
+/* 0 also when all that there is was not shown: listing->part says so. */
+static int dump(struct listing *listing, const struct question *question)
+{
+    int r = 0;
+    listing->part = true;
+    for (int tries = 0; tries < INTERRUPTED_TRIES && r == 0 && listing->part; tries++)
+        r = try_dump(listing, question);
     return r;
 }
 
@@ -199,16 +209,19 @@ static int list_devices(struct listing *listing)
     return r;
 }
 
+/* A device's root comes before what sits at the ingress place, or there is none. */
 static void take_qdisc(void *context, uint32_t nothing, const struct nlmsghdr *message)
 {
     const struct nns_links *links = &((struct listing *)context)->links;
-    struct nns_tc_qdisc qdisc;
-    if (!nns_tc_read_qdisc(message, &qdisc))
-        return;
-    struct nns_link key = {.ifindex = qdisc.ifindex};
+    struct nns_link key = {.ifindex = nns_tc_qdisc_ifindex(message)};
     struct nns_link *link = bsearch(&key, links->items, links->count, sizeof(key), by_ifindex);
-    if (link) /* else it came after the devices were listed */
+    struct nns_tc_qdisc qdisc;
+    if (!link) /* it came after the devices were listed */
+        return;
+    if (nns_tc_read_qdisc(message, &qdisc))
         link->qdisc = (uint8_t)qdisc.kind;
+    else if (link->qdisc == NNS_QDISC_PRESUMED_NONE)
+        link->qdisc = NNS_QDISC_NONE;
 }
 
 static void mark_all(struct listing *listing, enum nns_qdisc qdisc)
@@ -219,7 +232,7 @@ static void mark_all(struct listing *listing, enum nns_qdisc qdisc)
 
 static void forget_qdiscs(struct listing *listing)
 {
-    mark_all(listing, NNS_QDISC_NONE);
+    mark_all(listing, NNS_QDISC_PRESUMED_NONE);
 }
 
 /* What sits at the ingress place only steers the first try at attaching: not knowing it is no failure. */
@@ -231,8 +244,10 @@ static void list_qdiscs(struct listing *listing)
     } request = {.head = {.nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETQDISC}};
     request.head.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
     struct question question = {.request = &request.head, .restart = forget_qdiscs, .take = take_qdisc};
+    bool part = listing->part;
     if (dump(listing, &question) < 0)
         mark_all(listing, NNS_QDISC_UNKNOWN);
+    listing->part = part;
 }
 
 /* ---- some devices ---- */
@@ -301,7 +316,7 @@ static int get_devices(struct listing *listing, const uint32_t *ifindexes, size_
 {
     struct questions questions = {.ifindexes = ifindexes, .count = count};
     int r = -EAGAIN;
-    for (int tries = 0; tries < INTERRUPTED_TRIES && r == -EAGAIN; tries++)
+    for (int tries = 0; tries < TRIES && r == -EAGAIN; tries++)
         r = ask_each(listing, &questions);
     nns_netlink_batch_deinit(&questions.batch);
     sort(&listing->links);
@@ -334,7 +349,8 @@ int nns_links_list(int socket, struct nns_links *links)
         r = list_devices(&listing);
     if (r == 0)
         list_qdiscs(&listing);
-    return finish(&listing, r, links);
+    r = finish(&listing, r, links);
+    return r == 0 && listing.part ? NNS_LINKS_PART : r;
 }
 
 int nns_links_get(int socket, const uint32_t *ifindexes, size_t count, struct nns_links *links)

@@ -10,9 +10,10 @@
  * Listing a namespace's devices, and what sits at their ingress/clsact place, over a NETLINK_ROUTE socket
  * opened inside; or asking for a few of them.
  *
- * A failed listing is never an empty one: links are valid only when 0 is returned. A dump the kernel calls
- * interrupted (NLM_F_DUMP_INTR: devices changed meanwhile) is repeated, a bounded number of times, and then
- * fails with -EAGAIN.
+ * A failed listing is never an empty one: links are valid only when no error is returned. A dump the kernel
+ * calls interrupted (NLM_F_DUMP_INTR: devices changed meanwhile) is repeated once: a change is over by then
+ * as a rule, and where devices come and go all the time the next dump would fare no better. What it showed
+ * was there all the same.
  */
 struct nns_links {
     struct nns_link *items; /* sorted by ifindex */
@@ -21,7 +22,14 @@ struct nns_links {
 
 #define NNS_LINKS_NULL ((struct nns_links){NULL, 0, 0})
 
-/* List all devices with their qdisc. 0, or -errno with *links untouched. */
+enum nns_links_answer {
+    NNS_LINKS_ALL,
+    NNS_LINKS_PART /* those in *links were there; of one that is missing in it nothing is known (I9) */
+};
+
+/* List all devices with their qdisc; it is NNS_QDISC_PRESUMED_NONE where none at all was shown: the kernel
+ * dumps them by position, and may pass a device over when an earlier one goes, without a word. An answer
+ * above, or -errno with *links untouched. */
 int nns_links_list(int socket, struct nns_links *links);
 
 /* Ask for some devices, each ifindex once, in one exchange: those that are there, without their qdisc

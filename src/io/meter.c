@@ -23,6 +23,14 @@ _Static_assert(sizeof(struct nns_slot_holder) == sizeof(struct nns_meter_holder)
                    offsetof(struct nns_slot_holder, ifindex) == offsetof(struct nns_meter_holder, ifindex),
                "the map holds what the owner writes");
 
+_Static_assert(NNS_METER_LAYOUT == 1 && offsetof(struct nns_meter_slot, ingress.packets) == 0 &&
+                   offsetof(struct nns_meter_slot, ingress.bytes) == 8 &&
+                   offsetof(struct nns_meter_slot, egress.packets) == 16 &&
+                   offsetof(struct nns_meter_slot, egress.bytes) == 24 &&
+                   offsetof(struct nns_meter_holder, cookie) == 0 &&
+                   offsetof(struct nns_meter_holder, ifindex) == 8,
+               "another layout has another number");
+
 struct nns_meter {
     struct meter_bpf *skeleton; /* the built-in meter, or NULL */
     struct bpf_object *object;  /* the operator's programs, or NULL */
@@ -124,6 +132,15 @@ static int open_pinned(const char *path, const struct bpf_map *like)
     return is_refusal(rc) ? rc : -ESTALE;
 }
 
+/* 0, -ESTALE when what is there was written by a daemon that wrote it otherwise, or -errno. */
+static int map_inherited(struct nns_meter *meter, int fd)
+{
+    meter->holders = map_holders(meter, fd);
+    if (!meter->holders)
+        return -errno;
+    return meter->holders[0].cookie == NNS_METER_LAYOUT ? 0 : -ESTALE;
+}
+
 /* Take over what a former daemon counted. 0, -errno for the first of the two that is of no use. */
 static int inherit(struct nns_meter *meter, const struct nns_pins *pins)
 {
@@ -132,8 +149,8 @@ static int inherit(struct nns_meter *meter, const struct nns_pins *pins)
     int holders_fd = open_pinned(pins->paths[NNS_PIN_HOLDERS], holders);
     int rc = counts_fd < 0 ? counts_fd : holders_fd < 0 ? holders_fd : 0;
 
-    if (!rc && !(meter->holders = map_holders(meter, holders_fd)))
-        rc = -errno;
+    if (!rc)
+        rc = map_inherited(meter, holders_fd);
     /* Old records beside new counts would do no harm, the other way round they would. */
     if (!rc)
         rc = bpf_map__reuse_fd(holders, holders_fd);
@@ -193,7 +210,9 @@ static void prepare_to_pin(struct nns_meter *meter)
 {
     meter->holders = map_holders(meter, bpf_map__fd(meter->skeleton->maps.nns_holders));
     meter->may_pin = meter->holders;
-    if (!meter->may_pin)
+    if (meter->may_pin)
+        meter->holders[0].cookie = NNS_METER_LAYOUT;
+    else
         nns_warning("counts will not outlive this daemon: cannot map who they are of: %s", strerror(errno));
 }
 

@@ -310,15 +310,29 @@ static int look_at_filters(struct attach *attach, struct nns_tc_task *task)
     return r;
 }
 
-/* Learn what is there on the devices in doubt; those not seen for sure stay in doubt. The qdiscs by a dump:
- * asking for one device's would tell all of the namespace's listeners about it. */
+/* Asking for one device's qdisc would tell all of the namespace's listeners about it. It is told by how the
+ * kernel refuses what cannot be there; only where that is not clsact, all of the namespace's are shown. */
+static int look_at_qdiscs(struct attach *attach)
+{
+    struct nns_tc_work *work = &attach->work;
+    struct nns_netlink_batch *batch = &attach->talk.batch;
+    struct nns_netlink_taker taker = {.take = take_qdisc, .context = attach};
+    struct tcmsg all = {0};
+    nns_netlink_batch_clear(batch);
+    nns_tc_work_ask(work, batch);
+    int r = exchange(&attach->talk, SEND_QUESTIONS, NULL);
+    if (r < 0 || nns_tc_work_told(work, batch))
+        return r;
+    attach->talk.stats->dumps++;
+    nns_tc_work_look(work);
+    return dump(&attach->talk, RTM_GETQDISC, &all, &taker);
+}
+
+/* Learn what is there on the devices in doubt; those not seen for sure stay in doubt. */
 static int look(struct attach *attach)
 {
     struct nns_tc_work *work = &attach->work;
-    struct tcmsg all = {0};
-    struct nns_netlink_taker taker = {.take = take_qdisc, .context = attach};
-    nns_tc_work_look(work);
-    int r = dump(&attach->talk, RTM_GETQDISC, &all, &taker);
+    int r = look_at_qdiscs(attach);
     for (size_t i = 0; i < work->count && r == 0; i++) {
         if (!work->tasks[i].doubt)
             continue;

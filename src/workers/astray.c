@@ -51,7 +51,9 @@ void nns_astray_found(struct nns_owner *owner, struct nns_namespace *ns)
         return;
     nns_astray_forget(owner, ns);
     ns->lonely_ms = 0;
-    ns->doomed = false;
+    ns->doomed = ns->barred = false;
+    ns->tries = 0;
+    ns->retry_ms = 0; /* of the way that led there no more */
     nns_count(NNS_COUNT_NAMESPACES_FOUND, 1);
     nns_trace_know(owner->context.trace, nns_namespace_cookie(ns));
 }

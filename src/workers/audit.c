@@ -73,13 +73,26 @@ NNS_OWNER_ONLY static void drop_dead_evicted(struct nns_owner *owner)
     }
 }
 
-uint64_t nns_audit_tick(struct nns_owner *owner, uint64_t now_ms)
+static bool discovers(const struct nns_owner *owner)
+{
+    return owner->context.params->network_enabled && owner->context.params->discover_enabled;
+}
+
+/* Where nothing is known yet there is still somebody to be found, of whom nothing may tell. */
+NNS_OWNER_ONLY static bool has_work(const struct nns_owner *owner)
 {
     struct nns_cache_stats stats;
-    bool changed;
 
     nns_cache_stats(owner->context.cache, &stats);
-    if (!stats.entries && !owner->evicted.count && !nns_exclusions_lead(owner->context.exclusions)) {
+    return stats.entries || owner->evicted.count || discovers(owner) ||
+           nns_exclusions_lead(owner->context.exclusions);
+}
+
+uint64_t nns_audit_tick(struct nns_owner *owner, uint64_t now_ms)
+{
+    bool changed;
+
+    if (!has_work(owner)) {
         owner->next_audit_ms = 0;
         return UINT64_MAX;
     }
@@ -87,7 +100,7 @@ uint64_t nns_audit_tick(struct nns_owner *owner, uint64_t now_ms)
         owner->next_audit_ms = now_ms + interval(owner);
     } else if (owner->next_audit_ms <= now_ms) {
         changed = nns_exclusions_review(owner->context.exclusions);
-        if ((owner->audit_part == 0 || changed) && owner->context.params->discover_enabled)
+        if ((owner->audit_part == 0 || changed) && discovers(owner))
             nns_pool_want(owner->pool, NNS_CHORE_SCAN);
         revisit_asked(owner);
         audit_part(owner);

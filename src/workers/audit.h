@@ -9,7 +9,8 @@
  *
  * Every audit.interval each namespace is visited and its devices are checked against the kernel, a part of
  * the namespaces at a time: a filter that somebody took off goes back, a namespace that died is forgotten.
- * Those that requests have found since the last part are listed again as well.
+ * Those that requests have found since the last part are listed again as well. With discovery, workers look
+ * at all tasks and mounts once an interval, whether any namespace is known or none.
  */
 
 /* Make the next part due when it is time. Returns milliseconds until the one after it, UINT64_MAX when there

@@ -131,6 +131,9 @@ NNS_OWNER_ONLY static int take_link(struct nns_owner *owner, struct nns_namespac
         forget_device(owner, ns, link->ifindex, why);
         known = NULL;
     }
+    /* Nobody saw its clsact; that is not to say that it is gone (I9). */
+    if (known && nns_device_carries(known) && link->qdisc == NNS_QDISC_PRESUMED_NONE)
+        known->doubted = true;
     /* Renamed, or another that is like it but for the name: the kernel is asked for our filters. */
     if (known && strncmp(known->link.name, link->name, sizeof(link->name)) != 0) {
         known->doubted = true;
@@ -166,20 +169,62 @@ NNS_OWNER_ONLY static void take_gone(struct nns_owner *owner, struct nns_namespa
 }
 
 /* 0, or -ENOMEM with part of it done. */
-NNS_OWNER_ONLY static int take_listing(struct nns_owner *owner, struct nns_namespace *ns,
-                                       const struct nns_links *links)
+NNS_OWNER_ONLY static int take_shown(struct nns_owner *owner, struct nns_namespace *ns,
+                                     const struct nns_links *links)
 {
     int rc = 0;
 
+    for (size_t i = 0; i < links->count && !rc; i++)
+        rc = take_link(owner, ns, &links->items[i]);
+    return rc;
+}
+
+NNS_OWNER_ONLY static void drop_unlisted(struct nns_owner *owner, struct nns_namespace *ns,
+                                         const struct nns_links *links)
+{
     for (uint32_t i = ns->devices.count; i-- > 0;) {
         uint32_t ifindex = ns->devices.items[i].link.ifindex;
 
         if (!lists(links, ifindex))
             take_gone(owner, ns, ifindex);
     }
-    for (size_t i = 0; i < links->count && !rc; i++)
-        rc = take_link(owner, ns, &links->items[i]);
-    return rc;
+}
+
+/* 0; -errno: nothing is known of these. */
+NNS_OWNER_ONLY static int drop_dead_of(struct nns_owner *owner, struct nns_namespace *ns, int socket,
+                                       const uint32_t *ifindexes, uint32_t count)
+{
+    struct nns_links links = NNS_LINKS_NULL;
+    int rc = nns_links_get(socket, ifindexes, count, &links);
+
+    if (rc) {
+        nns_count(NNS_COUNT_LIST_FAILED, 1);
+        return rc;
+    }
+    nns_count(NNS_COUNT_LIST_LOOKS, count);
+    for (uint32_t i = 0; i < count; i++)
+        if (!lists(&links, ifindexes[i]))
+            take_gone(owner, ns, ifindexes[i]);
+    nns_links_deinit(&links);
+    return 0;
+}
+
+/* A listing that was interrupted may have passed over devices that are there: those it misses are asked for
+ * one by one (I9). What cannot be asked for is as it was, for the listing that is owed. */
+NNS_OWNER_ONLY static void drop_dead(struct nns_owner *owner, struct nns_namespace *ns, int socket,
+                                     const struct nns_links *links)
+{
+    uint32_t ifindexes[NNS_LOOKS_MAX], at = ns->devices.count;
+    int rc = 0;
+
+    while (at && !rc) {
+        uint32_t count = 0;
+
+        for (; at && count < NNS_LOOKS_MAX; at--)
+            if (!lists(links, ns->devices.items[at - 1].link.ifindex))
+                ifindexes[count++] = ns->devices.items[at - 1].link.ifindex;
+        rc = count ? drop_dead_of(owner, ns, socket, ifindexes, count) : 0;
+    }
 }
 
 /* What leads here is that a device came up, or that its clsact went: as a rule it has none, and where it does
@@ -195,16 +240,13 @@ NNS_OWNER_ONLY static int take_asked(struct nns_owner *owner, struct nns_namespa
 
 /* 0, or -ENOMEM with part of it done. */
 NNS_OWNER_ONLY static int take_looks(struct nns_owner *owner, struct nns_namespace *ns,
-                                     const struct nns_looks *looks, const struct nns_links *links)
+                                     const uint32_t *ifindexes, uint32_t count, const struct nns_links *links)
 {
     int rc = 0;
 
-    for (uint32_t i = 0; i < looks->count; i++) {
-        uint32_t ifindex = looks->ifindexes[i];
-
-        if (!lists(links, ifindex) && nns_devices_find(&ns->devices, ifindex))
-            take_gone(owner, ns, ifindex);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        if (!lists(links, ifindexes[i]) && nns_devices_find(&ns->devices, ifindexes[i]))
+            take_gone(owner, ns, ifindexes[i]);
     for (size_t i = 0; i < links->count && !rc; i++)
         rc = take_asked(owner, ns, links->items[i]);
     return rc;
@@ -235,16 +277,48 @@ static uint64_t patience_ms(const struct nns_namespace *ns)
     return ns->devices.count / DEVICES_A_MS;
 }
 
+/* What failed keeps its backoff whatever the news (I10). What was given up begins again with news, and has a
+ * single try at an audit; who asks for everything waits for the answer. */
+static void renew_tries(struct nns_namespace *ns, enum nns_look look, uint64_t now)
+{
+    bool given_up = ns->retry_ms == UINT64_MAX;
+
+    if (look == NNS_LOOK_EVERYWHERE || (look == NNS_LOOK_NEWS && given_up)) {
+        ns->tries = 0;
+        ns->retry_ms = 0;
+    } else if (look == NNS_LOOK_AUDIT && given_up) {
+        ns->retry_ms = now;
+    }
+}
+
+/* Not before the end of a backoff. */
+NNS_OWNER_ONLY static void make_due(struct nns_owner *owner, struct nns_namespace *ns, uint64_t when_ms)
+{
+    uint64_t due = ns->retry_ms > when_ms ? ns->retry_ms : when_ms;
+
+    if (due != UINT64_MAX)
+        nns_due_add(&owner->due, ns, due);
+}
+
 void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_look look)
 {
     uint64_t now = nns_now_ms();
 
     ns->relist = true;
-    if (look != NNS_LOOK_AUDIT && look != NNS_LOOK_ROUTINE)
-        ns->tries = 0;
+    renew_tries(ns, look, now);
     for (uint32_t i = 0; i < ns->devices.count; i++)
         look_again_at(&ns->devices.items[i], look, now);
-    nns_due_add(&owner->due, ns, look == NNS_LOOK_NEWS ? now + patience_ms(ns) : now);
+    make_due(owner, ns, look == NNS_LOOK_NEWS ? now + patience_ms(ns) : now);
+}
+
+/* One that lists soon shows all there is news of. */
+NNS_OWNER_ONLY static bool notes_look(struct nns_namespace *ns, uint32_t ifindex, uint64_t now)
+{
+    bool waits = ns->retry_ms > now;
+
+    if (ns->relist && !waits)
+        return false;
+    return nns_looks_add(&ns->looks, ifindex, waits ? NNS_LOOKS_MOST : NNS_LOOKS_MAX);
 }
 
 void nns_look_at(struct nns_owner *owner, struct nns_namespace *ns, uint32_t ifindex)
@@ -257,13 +331,25 @@ void nns_look_at(struct nns_owner *owner, struct nns_namespace *ns, uint32_t ifi
         device->doubted = true;
         look_again_at(device, NNS_LOOK_NEWS, now);
     }
-    if (ns->relist || !nns_looks_add(&ns->looks, ifindex))
+    if (ns->barred)
         nns_look_again(owner, ns, NNS_LOOK_NEWS);
-    else
+    else if (notes_look(ns, ifindex, now))
         nns_due_add(&owner->due, ns, now);
+    else
+        nns_look_again(owner, ns, NNS_LOOK_NEWS);
 }
 
 /* ---- attaching ---- */
+
+/* What cannot be cleared is another's (I5): better to be counted together with others than for them. */
+NNS_OWNER_ONLY static void clear_slot(struct nns_owner *owner, struct nns_device *device)
+{
+    if (!device->slot || !nns_meter_clear(owner->context.meter, device->slot))
+        return;
+    nns_count(NNS_COUNT_METER_UNCLEARED, 1);
+    nns_slots_give(&owner->slots, device->slot);
+    device->slot = 0;
+}
 
 /* A slot of its own, with the counts of whoever had it before set to zero. Those of a former daemon's stay,
  * but not where there is no qdisc that could have kept the filters: that is another device (I5). */
@@ -276,12 +362,8 @@ NNS_OWNER_ONLY static void give_slot(struct nns_owner *owner, const struct nns_n
         return;
     device->slot = nns_slots_take(&owner->slots, nns_namespace_cookie(ns), device->link.ifindex, &past);
     device->inherited = device->slot && past == NNS_SLOT_KEPT && device->link.qdisc != NNS_QDISC_NONE;
-    if (!device->slot || device->inherited || past == NNS_SLOT_FRESH)
-        return;
-    if (nns_meter_clear(owner->context.meter, device->slot)) {
-        nns_slots_give(&owner->slots, device->slot);
-        device->slot = 0;
-    }
+    if (!device->inherited && past != NNS_SLOT_FRESH)
+        clear_slot(owner, device);
 }
 
 static bool retry_is_due(const struct nns_device *device, uint64_t now)
@@ -358,8 +440,8 @@ NNS_OWNER_ONLY static void take_answer(struct nns_owner *owner, struct nns_devic
     bool anothers = device->inherited && job->looked && !job->counted;
 
     /* It begins to count at nothing; what the first moment counted goes along. */
-    if (device->slot && (anothers || was_bare(device->attachments[set], job)))
-        nns_meter_clear(owner->context.meter, device->slot);
+    if (anothers || was_bare(device->attachments[set], job))
+        clear_slot(owner, device);
     device->inherited = device->inherited && !job->looked;
     memcpy(device->attachments[set], job->hooks, sizeof(job->hooks));
     device->link.qdisc = job->qdisc;
@@ -378,8 +460,7 @@ NNS_OWNER_ONLY static void begin_afresh(struct nns_owner *owner, const struct nn
 {
     nns_news_device(owner, ns, device, NNS_NEWS_DEVICE_DETACHED);
     device->state = NNS_DEVICE_QUEUED;
-    if (device->slot)
-        nns_meter_clear(owner->context.meter, device->slot);
+    clear_slot(owner, device);
 }
 
 NNS_OWNER_ONLY static int attach_set(struct nns_owner *owner, struct nns_namespace *ns, int socket,
@@ -402,9 +483,12 @@ NNS_OWNER_ONLY static int attach_set(struct nns_owner *owner, struct nns_namespa
         take_answer(owner, device, set, &owner->jobs[i]);
         if (device->state == NNS_DEVICE_ATTACHED && was_restored(&owner->jobs[i]))
             nns_news_device(owner, ns, device, NNS_NEWS_DEVICE_RESTORED);
+        if (owner->jobs[i].slot != device->slot)
+            push(owner, ns, &device->link); /* its filters still count in the slot it lost */
     }
     nns_count(NNS_COUNT_ATTACH_SENDS, stats.sends);
     nns_count(NNS_COUNT_ATTACH_ADOPTED, stats.adopted);
+    nns_count(NNS_COUNT_ATTACH_DUMPS, stats.dumps);
     return rc;
 }
 
@@ -496,18 +580,43 @@ NNS_OWNER_ONLY static int attach_due(struct nns_owner *owner, struct nns_namespa
 
 /* ---- visiting ---- */
 
+/* What a visit comes to that did all but see every device for sure. */
+enum { VISITED_IN_PART = 1 };
+
+/* 0; VISITED_IN_PART: another listing is owed; -errno. */
 NNS_OWNER_ONLY static int list(struct nns_owner *owner, struct nns_namespace *ns, int socket)
 {
     struct nns_links links = NNS_LINKS_NULL;
     int rc = nns_links_list(socket, &links);
+    bool part = rc == NNS_LINKS_PART;
+
+    if (rc < 0) {
+        nns_count(NNS_COUNT_LIST_FAILED, 1);
+        return rc;
+    }
+    nns_count(part ? NNS_COUNT_LIST_PARTIAL : NNS_COUNT_LIST_DUMPS, 1);
+    ns->relist = part;
+    if (part)
+        drop_dead(owner, ns, socket, &links);
+    else
+        drop_unlisted(owner, ns, &links);
+    rc = take_shown(owner, ns, &links);
+    nns_links_deinit(&links);
+    return part && !rc ? VISITED_IN_PART : rc;
+}
+
+NNS_OWNER_ONLY static int ask_for_some(struct nns_owner *owner, struct nns_namespace *ns, int socket,
+                                       const uint32_t *ifindexes, uint32_t count)
+{
+    struct nns_links links = NNS_LINKS_NULL;
+    int rc = nns_links_get(socket, ifindexes, count, &links);
 
     if (rc) {
         nns_count(NNS_COUNT_LIST_FAILED, 1);
         return rc;
     }
-    nns_count(NNS_COUNT_LIST_DUMPS, 1);
-    ns->relist = false;
-    rc = take_listing(owner, ns, &links);
+    nns_count(NNS_COUNT_LIST_LOOKS, count);
+    rc = take_looks(owner, ns, ifindexes, count, &links);
     nns_links_deinit(&links);
     return rc;
 }
@@ -515,74 +624,91 @@ NNS_OWNER_ONLY static int list(struct nns_owner *owner, struct nns_namespace *ns
 NNS_OWNER_ONLY static int ask_for(struct nns_owner *owner, struct nns_namespace *ns,
                                   const struct nns_looks *looks, int socket)
 {
-    struct nns_links links = NNS_LINKS_NULL;
-    int rc = nns_links_get(socket, looks->ifindexes, looks->count, &links);
-
-    if (rc) {
-        nns_count(NNS_COUNT_LIST_FAILED, 1);
-        return rc;
-    }
-    nns_count(NNS_COUNT_LIST_LOOKS, looks->count);
-    rc = take_looks(owner, ns, looks, &links);
-    nns_links_deinit(&links);
-    return rc;
-}
-
-/* A listing shows those that were to be asked for, too; so does the one that is owed after a failure. */
-NNS_OWNER_ONLY static int look(struct nns_owner *owner, struct nns_namespace *ns, int socket)
-{
-    struct nns_looks *looks = ns->looks;
     int rc = 0;
 
-    ns->looks = NULL;
-    if (ns->relist)
-        rc = list(owner, ns, socket);
-    else if (looks)
-        rc = ask_for(owner, ns, looks, socket);
-    free(looks);
+    for (uint32_t at = 0; at < looks->count && !rc; at += NNS_LOOKS_MAX) {
+        uint32_t left = looks->count - at;
+
+        rc = ask_for_some(owner, ns, socket, looks->ifindexes + at,
+                          left < NNS_LOOKS_MAX ? left : NNS_LOOKS_MAX);
+    }
     return rc;
 }
 
+/* A whole listing shows those that were to be asked for, too; so does the one that is owed after a failure.
+ * While one has to wait they are asked for. Returns as list. */
+NNS_OWNER_ONLY static int look(struct nns_owner *owner, struct nns_namespace *ns, int socket)
+{
+    bool listing = ns->relist && (ns->barred || ns->retry_ms <= nns_now_ms());
+    struct nns_looks *looks = ns->looks;
+    int rc = 0, asked = 0;
+
+    ns->looks = NULL;
+    if (listing)
+        rc = list(owner, ns, socket);
+    if (looks && (!listing || rc == VISITED_IN_PART))
+        asked = ask_for(owner, ns, looks, socket);
+    free(looks);
+    return asked ? asked : rc;
+}
+
+/* Returns as list. */
 NNS_OWNER_ONLY static int visit(struct nns_owner *owner, struct nns_namespace *ns, int socket)
 {
-    int rc;
+    int looked, rc;
 
     nns_audit_exclusion(owner, ns);
     nns_hear(owner, ns); /* first: what changes after the listing is told */
-    rc = look(owner, ns, socket);
-    if (rc)
-        return rc;
+    looked = look(owner, ns, socket);
+    if (looked < 0)
+        return looked;
     nns_netns_expect(socket, ANSWERS_EACH * ns->devices.count);
     rc = nns_detach_excluded(owner, ns, socket);
-    return rc ? rc : attach_due(owner, ns, socket);
+    if (!rc)
+        rc = attach_due(owner, ns, socket);
+    return rc ? rc : looked;
+}
+
+/* One more failure in a row: sets when it is tried again, and returns how long that is. 0: it is given up. */
+NNS_OWNER_ONLY static uint64_t put_off(struct nns_namespace *ns, int error)
+{
+    uint64_t wait;
+
+    ns->relist = true;
+    ns->list_error = (uint16_t)-error;
+    if (ns->tries < UINT8_MAX)
+        ns->tries++;
+    wait = nns_backoff_ms(ns->tries);
+    ns->retry_ms = wait ? nns_now_ms() + wait : UINT64_MAX;
+    return wait;
 }
 
 /* The namespace could not be entered or listed, or memory was short: a whole visit later, within bounds. */
 NNS_OWNER_ONLY static void visit_failed(struct nns_owner *owner, struct nns_namespace *ns, int error)
 {
     unsigned long long cookie = nns_namespace_cookie(ns);
-    uint64_t wait;
+    uint64_t wait = put_off(ns, error);
 
     nns_count(NNS_COUNT_VISITS_FAILED, 1);
-    ns->relist = true;
-    ns->list_error = (uint16_t)-error;
-    if (ns->tries < UINT8_MAX)
-        ns->tries++;
-    wait = nns_backoff_ms(ns->tries);
+    ns->barred = true;
     if (ns->tries == 1 || ns->tries == NNS_TRIES_MAX)
         nns_news_namespace_because(owner, ns, NNS_NEWS_NAMESPACE_FAILED, strerrordesc_np(-error), wait);
     nns_log_limited(&visit_limit, NNS_LOG_WARNING, "namespace %llu: cannot list or reach its devices%s: %s",
                     cookie, wait ? "" : ", giving up", strerror(-error));
     if (wait)
-        nns_due_add(&owner->due, ns, nns_now_ms() + wait);
+        nns_due_add(&owner->due, ns, ns->retry_ms);
     else
         nns_count(NNS_COUNT_NAMESPACES_GIVEN_UP, 1);
 }
 
 NNS_OWNER_ONLY static void schedule(struct nns_owner *owner, struct nns_namespace *ns)
 {
-    uint64_t next = ns->relist ? nns_now_ms() : UINT64_MAX;
+    uint64_t now = nns_now_ms(), next = UINT64_MAX;
 
+    if (ns->relist)
+        next = ns->retry_ms > now ? ns->retry_ms : now;
+    if (ns->queue.count)
+        next = now;
     for (uint32_t i = 0; i < ns->devices.count; i++) {
         const struct nns_device *device = &ns->devices.items[i];
 
@@ -591,6 +717,27 @@ NNS_OWNER_ONLY static void schedule(struct nns_owner *owner, struct nns_namespac
     }
     if (next != UINT64_MAX)
         nns_due_add(&owner->due, ns, next);
+}
+
+/* All is done but the listing that is owed, which waits; what there is news of meanwhile does not. */
+NNS_OWNER_ONLY static void visited_in_part(struct nns_owner *owner, struct nns_namespace *ns)
+{
+    ns->barred = false;
+    if (!put_off(ns, -EAGAIN))
+        nns_count(NNS_COUNT_LIST_GIVEN_UP, 1);
+    schedule(owner, ns);
+}
+
+/* A listing that has to wait is still owed, and so are its tries. */
+NNS_OWNER_ONLY static void visited(struct nns_owner *owner, struct nns_namespace *ns)
+{
+    ns->barred = false;
+    if (!ns->relist) {
+        ns->tries = 0;
+        ns->retry_ms = 0;
+        ns->list_error = 0;
+    }
+    schedule(owner, ns);
 }
 
 void nns_dequeue(struct nns_owner *owner, struct nns_namespace *ns)
@@ -606,12 +753,13 @@ void nns_dequeue(struct nns_owner *owner, struct nns_namespace *ns)
         return; /* astray: the visit is made up for when it is found, and whoever waits does so till then */
     if (socket >= 0)
         nns_handle_leave(owner, ns, socket);
-    if (rc) {
+    if (rc < 0) {
         visit_failed(owner, ns, rc);
+    } else if (rc == VISITED_IN_PART) {
+        visited_in_part(owner, ns);
+        rc = -EAGAIN;
     } else {
-        ns->tries = 0;
-        ns->list_error = 0;
-        schedule(owner, ns);
+        visited(owner, ns);
     }
     /* A listing still owed after an overflow follows at once; whoever waits, waits for that too. */
     if (rc || !ns->relist)

@@ -12,15 +12,18 @@
  * in one exchange; what the kernel said is recorded.
  */
 
-/* Make a new visit due at once, with a new listing, and start the retries over. NEWS: only what the listing
- * shows to be new or missing is visited, and one of hundreds of devices waits some milliseconds for more.
- * EVERYWHERE: attached devices are checked against the kernel too. AUDIT: likewise, but retries go on where
- * they stand, and what was given up gets a single try. ROUTINE: as NEWS, but all retries stay as they are. */
+/* Make a new visit due, with a new listing. NEWS: only what the listing shows to be new or missing is
+ * visited, and one of hundreds of devices waits some milliseconds for more; what was given up is tried again,
+ * but no pause after a failure is shortened (I10). EVERYWHERE: at once, with all tries before it, and
+ * attached devices are checked against the kernel too. AUDIT: they are checked likewise, but retries go on
+ * where they stand, and what was given up gets a single try. ROUTINE: as NEWS, but all retries stay as they
+ * are. */
 enum nns_look { NNS_LOOK_NEWS, NNS_LOOK_EVERYWHERE, NNS_LOOK_AUDIT, NNS_LOOK_ROUTINE };
 void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_look look) NNS_OWNER_ONLY;
 
-/* There is news of one device, known or not: make a visit due at once that asks for it alone. With too many
- * such, and where a listing is owed anyway, the same as NEWS of the namespace. */
+/* There is news of one device, known or not: make a visit due at once that asks for it alone, also while a
+ * listing that was interrupted waits for its retry. With too many such, where a listing is owed now, and
+ * after a visit that failed, the same as NEWS of the namespace. */
 void nns_look_at(struct nns_owner *owner, struct nns_namespace *ns, uint32_t ifindex) NNS_OWNER_ONLY;
 
 /* Do all that is due for a namespace with a handle: list it or ask for devices of it if told to, attach what

@@ -34,6 +34,16 @@ NNS_OWNER_ONLY static bool comes_late(struct nns_owner *owner, const struct nns_
            nns_trace_covers(owner->context.trace, event->cookie, event->number);
 }
 
+/* Its coming up is told once in a device's life: what failed before was another's, which had its ifindex
+ * (I5), or may go well now. */
+static void begin_life(struct nns_device *device, const struct nns_trace_event *event)
+{
+    if (!device || event->kind != NNS_TRACE_DEVICE_UP || device->state != NNS_DEVICE_FAILED)
+        return;
+    device->tries = 0;
+    device->retry_ms = nns_now_ms();
+}
+
 /* A device that is reported although it is covered by our account is checked against the kernel. One of a
  * namespace that is not known yet is found when that is saved. */
 NNS_OWNER_ONLY static void take_event(struct nns_owner *owner, const struct nns_trace_event *event)
@@ -55,6 +65,7 @@ NNS_OWNER_ONLY static void take_event(struct nns_owner *owner, const struct nns_
         nns_count(NNS_COUNT_EVENTS_LATE, 1);
         return;
     }
+    begin_life(device, event);
     nns_look_at(owner, ns, event->number);
 }
 

@@ -152,6 +152,27 @@ class Namespaces(host.HostTest):
         daemon.stop()
 
 
+class NobodyYet(host.HostTest):
+    """The daemon's own namespace is excluded and there is no other: who comes later is found all the same."""
+
+    def alone(self, **options):
+        excluded = str(host.own_namespace().inum)
+        daemon = self.daemon({"discover.enabled": "true", "exclude.namespaces": excluded, **SHORT}, **options)
+        host.until(lambda: daemon.counter("discover.scans") > 0, "it has looked")
+        self.assertEqual(daemon.cookies(), set())
+        return daemon
+
+    def test_a_process_without_tracepoints(self):
+        daemon = self.alone(deaf=True)
+        self.assertFound(daemon, self.unnamed())
+        daemon.stop()
+
+    def test_a_thread_that_unshares_and_stays(self):
+        daemon = self.alone()
+        self.assertFound(daemon, self.of_a_thread())
+        daemon.stop()
+
+
 class Devices(host.HostTest):
     def test_what_a_daemon_before_covered_is_taken_off(self):
         ns = self.unnamed()

@@ -260,6 +260,25 @@ Test(events, one_that_was_given_up_is_tried_again)
     expect_v0(NNS_DEVICE_ATTACHED, 1);
 }
 
+/* Its ifindex and kind are those of one that failed and went unseen: that one's wait is not its own (I5). */
+Test(events, a_device_that_comes_up_does_not_inherit_a_wait)
+{
+    struct nns_device *v0;
+
+    nns_role_assert_owner();
+    make_pair();
+    in("tc qdisc add dev v0 ingress_block 1 egress_block 2 clsact");
+    visit_for(NNS_TRACE_DEVICE_UP, V0);
+    v0 = owner_host_device(ns, "v0");
+    v0->tries = 5;
+    v0->retry_ms = nns_now_ms() + 3600 * 1000;
+    in("ip link del v0");
+    make_pair();
+    visit_for(NNS_TRACE_DEVICE_UP, V0);
+    expect_v0(NNS_DEVICE_ATTACHED, 1);
+    cr_assert_eq(owner_host_device(ns, "v0")->tries, 0);
+}
+
 /* ---- when a listing is better ---- */
 
 Test(events, too_many_news_are_a_listing)

@@ -155,7 +155,7 @@ static void leave_counts(void)
 static void expect_nothing_counted(void)
 {
     cr_expect_eq(counted(), 0);
-    for (uint32_t slot = 0; slot <= nns_meter_slots(here.meter); slot++)
+    for (uint32_t slot = 1; slot <= nns_meter_slots(here.meter); slot++)
         cr_assert_eq(nns_meter_holders(here.meter)[slot].cookie, 0, "slot %u", slot);
 }
 
@@ -269,6 +269,25 @@ Test(meter, another_layout_begins_at_nothing)
         end(false);
         cr_assert_eq(unlink(cases[i].path), 0);
         pin(make_map(cases[i].type, cases[i].value, entries + cases[i].more, cases[i].flags), cases[i].path);
+        cr_assert_eq(begin(), NNS_METER_PINNED, "case %zu", i);
+        expect_nothing_counted();
+        end(false);
+        cr_assert_eq(begin(), NNS_METER_INHERITED, "case %zu: replaced", i);
+        end(true);
+    }
+}
+
+/* Members that changed places, or meaning, leave every size as it was. */
+Test(meter, another_version_of_the_layout_begins_at_nothing)
+{
+    static const uint64_t others[] = {0, NNS_METER_LAYOUT + 1};
+
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        leave_counts();
+        cr_assert_eq(begin(), NNS_METER_INHERITED);
+        cr_assert_eq(nns_meter_holders(here.meter)[0].cookie, NNS_METER_LAYOUT);
+        nns_meter_holders(here.meter)[0].cookie = others[i];
+        end(false);
         cr_assert_eq(begin(), NNS_METER_PINNED, "case %zu", i);
         expect_nothing_counted();
         end(false);

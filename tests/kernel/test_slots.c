@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "owner_host.h"
 
+#include "core/counters.h"
+
 /* What the owner does with slots, and with the records of who holds them. */
 TestSuite(slots, .init = owner_host_set_up, .fini = owner_host_tear_down);
 
@@ -18,6 +20,15 @@ long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
         return -1;
     }
     return __real_syscall(number, a, b, c, d, e, f);
+}
+
+static bool deny_clearing;
+int __real_nns_meter_clear(struct nns_meter *meter, uint16_t slot);
+int __wrap_nns_meter_clear(struct nns_meter *meter, uint16_t slot);
+
+int __wrap_nns_meter_clear(struct nns_meter *meter, uint16_t slot)
+{
+    return deny_clearing ? -ENOMEM : __real_nns_meter_clear(meter, slot);
 }
 
 static struct nns_slot_holder holders[LIMIT + 1];
@@ -178,6 +189,48 @@ Test(slots, a_device_whose_filters_counted_elsewhere_begins_at_nothing)
     ns = serve_again(&held);
     cr_assert_eq(owner_host_device(ns, "lo")->slot, 2);
     cr_assert_eq(counted(2), 0);
+    owner_host_let_go(&held);
+}
+
+/* Visit for what is queued, until nothing is due. */
+NNS_OWNER_ONLY static void work_off(struct nns_namespace *ns)
+{
+    for (int visits = 0; visits == 0 || nns_due_next(&own.owner->due) <= nns_now_ms(); visits++) {
+        cr_assert_lt(visits, 5, "it visits for ever");
+        nns_due_drop(&own.owner->due, ns);
+        nns_dequeue(own.owner, ns);
+    }
+}
+
+static unsigned with_classid(const struct owner_held *held)
+{
+    char *text = owner_host_filter_text(held);
+    unsigned count = host_count(text, "flowid");
+
+    return count;
+}
+
+/* Another's counts are not to be this one's (I5), nor to go on: its filters lose the slot, too. */
+Test(slots, what_cannot_be_cleared_is_given_up)
+{
+    struct owner_held held = owner_host_hold();
+    struct nns_namespace *ns;
+
+    nns_role_assert_owner();
+    read_records();
+    ns = serve(&held);
+    send_packets(&held);
+    cr_assert_eq(with_classid(&held), 2);
+    host_run("nsenter -t %d -n tc qdisc del dev lo clsact", held.pid);
+    deny_clearing = true;
+    nns_look_at(own.owner, ns, 1);
+    work_off(ns);
+    cr_assert_eq(owner_host_device(ns, "lo")->slot, 0);
+    cr_assert_eq(owner_host_device(ns, "lo")->state, NNS_DEVICE_ATTACHED);
+    cr_assert_eq(nns_slots_in_use(&own.owner->slots), 0);
+    cr_assert_eq(owner_host_filters(&held), 2);
+    cr_assert_eq(with_classid(&held), 0, "they count together with others");
+    cr_assert_eq(nns_counter_read(NNS_COUNT_METER_UNCLEARED), 1);
     owner_host_let_go(&held);
 }
 

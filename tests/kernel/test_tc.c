@@ -78,6 +78,12 @@ static void tear_down(void)
 
 TestSuite(tc, .init = set_up, .fini = tear_down);
 
+/* Who attaches takes presuming for knowing: the kernel's answer will tell. */
+static uint8_t qdisc_of(const struct nns_link *link)
+{
+    return link->qdisc == NNS_QDISC_PRESUMED_NONE ? NNS_QDISC_NONE : link->qdisc;
+}
+
 static struct nns_tc_job job_of(const char *device)
 {
     struct nns_links links = NNS_LINKS_NULL;
@@ -85,7 +91,7 @@ static struct nns_tc_job job_of(const char *device)
     struct nns_tc_job job = {.ifindex = if_nametoindex(device)};
     for (size_t i = 0; i < links.count; i++) {
         if (links.items[i].ifindex == job.ifindex)
-            job.qdisc = links.items[i].qdisc;
+            job.qdisc = qdisc_of(&links.items[i]);
     }
     nns_links_deinit(&links);
     return job;
@@ -224,7 +230,7 @@ static size_t list_jobs(struct nns_tc_job *jobs, size_t room)
     cr_assert_eq(nns_links_list(here.socket, &links), 0);
     cr_assert_leq(links.count, room);
     for (size_t i = 0; i < links.count; i++) {
-        jobs[i] = (struct nns_tc_job){.ifindex = links.items[i].ifindex, .qdisc = links.items[i].qdisc};
+        jobs[i] = (struct nns_tc_job){.ifindex = links.items[i].ifindex, .qdisc = qdisc_of(&links.items[i])};
         jobs[i].slot = (uint16_t)(i + 1);
     }
     size_t count = links.count;
@@ -608,6 +614,42 @@ Test(tc, nowhere_to_move_leaves_nothing)
     attach(&stale, 1);
     expect_reason(&stale, NNS_INGRESS, NNS_REASON_NO_PRIORITY);
     cr_assert_str_eq(filters("v0", NNS_INGRESS), before);
+}
+
+/* Nothing but the kernel's refusals tells clsact from what takes egress filters and runs them on ingress. */
+Test(tc, clsact_is_told_without_a_look_at_all_qdiscs)
+{
+    static const struct {
+        const char *qdisc;
+        enum nns_reason in, out;
+        unsigned dumps;
+    } cases[] = {
+        {"clsact", NNS_REASON_NONE, NNS_REASON_NONE, 0},
+        {"egress_block 6 clsact", NNS_REASON_NONE, NNS_REASON_SHARED_BLOCK, 0},
+        {"ingress_block 5 clsact", NNS_REASON_SHARED_BLOCK, NNS_REASON_NONE, 0},
+        {"ingress_block 5 egress_block 6 clsact", NNS_REASON_SHARED_BLOCK, NNS_REASON_SHARED_BLOCK, 0},
+        {"ingress", NNS_REASON_NONE, NNS_REASON_LEGACY_INGRESS, 1},
+        {"ingress_block 5 ingress", NNS_REASON_SHARED_BLOCK, NNS_REASON_LEGACY_INGRESS, 1},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct nns_tc_job job = job_of("v0");
+        cr_assert_eq(job.qdisc, NNS_QDISC_NONE);
+        host_run("tc qdisc add dev v0 %s", cases[i].qdisc);
+        attach(&job, 1);
+        cr_assert_eq(job.hooks[NNS_INGRESS].reason, cases[i].in, "%s", cases[i].qdisc);
+        cr_assert_eq(job.hooks[NNS_EGRESS].reason, cases[i].out, "%s", cases[i].qdisc);
+        cr_assert_eq(here.stats.dumps, cases[i].dumps, "%s", cases[i].qdisc);
+        host_run("tc qdisc del dev v0 parent ffff:fff1");
+    }
+}
+
+/* A chain may have any number that the kernel takes. */
+Test(tc, legacy_ingress_with_the_last_chain)
+{
+    struct nns_tc_job job = job_of("v0");
+    host_run("tc qdisc add dev v0 ingress && "
+             "tc filter add dev v0 ingress prio 1 chain 268435455 bpf da pinned /sys/fs/bpf/foreign");
+    expect_legacy(job);
 }
 
 /* What the listing saw is gone, or nobody looked. */
