@@ -31,9 +31,9 @@ NNS_OWNER_ONLY static struct nns_namespace *add(uint64_t cookie)
 {
     struct nns_namespace *ns;
 
-    cr_assert_eq(
-        nns_save_unopened(own.owner, (struct nns_netns_id){.cookie = cookie, .inum = (uint32_t)cookie}, &ns),
-        0);
+    cr_assert_eq(owner_host_save_as((struct nns_netns_id){.cookie = cookie, .inum = (uint32_t)cookie},
+                                    "/proc/self/ns/net", &ns),
+                 NNS_SAVED_NEW);
     return ns;
 }
 
