@@ -45,7 +45,7 @@ Test(owner, the_unknown_is_added_and_the_known_is_not_new)
 
     nns_role_assert_owner();
     cr_assert_eq(save(&held, &ns), NNS_SAVED_NEW);
-    cr_assert_eq(nns_netns_identify(ns->handle.fd, &found), 0);
+    cr_assert_eq(nns_netns_identify_fully(ns->handle.fd, &found), 0);
     cr_assert_eq(found.cookie, held.id.cookie);
     cr_assert_eq(nns_cache_find_inum(own.context.cache, held.id.inum), ns);
     cr_assert_eq(nns_save_handle_lazy(own.owner, held.id, told_path, held.path, &again), NNS_SAVED_KNOWN);
