@@ -81,12 +81,13 @@
     X(DEVICES_QUEUED, "devices.queued", "devices queued for attachment")                                     \
     X(DEVICES_DUPLICATE, "devices.duplicate", "devices that stood in the queue already")                     \
     X(DEVICES_OVERFLOWED, "devices.overflowed", "device queues that filled up and ended in a new listing")   \
-    X(DEVICES_GONE, "devices.gone", "devices that went away before or while we attached")                    \
+    X(DEVICES_GONE, "devices.gone", "known devices that went away")                                          \
     X(ATTACH_DONE, "attach.done", "devices attached on both hooks")                                          \
     X(ATTACH_ADOPTED, "attach.adopted", "filters of ours found in place and kept or replaced")               \
     X(ATTACH_FAILED, "attach.failed", "attempts to attach a device that failed")                             \
     X(ATTACH_SENDS, "attach.sends", "netlink exchanges for attaching")                                       \
     X(ATTACH_GIVEN_UP, "attach.given_up", "devices left failed after the last retry")                        \
+    X(ATTACH_GONE, "attach.gone", "devices that were gone by the time we attached")                          \
     X(DETACH_DONE, "detach.done", "filters of ours removed")                                                 \
     X(DETACH_FOREIGN, "detach.foreign", "filters found at our place that were not ours, and left alone")     \
     X(DETACH_FAILED, "detach.failed", "filters of ours that could not be removed")                           \
