@@ -115,6 +115,35 @@ static void need(int result, const char *what)
 
 /* ---- a container ---- */
 
+static void take_news(void *context, uint32_t ifindex, unsigned hook)
+{
+    struct container *container = context;
+
+    for (int i = LO; i <= ETH0; i++) {
+        struct device *device = &container->devices[i];
+
+        if (device->ifindex != ifindex)
+            continue;
+        device->hooks |= 1u << hook;
+        if (device->hooks == BOTH_HOOKS && !device->told)
+            device->told = now();
+    }
+}
+
+/* Who finds new namespaces may have been here before anybody listened. */
+static void take_what_is_there(struct container *container)
+{
+    const struct device *lo = &container->devices[LO];
+
+    for (unsigned hook = 0; hook < OURS_HOOKS; hook++) {
+        int count = ours_count(lo->rtnl, lo->ifindex, hook);
+
+        need(count, "filters");
+        if (count)
+            take_news(container, lo->ifindex, hook);
+    }
+}
+
 static void set_up(struct container *container)
 {
     struct device *devices = container->devices;
@@ -124,6 +153,7 @@ static void set_up(struct container *container)
     container->news = ours_listen();
     need(container->news, "listen");
     devices[LO].rtnl = devices[ETH0].rtnl = inside;
+    take_what_is_there(container);
     devices[LO].up = now();
     need(bench_rtnl_up(inside, devices[LO].ifindex), "lo up");
     poll(NULL, 0, (int)container->bare_ms);
@@ -149,21 +179,6 @@ static void send_some(const struct container *container)
            sizeof(over_lo));
     sendto(container->run->frames, frame, sizeof(frame), MSG_DONTWAIT, (const struct sockaddr *)&to_eth0,
            sizeof(to_eth0));
-}
-
-static void take_news(void *context, uint32_t ifindex, unsigned hook)
-{
-    struct container *container = context;
-
-    for (int i = LO; i <= ETH0; i++) {
-        struct device *device = &container->devices[i];
-
-        if (device->ifindex != ifindex)
-            continue;
-        device->hooks |= 1u << hook;
-        if (device->hooks == BOTH_HOOKS && !device->told)
-            device->told = now();
-    }
 }
 
 static bool is_covered(const struct device *device)

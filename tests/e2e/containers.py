@@ -17,9 +17,10 @@ class Device(collections.namedtuple("Device", "pid name up told asked covered go
 
     @property
     def latency(self):
-        """From up to covered. Who never was took its whole life; who was, unheard, until it was asked for."""
+        """From up to covered, 0 when it was before. Who never was took its whole life; who was, unheard, until it was
+        asked for."""
         if self.told:
-            return self.told - self.up
+            return max(self.told - self.up, 0)
         return (self.asked if self.covered else self.gone) - self.up
 
 
