@@ -93,6 +93,7 @@
     X(ATTACH_DUMPS, "attach.dumps",                                                                          \
       "looks at all qdiscs of a namespace, because one of its devices had no clsact")                        \
     X(ATTACH_GIVEN_UP, "attach.given_up", "devices left failed after the last retry")                        \
+    X(ATTACH_GONE, "attach.gone", "devices that were gone by the time we attached")                          \
     X(DETACH_DONE, "detach.done", "filters of ours removed")                                                 \
     X(DETACH_FOREIGN, "detach.foreign", "filters found at our place that were not ours, and left alone")     \
     X(DETACH_FAILED, "detach.failed", "filters of ours that could not be removed")                           \

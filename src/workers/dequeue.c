@@ -545,6 +545,7 @@ NNS_OWNER_ONLY static void record(struct nns_owner *owner, struct nns_namespace 
         settle_attached(owner, ns, device);
         break;
     case GONE:
+        nns_count(NNS_COUNT_ATTACH_GONE, 1);
         take_gone(owner, ns, ifindex);
         break;
     case MISSING:

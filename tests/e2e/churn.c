@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * churn COUNT LIVE RESIDENTS: COUNT containers come and go, at most LIVE of them at a time, and RESIDENTS
- * more, spread over the run, stay until standard input ends. A container is a process in a namespace of its
- * own: lo and eth0, whose peer stays in the namespace this was started in. It sends packets, asks the kernel
- * every other millisecond which devices carry a filter on both hooks, and writes what it saw to standard
- * output, in nanoseconds of the monotonic clock:
+ * churn COUNT RATE MOST RESIDENTS EXCUSE: COUNT containers come and go, RATE of them a second, at most MOST
+ * at a time; RESIDENTS more, spread over the run, stay until standard input ends. A container is a process in
+ * a namespace of its own: lo and eth0, whose peer stays in the namespace this was started in. It sends
+ * packets, and listens which devices are given a filter of ours on both hooks. Once, when its youngest device
+ * is EXCUSE milliseconds old, or when it is to die earlier, it asks the kernel. Half of them live longer than
+ * that. Nobody asks over and over: that would hold the very lock that is waited for. With an EXCUSE of 0 all
+ * have lives of the same kind, and ask when they die. What they saw goes to standard output, in nanoseconds
+ * of the monotonic clock:
  *
  *   born PID
- *   device PID NAME UP COVERED GONE    COVERED is 0 when that was never seen; GONE is when it began to die
- *   failed PID ERRNO WHAT
- *   done COUNT NANOSECONDS             all but the residents have ended
+ *   device PID NAME UP TOLD ASKED COVERED GONE    TOLD: when it was heard of, 0 when it was not; COVERED:
+ * what the kernel said then, 1 for one filter a hook; GONE: it begins to die failed PID ERRNO WHAT done COUNT
+ * NANOSECONDS    all but the residents have ended; from the first one's start to the last one's
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,31 +26,35 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "ours.h"
 #include "rtnl.h"
 
 #define FIRST_PEER      1000u /* ifindex of the first container's peer at home */
-#define LOOK_EVERY_MS   2
+#define SEND_EVERY_MS   50
 #define LONGEST_BARE_MS 60u
 #define SHORTEST_MS     20u
-#define LONGEST_MS      300u
+#define USUAL_MS        250u /* where nobody is excused: 250 to 500 ms */
 #define NS_PER_MS       1000000ull
+#define NS_PER_S        (1000 * NS_PER_MS)
 #define STACK_BYTES     65536
 #define DISCARD_PORT    9
-#define HOOKS           2
+#define BOTH_HOOKS      3u
 
 enum { LO, ETH0, PEER, DEVICES };
 
 struct device {
     uint32_t ifindex;
     char name[16];
-    int rtnl; /* a socket where it is */
-    uint64_t up, covered;
+    int rtnl;       /* a socket where it is */
+    unsigned hooks; /* of which it was heard, a bit each */
+    bool covered;   /* when it was asked */
+    uint64_t up, told, asked;
 };
 
 /* What all containers share. */
@@ -55,15 +62,21 @@ struct run {
     int home;     /* a fd of the namespace this began in */
     int leash[2]; /* a pipe that ends with the run */
     int frames;   /* a packet socket at home */
+    unsigned count, rate, most, residents, excuse_ms;
     unsigned started, live, failed;
+    /* When the peers at home were covered, by those who listen there: one process for all, in memory they
+     * share. */
+    _Atomic uint64_t *peers_told;
+    pid_t listener;
 };
 
 struct container {
     struct device devices[DEVICES];
     const struct run *run;
-    int datagrams;
+    _Atomic uint64_t *peer_told;
+    int datagrams, news;
     unsigned bare_ms, life_ms; /* before eth0 comes, and from then on */
-    bool resident;
+    bool resident, asked;
 };
 
 static uint64_t now(void)
@@ -71,7 +84,7 @@ static uint64_t now(void)
     struct timespec time;
 
     clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000 * NS_PER_MS + (uint64_t)time.tv_nsec;
+    return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
 }
 
 /* One write a line: lines of several processes do not mix. */
@@ -102,13 +115,45 @@ static void need(int result, const char *what)
 
 /* ---- a container ---- */
 
+static void take_news(void *context, uint32_t ifindex, unsigned hook)
+{
+    struct container *container = context;
+
+    for (int i = LO; i <= ETH0; i++) {
+        struct device *device = &container->devices[i];
+
+        if (device->ifindex != ifindex)
+            continue;
+        device->hooks |= 1u << hook;
+        if (device->hooks == BOTH_HOOKS && !device->told)
+            device->told = now();
+    }
+}
+
+/* Who finds new namespaces may have been here before anybody listened. */
+static void take_what_is_there(struct container *container)
+{
+    const struct device *lo = &container->devices[LO];
+
+    for (unsigned hook = 0; hook < OURS_HOOKS; hook++) {
+        int count = ours_count(lo->rtnl, lo->ifindex, hook);
+
+        need(count, "filters");
+        if (count)
+            take_news(container, lo->ifindex, hook);
+    }
+}
+
 static void set_up(struct container *container)
 {
     struct device *devices = container->devices;
     int inside = bench_rtnl_open();
 
     need(inside, "socket");
+    container->news = ours_listen();
+    need(container->news, "listen");
     devices[LO].rtnl = devices[ETH0].rtnl = inside;
+    take_what_is_there(container);
     devices[LO].up = now();
     need(bench_rtnl_up(inside, devices[LO].ifindex), "lo up");
     poll(NULL, 0, (int)container->bare_ms);
@@ -138,29 +183,25 @@ static void send_some(const struct container *container)
 
 static bool is_covered(const struct device *device)
 {
-    for (int hook = 0; hook < HOOKS; hook++) {
-        unsigned count;
+    for (unsigned hook = 0; hook < OURS_HOOKS; hook++) {
+        int count = ours_count(device->rtnl, device->ifindex, hook);
 
-        need(bench_rtnl_count_filters(device->rtnl, device->ifindex, hook, &count), "filters");
-        if (!count)
+        need(count, "filters");
+        if (count != 1)
             return false;
     }
     return true;
 }
 
-/* True when there is nothing more to wait for. */
-static bool look(struct container *container)
+static void ask(struct container *container)
 {
-    bool all = true;
-
     for (int i = 0; i < DEVICES; i++) {
         struct device *device = &container->devices[i];
 
-        if (!device->covered && is_covered(device))
-            device->covered = now();
-        all = all && device->covered;
+        device->asked = now();
+        device->covered = is_covered(device);
     }
-    return all;
+    container->asked = true;
 }
 
 static int milliseconds_until(uint64_t end)
@@ -170,21 +211,32 @@ static int milliseconds_until(uint64_t end)
     return time < end ? (int)((end - time + NS_PER_MS - 1) / NS_PER_MS) : 0;
 }
 
+/* Until the next thing to do at the latest; false when the leash is gone. */
+static bool wait_until(struct container *container, uint64_t end)
+{
+    struct pollfd polled[] = {{.fd = container->run->leash[0], .events = POLLIN},
+                              {.fd = container->news, .events = POLLIN}};
+    int wait = milliseconds_until(end);
+
+    poll(polled, 2, wait < SEND_EVERY_MS ? wait : SEND_EVERY_MS);
+    ours_hear(container->news, take_news, container);
+    return !polled[0].revents;
+}
+
 static void live(struct container *container)
 {
-    struct pollfd leash = {.fd = container->run->leash[0], .events = POLLIN};
-    uint64_t end = now() + container->life_ms * NS_PER_MS;
-    int wait;
+    uint64_t begin = container->devices[PEER].up, age = container->run->excuse_ms * NS_PER_MS;
+    uint64_t end = container->resident ? UINT64_MAX : begin + container->life_ms * NS_PER_MS;
 
     do {
-        bool covered = look(container);
-
         send_some(container);
-        wait = container->resident ? -1 : milliseconds_until(end);
-        if (!covered && (wait < 0 || wait > LOOK_EVERY_MS))
-            wait = LOOK_EVERY_MS;
-    } while (wait && poll(&leash, 1, wait) == 0);
-    look(container);
+        if (age && !container->asked && now() >= begin + age)
+            ask(container);
+    } while (now() < end &&
+             wait_until(container, age && !container->asked && begin + age < end ? begin + age : end));
+    if (!container->asked)
+        ask(container);
+    container->devices[PEER].told = *container->peer_told;
 }
 
 static void report(const struct container *container)
@@ -194,8 +246,9 @@ static void report(const struct container *container)
     for (int i = 0; i < DEVICES; i++) {
         const struct device *device = &container->devices[i];
 
-        say("device %d %s %llu %llu %llu\n", getpid(), device->name, (unsigned long long)device->up,
-            (unsigned long long)device->covered, (unsigned long long)time);
+        say("device %d %s %llu %llu %llu %d %llu\n", getpid(), device->name, (unsigned long long)device->up,
+            (unsigned long long)device->told, (unsigned long long)device->asked, device->covered,
+            (unsigned long long)time);
     }
 }
 
@@ -211,7 +264,76 @@ static int be_container(void *argument)
     _exit(0);
 }
 
+/* ---- who listens at home ---- */
+
+struct listening {
+    const struct run *run;
+    int news;
+    unsigned char *hooks;
+};
+
+static void take_peers_news(void *context, uint32_t ifindex, unsigned hook)
+{
+    struct listening *listening = context;
+    unsigned index = ifindex - FIRST_PEER;
+
+    if (index >= listening->run->count + listening->run->residents)
+        return;
+    listening->hooks[index] |= (unsigned char)(1u << hook);
+    if (listening->hooks[index] == BOTH_HOOKS && !listening->run->peers_told[index])
+        listening->run->peers_told[index] = now();
+}
+
+static int be_listener(void *argument)
+{
+    struct listening *listening = argument;
+    struct pollfd polled[] = {{.fd = listening->run->leash[0], .events = POLLIN},
+                              {.fd = listening->news, .events = POLLIN}};
+
+    close(listening->run->leash[1]);
+    do {
+        poll(polled, 2, -1);
+        ours_hear(listening->news, take_peers_news, listening);
+    } while (!polled[0].revents);
+    _exit(0);
+}
+
+/* It listens before the first container is there. It raises no signal at its end: whoever waits for
+ * containers does not meet it. */
+static void start_listener(struct run *run)
+{
+    static char stack[STACK_BYTES] __attribute__((aligned(16)));
+    size_t all = run->count + run->residents;
+    struct listening listening = {.run = run, .news = ours_listen(), .hooks = calloc(all, 1)};
+
+    need(listening.news, "listen at home");
+    need(listening.hooks ? 0 : -ENOMEM, "listen at home");
+    run->peers_told =
+        mmap(NULL, all * sizeof(*run->peers_told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    need(run->peers_told == MAP_FAILED ? -errno : 0, "memory");
+    run->listener = clone(be_listener, stack + sizeof(stack), 0, &listening);
+    need(run->listener < 0 ? -errno : 0, "clone");
+    close(listening.news);
+    free(listening.hooks);
+}
+
 /* ---- all of them ---- */
+
+static unsigned between(unsigned least, unsigned most)
+{
+    return least + (unsigned)random() % (most - least + 1);
+}
+
+static unsigned choose_life(const struct run *run)
+{
+    unsigned excuse = run->excuse_ms;
+
+    if (!excuse)
+        return between(USUAL_MS, 2 * USUAL_MS);
+    if (random() % 2)
+        return between(excuse + SHORTEST_MS, excuse + SHORTEST_MS + excuse / 4);
+    return between(SHORTEST_MS, excuse > SHORTEST_MS ? excuse : SHORTEST_MS);
+}
 
 static void describe(const struct run *run, struct container *container)
 {
@@ -223,8 +345,9 @@ static void describe(const struct run *run, struct container *container)
     snprintf(devices[PEER].name, sizeof(devices[PEER].name), "p%u", devices[PEER].ifindex);
     need(devices[PEER].rtnl, "socket at home");
     container->run = run;
+    container->peer_told = &run->peers_told[run->started];
     container->bare_ms = random() % 2 ? (unsigned)random() % LONGEST_BARE_MS : 0;
-    container->life_ms = SHORTEST_MS + (unsigned)random() % (LONGEST_MS - SHORTEST_MS);
+    container->life_ms = choose_life(run);
 }
 
 /* Without CLONE_VM: the child has a copy of all, the stack too. */
@@ -242,40 +365,56 @@ static void start(struct run *run, bool resident)
     run->live += !resident;
 }
 
-static void wait_for_one(struct run *run)
+static bool take_one_that_ended(struct run *run, int options)
 {
-    int status;
+    int status, pid = waitpid(-1, &status, options);
 
-    need(waitpid(-1, &status, 0) < 0 ? -errno : 0, "waitpid");
+    need(pid < 0 && errno != ECHILD ? -errno : 0, "waitpid");
+    if (pid <= 0)
+        return false;
     run->live--;
     run->failed += status != 0;
+    return true;
 }
 
-static void churn(struct run *run, unsigned count, unsigned most, unsigned residents)
+/* Those that are to come at a time, whatever became of those before. */
+static void wait_for_turn(struct run *run, uint64_t turn)
 {
-    uint64_t begin = now();
+    while (run->live >= run->most)
+        take_one_that_ended(run, 0);
+    while (take_one_that_ended(run, WNOHANG))
+        ;
+    poll(NULL, 0, milliseconds_until(turn));
+}
 
-    for (unsigned i = 0; i < count; i++) {
-        while (run->live >= most)
-            wait_for_one(run);
-        if (residents && i % ((count + residents - 1) / residents) == 0)
+static void churn(struct run *run)
+{
+    uint64_t begin = now(), last = begin;
+
+    for (unsigned i = 0; i < run->count; i++) {
+        wait_for_turn(run, begin + i * NS_PER_S / run->rate);
+        if (run->residents && i % ((run->count + run->residents - 1) / run->residents) == 0)
             start(run, true);
+        last = now();
         start(run, false);
     }
     while (run->live)
-        wait_for_one(run);
-    say("done %u %llu\n", count, (unsigned long long)(now() - begin));
+        take_one_that_ended(run, 0);
+    say("done %u %llu\n", run->count, (unsigned long long)(last - begin));
 }
 
 static void end_residents(struct run *run)
 {
     char byte;
+    int status;
 
     while (read(STDIN_FILENO, &byte, 1) > 0)
         ;
     close(run->leash[1]);
-    for (int status; waitpid(-1, &status, 0) > 0;)
+    while (waitpid(-1, &status, 0) > 0)
         run->failed += status != 0;
+    if (waitpid(run->listener, &status, __WCLONE) != run->listener || status != 0)
+        run->failed++;
 }
 
 static void open_all(struct run *run, const char *home)
@@ -285,18 +424,22 @@ static void open_all(struct run *run, const char *home)
     need(pipe2(run->leash, O_CLOEXEC) ? -errno : 0, "pipe");
     run->frames = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     need(run->frames < 0 ? -errno : 0, "frames");
+    start_listener(run);
 }
 
 int main(int count, char **arguments)
 {
     struct run run = {.live = 0};
+    unsigned *const numbers[] = {&run.count, &run.rate, &run.most, &run.residents, &run.excuse_ms};
 
-    if (count != 4) {
-        fprintf(stderr, "usage: churn COUNT LIVE RESIDENTS\n");
+    for (int i = 0; i < 5 && i + 1 < count; i++)
+        *numbers[i] = (unsigned)strtoul(arguments[i + 1], NULL, 10);
+    if (count != 6 || !run.count || !run.rate || !run.most) {
+        fprintf(stderr, "usage: churn COUNT RATE MOST RESIDENTS EXCUSE\n");
         return 2;
     }
     open_all(&run, "/proc/self/ns/net");
-    churn(&run, (unsigned)atoi(arguments[1]), (unsigned)atoi(arguments[2]), (unsigned)atoi(arguments[3]));
+    churn(&run);
     end_residents(&run);
     return run.failed ? 1 : 0;
 }

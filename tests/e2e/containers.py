@@ -8,17 +8,33 @@ import time
 
 import host
 
-Device = collections.namedtuple("Device", "pid name up covered gone")
+SET_UP_NS = 500 * 10 ** 6  # what a container takes until its last device is up, and more
+UNPACED = 10 ** 6  # as many a second as there is room for
+
+
+class Device(collections.namedtuple("Device", "pid name up told asked covered gone")):
+    """What was seen of one, in nanoseconds; covered says what the kernel answered when it was asked."""
+
+    @property
+    def latency(self):
+        """From up to covered, 0 when it was before. Who never was took its whole life; who was, unheard, until it was
+        asked for."""
+        if self.told:
+            return max(self.told - self.up, 0)
+        return (self.asked if self.covered else self.gone) - self.up
 
 
 class Churn:
-    """A run of `churn`. Its log is read as it grows; with `tell`, that is called with each pid as it is born."""
+    """A run of `churn`: as many containers as can be with at most `live` at a time, or `rate` a second. With an excuse,
+    in milliseconds, half of them outlive it. Its log is read as it grows; with `tell`, that is called with each pid as it
+    is born."""
 
-    def __init__(self, count, residents=0, live=32, tell=None):
-        self.count, self.tell, self.last_birth, self.excuse = count, tell, 0, None
+    def __init__(self, count, residents=0, live=32, tell=None, rate=UNPACED, excuse=0):
+        self.count, self.tell, self.last_birth, self.excuse = count, tell, 0, excuse * 10 ** 6
         self.born, self.devices, self.failed, self.nanoseconds = [], [], [], None
-        self.process = subprocess.Popen([f"{host.BUILD}/churn", str(count), str(live), str(residents)], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        words = (f"{host.BUILD}/churn", count, rate, live, residents, excuse)
+        self.process = subprocess.Popen([str(word) for word in words], text=True, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
@@ -31,7 +47,7 @@ class Churn:
                 if self.tell:
                     self.tell(self.born[-1])
             elif word == "device":
-                self.devices.append(Device(int(rest[0]), rest[1], *(int(number) for number in rest[2:])))
+                self.devices.append(Device(int(rest[0]), rest[1], *map(int, rest[2:])))
             elif word == "done":
                 self.nanoseconds = int(rest[1])
             else:
@@ -52,10 +68,10 @@ class Churn:
         return made
 
     def wait_for_age(self):
-        """Until the youngest resident has lived ten times as long as those before it, but for a hundredth of them,
-        took to be covered: there is no excuse then."""
-        born, self.excuse = self.last_birth, 10 * self.percentile(99)
-        host.until(lambda: time.monotonic_ns() - born > self.excuse, "the residents are old enough")
+        """Until the youngest resident's devices have all outlived the excuse."""
+        born = self.last_birth
+        host.until(lambda: time.monotonic_ns() - born > self.excuse + SET_UP_NS, "the residents are old enough",
+                   host.PATIENCE + self.excuse / 1e9)
 
     def finish(self):
         """End the residents; afterwards the log is complete."""
@@ -72,16 +88,21 @@ class Churn:
 
     @property
     def latencies(self):
-        """From up to covered, sorted."""
-        return sorted(device.covered - device.up for device in self.devices if device.covered)
+        return sorted(device.latency for device in self.devices)
 
     def percentile(self, hundredths):
         latencies = self.latencies
-        return latencies[(len(latencies) * hundredths - 1) // 100]
+        return latencies[(len(latencies) * hundredths + 99) // 100 - 1]
+
+    @property
+    def rate(self):
+        """Containers born a second, residents not counted."""
+        return (self.count - 1) * 1e9 / self.nanoseconds
 
     @property
     def judged(self):
-        return [device for device in self.devices if device.gone - device.up > self.excuse]
+        """Those that were asked for when there was no excuse any more."""
+        return [device for device in self.devices if device.asked - device.up >= self.excuse]
 
     @property
     def missed(self):
@@ -90,6 +111,9 @@ class Churn:
     def __str__(self):
         shown = ", ".join(f"{name} {value / 1e6:.1f}" for name, value in (
             ("p50", self.percentile(50)), ("p99", self.percentile(99)), ("max", self.latencies[-1])))
-        return (f"{self.count} containers at {self.count * 1e9 / self.nanoseconds:.0f} a second; of "
-                f"{len(self.devices)} devices {len(self.latencies)} seen covered, ms from up: {shown}; "
-                f"{len(self.judged)} lived longer than {self.excuse / 1e6:.0f} ms")
+        covered, unheard = (sum(map(bool, rows)) for rows in (
+            (device.told or device.covered for device in self.devices),
+            (device.covered and not device.told for device in self.devices)))
+        judged = f"; {len(self.judged)} asked for after {self.excuse / 1e6:.0f} ms" if self.excuse else ""
+        return (f"{self.count} containers at {self.rate:.0f} a second; of {len(self.devices)} devices {covered} covered, "
+                f"{unheard} of them unheard, ms from up: {shown}{judged}")

@@ -73,3 +73,11 @@ def opens_pidfds():
 def tells_ids():
     """Whether the descriptor of a namespace tells its cookie."""
     return answers(os.open("/proc/self/ns/net", os.O_RDONLY), NS_GET_ID, bytes(8))
+
+
+def renames_what_is_up(ns, device):
+    """Whether a device can be renamed that is up: this one is, for a moment."""
+    if ns.run("ip", "link", "set", "dev", device, "name", f"{device}-", check=False).returncode:
+        return False
+    ns.ip("link", "set", "dev", f"{device}-", "name", device)
+    return True

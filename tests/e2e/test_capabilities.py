@@ -8,6 +8,7 @@ import socket
 import unittest
 
 import host
+import kernel
 
 DISCOVER = {"discover.enabled": "true"}
 TRACEPOINTS, LINKS, RUNS = "bpf@0:17=EPERM", "bpf@0:28=EPERM", "bpf@0:10=EPERM"  # what bpf(2) is asked for
@@ -16,6 +17,7 @@ PIDFD_NETNS, NS_GET_ID = "ioctl:0xff04=ENOTTY", "ioctl:0x8008b70d=ENOTTY"
 
 TASKS, DEVICES, WALK = "fork, exec and exit tracepoints", "qdisc tracepoints", "periodic walk"
 RTNETLINK = "rtnetlink, up to 1000 namespaces"
+HOOKED = ("sched_process_fork", "sched_process_exec", "sched_process_exit", "qdisc_create", "qdisc_destroy")
 PINNED = {"handle.mode": "pinned"}
 BEST = {"resolver": "BPF program for known, pidfd ioctl for new", "handles": "weak: nsfs file handle",
         "identity": "NS_GET_ID", "first_scan": "BPF task iterator",
@@ -23,12 +25,12 @@ BEST = {"resolver": "BPF program for known, pidfd ioctl for new", "handles": "we
         "attach": "clsact", "meter_key": "attachment slot"}
 
 
-new_enough = unittest.skipUnless(tuple(int(word) for word in re.findall(r"\d+", os.uname().release)[:2]) >= (6, 18),
-                                 "a kernel that lacks some of the first rungs")
+has_first_rungs = unittest.skipUnless(
+    kernel.opens_by_id(host.own_namespace()) and kernel.tells_of_mounts() and kernel.tells_ids() and
+    kernel.opens_pidfds() and kernel.looks_pids_up() and kernel.traces(*HOOKED), "a kernel that lacks some of the first rungs")
 
 
-@new_enough
-class Capabilities(host.HostTest):
+class Saying(host.HostTest):
     def said(self, *denied, settings=None, under=()):
         """A daemon with these denied, that covers a namespace by a pid; its status."""
         deny = (f"{host.BUILD}/deny", *denied, "--") if denied else ()
@@ -49,6 +51,19 @@ class Capabilities(host.HostTest):
         """Programs that are attached: three to tasks, two to qdiscs, the iterator."""
         return self.opened("bpf_link")
 
+
+class Lowest(Saying):
+    def test_all_that_can_be_denied(self):
+        """What is left is there on every kernel."""
+        status = self.said(TRACEPOINTS, LINKS, RUNS, FANOTIFY, HANDLES, PIDFD_NETNS, NS_GET_ID)
+        self.assertSaid(status, resolver="/proc", handles="weak: member's pid or mount path", identity="SO_NETNS_COOKIE",
+                        first_scan="/proc walk", discovery=f"mountinfo, {WALK}", device_events=RTNETLINK)
+        self.assertEqual((self.links(), self.opened("fanotify")), (0, 0))
+        self.assertEqual((status["counters"]["resolve.pidfd"], status["counters"]["resolve.batches"]), (0, 0))
+
+
+@has_first_rungs
+class Capabilities(Saying):
     def test_nothing_denied(self):
         status = self.said()
         self.assertSaid(status)

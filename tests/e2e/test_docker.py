@@ -21,7 +21,9 @@ import host
 CONTAINERS = 50
 AT_ONCE = 4
 ENGINE = ("dockerd", "containerd", "containerd-shim", "containerd-shim-runc-v2", "docker-proxy")
-SECURITY = "/sys/kernel/security"
+# Where there is AppArmor it would else load a profile for good; the others are where the engine keeps a key and
+# containerd its extensions, whatever its directories are.
+HIDDEN = [place for place in ("/sys/kernel/security", "/etc/docker", "/opt") if os.path.isdir(place)]
 # The bridge is made in the private host's namespace; nothing else of the network is touched.
 NETWORK = ("--iptables=false", "--ip6tables=false", "--ip-masq=false", "--ip-forward=false",
            "--userland-proxy=false", "--bip=10.97.0.1/16")
@@ -56,9 +58,8 @@ class Engine:
         self.directory = tempfile.mkdtemp(prefix="nns-docker-")
         self.groups = os.path.basename(self.directory)
         self.log = open(f"{self.directory}/log", "w+")
-        # Where there is AppArmor it would else load a profile for good; the mount is this private host's.
-        if os.path.isdir(SECURITY):
-            host.run("mount", "-t", "tmpfs", "tmpfs", SECURITY)
+        for place in HIDDEN:  # the mounts are this private host's
+            host.run("mount", "-t", "tmpfs", "tmpfs", place)
         # The client would look for its configuration at home.
         self.environment = {**os.environ, "DOCKER_HOST": f"unix://{self.directory}/socket", "HOME": self.directory}
         self.process = host.start(
@@ -95,7 +96,8 @@ class Engine:
     def close(self):
         """What is left of it, also after a failure: its processes, mounts, control groups and files."""
         host.end(self.process)
-        host.run("umount", SECURITY, check=False)
+        for place in HIDDEN:
+            host.run("umount", place, check=False)
         for pid in processes(ENGINE):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -466,7 +466,8 @@ class Adopting(Churn):
     settings = {}
 
     def test_it_stays_until_somebody_knows(self):
-        for site, error in (("bpf@0:13", "EPERM"), ("bpf@0:13", "EMFILE"), ("bpf@0:15", "ENOMEM")):
+        for site, error in (("bpf@0:13", "EPERM"), ("bpf@0:13", "EMFILE"), ("bpf@0:13", "ENOMEM"),
+                            ("bpf@0:15", "ENOMEM"), ("bpf@0:15", "EPERM")):
             with self.subTest(site, error=error):
                 self.begin([Call(site, "")])
                 missed = self.difference(self.running)

@@ -6,12 +6,15 @@ import contextlib
 import json
 import signal
 import socket
+import struct
 import threading
 
 import host
+import kernel
 
 DAY = {"audit.interval": "24h"}
-ROUNDS = 600 if host.LONG else 200
+ROUNDS = host.crowd(600 if host.LONG else 200)
+SO_RCVBUFFORCE = 33
 
 
 class Racing(host.HostTest):
@@ -42,23 +45,34 @@ class Racing(host.HostTest):
 
     @contextlib.contextmanager
     def meanwhile(self, act):
-        """Somebody who does something over and over, in a thread."""
-        over, done = threading.Event(), []
+        """Somebody who does something over and over, in a thread; yields a list as long as it was done often. What
+        stops them fails the test."""
+        over, done, stopped = threading.Event(), [], []
 
         def repeat():
-            while not over.is_set():
-                act()
-                done.append(1)
+            try:
+                while not over.is_set():
+                    act()
+                    done.append(1)
+            except BaseException as error:
+                stopped.append(error)
+
+        def goes_on():
+            if stopped:
+                raise stopped[0]
+            return len(done) > before + 2
 
         thread = threading.Thread(target=repeat)
         thread.start()
         try:
-            yield
+            yield done
             before = len(done)
-            host.until(lambda: len(done) > before + 2 or not thread.is_alive(), "it goes on")
+            host.until(goes_on, "it goes on")
         finally:
             over.set()
             thread.join()
+        if stopped:
+            raise stopped[0]
 
 
 class Moves(Racing):
@@ -79,7 +93,7 @@ class Moves(Racing):
         self.up(there, "x", "y")
         daemon = self.serve(here, there, **options)
         slots = self.slots(daemon)
-        for i in range(10):
+        for i in range(host.crowd(10)):
             was = self.ifindex(here, "a")
             taken = f"t{i}"
             if was not in {link["ifindex"] for link in json.loads(there.ip("-j", "link"))}:
@@ -110,7 +124,7 @@ class Moves(Racing):
         three[0].add_pair("a", "b")
         self.up(three[0], "a", "b")
         daemon = self.serve(*three)
-        for i in range(30):
+        for i in range(host.crowd(30)):
             daemon.tell(signal.SIGSTOP)
             self.move(three[i % 3], three[(i + 1) % 3])
             self.move(three[(i + 1) % 3], three[(i + 2) % 3])
@@ -125,23 +139,81 @@ class Moves(Racing):
             self.assertBare(ns)
 
 
+class Telling:
+    """What the kernel tells of a namespace's devices and filters, in the order in which it came about."""
+
+    RTM_NEWLINK, RTM_NEWQDISC, RTM_DELQDISC, RTM_NEWTFILTER = 16, 36, 37, 44
+    LINK_AND_TC = 0x1 | 0x8
+
+    def __init__(self, ns):
+        with ns.inside():
+            self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 24)
+        self.socket.bind((0, self.LINK_AND_TC))
+        self.names, self.attaching, self.renamed_meanwhile, self.renamed = {}, {}, 0, 0
+
+    def hear(self):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.take(self.socket.recv(1 << 16))
+        return self
+
+    def take(self, message):
+        """All three kinds begin with a family and, four bytes on, the ifindex."""
+        _, kind, _, _, _, _, ifindex = struct.unpack_from("=IHHIIIi", message)
+        if kind == self.RTM_NEWQDISC and b"clsact" in message:
+            self.attaching[ifindex] = 0
+        elif kind == self.RTM_DELQDISC and b"clsact" in message:
+            self.attaching.pop(ifindex, None)
+        elif kind == self.RTM_NEWTFILTER and b"netnsync:" in message:
+            self.attaching[ifindex] = self.attaching.get(ifindex, 1) + 1
+            if self.attaching[ifindex] == len(host.HOOKS):
+                del self.attaching[ifindex]
+        elif kind == self.RTM_NEWLINK:
+            name = message[message.index(b"\x03\0", 32) + 2:].split(b"\0")[0]
+            if self.names.setdefault(ifindex, name) != name:
+                self.names[ifindex] = name
+                self.renamed += 1
+                self.renamed_meanwhile += ifindex in self.attaching
+
+
 class Names(Racing):
+    def renaming(self, ns):
+        """Commands that rename a device there and back; where one that is up cannot be, it goes down meanwhile."""
+        if kernel.renames_what_is_up(ns, "b"):
+            return "link set dev a name other\nlink set dev other name a\n"
+        return ("link set dev a down\nlink set dev a name other\nlink set dev other up\n"
+                "link set dev other down\nlink set dev other name a\nlink set dev a up\n")
+
     def test_a_device_renamed_while_it_is_attached(self):
+        """No audit comes to help, and nothing tells a daemon with tracepoints of a name."""
         ns = self.unnamed()
         ns.add_pair("a", "b")
         self.up(ns, "a", "b")
         steady = host.Namespace(ns.path, ns.pid)
         steady.devices.append("b")
-        daemon = self.serve(ns, settings={"audit.interval": "1s"})
-        there_and_back = "link set dev a name other\nlink set dev other name a\n" * 50
-        with self.meanwhile(lambda: ns.run("ip", "-batch", "-", input=there_and_back)):
+        batch = self.renaming(ns) * 50
+        daemon = self.serve(ns)
+        telling = Telling(ns)
+        self.addCleanup(telling.socket.close)
+        attached = daemon.counter("attach.done")
+
+        def strip():
+            for name in ("b", "a", "other"):
+                ns.run("tc", "qdisc", "del", "dev", name, "clsact", check=False)
+            host.until(steady.covered, "b is covered again")
+            return telling.hear().renamed_meanwhile
+
+        with self.meanwhile(lambda: ns.run("ip", "-batch", "-", input=batch)):
             for _ in range(ROUNDS // 10):
-                for name in ("b", "a", "other"):
-                    ns.run("tc", "qdisc", "del", "dev", name, "clsact", check=False)
-                host.until(steady.covered, "b is covered again")
+                strip()
+            host.until(strip, "a device is renamed between its clsact and its filters")
+        self.assertGreater(daemon.counter("attach.done"), attached + ROUNDS // 10)
+        self.assertGreater(telling.hear().renamed, 100)
         ns.ip("link", "set", "dev", "a", "name", "last")
         ns.devices[ns.devices.index("a")] = "last"
         self.assertCovered(ns)
+        daemon.sync(ns.pid)
         self.assertAgrees(daemon, ns)
         daemon.stop()
         self.assertBare(ns)
@@ -155,8 +227,14 @@ class Numbers(Racing):
         other = self.unnamed()
         daemon.sync(other.pid)
         batch = f"{add}\nlink set dev a up\nlink set dev b up\nlink del dev a\n"
-        for _ in range(ROUNDS // 20):
+
+        def hurry():
             ns.run("ip", "-batch", "-", input=batch * 20)
+            return daemon.counter("attach.gone")
+
+        for _ in range(ROUNDS // 20):
+            hurry()
+        host.until(hurry, "a device is gone when it is to be attached")
         ns.run("ip", "-batch", "-", input=batch.replace("link del dev a\n", ""))
         ns.devices += ["a", "b"]
         self.assertCovered(ns)
@@ -177,11 +255,11 @@ class Numbers(Racing):
 
     def test_three_hundred_devices(self):
         ns = self.unnamed()
-        ns.add_veths(75, "before")
+        ns.add_veths(host.crowd(75), "before")
         daemon = self.serve(ns, settings={"discover.enabled": "true"})
-        ns.add_veths(75, "after")
+        ns.add_veths(host.crowd(75), "after")
         names = ns.devices[1:]
-        self.assertEqual(len(names), 300)
+        self.assertEqual(len(names), 4 * host.crowd(75))
         ns.run("ip", "-batch", "-", input="".join(f"link set dev {name} up\n" for name in names))
         self.assertCovered(ns)
         self.assertAgrees(daemon, ns)
@@ -190,7 +268,7 @@ class Numbers(Racing):
 
     def test_three_hundred_devices_and_a_queue_of_a_few(self):
         ns = self.unnamed()
-        ns.add_veths(150)
+        ns.add_veths(host.crowd(150))
         daemon = self.serve(ns, settings={"devices.queue": "7"})
         self.assertAgrees(daemon, ns)
         daemon.stop()
@@ -234,17 +312,41 @@ class Vandals(Racing):
         self.assertGreaterEqual(len(bare), 4)
         daemon.tell(signal.SIGCONT)
 
+    def sent(self, *names):
+        """What the kernel counts of the packets, device by device and hook by hook."""
+        return {(name, hook): self.ns.traffic(name)[hook][0] for name in names for hook in host.HOOKS}
+
+    def counted(self, daemon):
+        row = daemon.device(self.ns, "b")
+        return {("b", hook): row[hook]["packets"] for hook in host.HOOKS}
+
+    def assertCounted(self, daemon):
+        """Each packet, now that nobody deletes anything, where no filter of others keeps them from ours."""
+        before, ours = self.sent("b"), self.counted(daemon)
+        for _ in range(100):
+            self.send()
+        went = {place: packets - before[place] for place, packets in self.sent("b").items()}
+        self.assertGreaterEqual(min(went.values()), 100)
+        self.assertEqual({place: packets - ours[place] for place, packets in self.counted(daemon).items()}, went)
+
     def vandalise(self, daemon, delete):
+        self.assertCounted(daemon)
         self.assertDeletes(daemon, delete)
-        with self.meanwhile(self.send):
+        before = self.sent("a", "b")
+        with self.meanwhile(self.send) as sent, self.meanwhile(delete):
+            for _ in range(ROUNDS // 10):
+                self.assertForeignUntouched()
+        with self.meanwhile(self.send) as more:
             for _ in range(ROUNDS // 10):
                 delete()
                 host.until(self.ns.covered, "every filter is back")
                 self.assertForeignUntouched()
-            with self.meanwhile(delete):
-                for _ in range(ROUNDS // 10):
-                    self.assertForeignUntouched()
             self.assertCovered(self.ns)
+        # The kernel drops some while a qdisc comes or goes.
+        self.assertTrue(sent and more)
+        for place, packets in self.sent("a", "b").items():
+            self.assertGreater(packets, before[place], "packets went through meanwhile")
+        self.assertCounted(daemon)
         self.assertForeignUntouched()
         self.assertProgramsRun(self.ns)
         daemon.stop()

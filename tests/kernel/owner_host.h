@@ -161,7 +161,7 @@ static inline struct owner_held owner_host_hold(void)
     snprintf(held.path, sizeof(held.path), "/proc/%d/ns/net", held.pid);
     fd = nns_netns_open_path(held.path);
     cr_assert_geq(fd, 0);
-    cr_assert_eq(nns_netns_identify(fd, &held.id), 0);
+    cr_assert_eq(nns_netns_identify_fully(fd, &held.id), 0);
     close(fd);
     return held;
 }

@@ -32,7 +32,7 @@ Test(owner, the_unknown_is_added_and_the_known_is_not_new)
 
     nns_role_assert_owner();
     cr_assert_eq(owner_host_save_as(held.id, held.path, &ns), NNS_SAVED_NEW);
-    cr_assert_eq(nns_netns_identify(ns->handle.fd, &found), 0);
+    cr_assert_eq(nns_netns_identify_fully(ns->handle.fd, &found), 0);
     cr_assert_eq(found.cookie, held.id.cookie);
     cr_assert_eq(nns_cache_find_inum(own.context.cache, held.id.inum), ns);
     fds = host_open_fds();
