@@ -153,5 +153,14 @@ class Pinned(Churning):
         self.prove()
 
 
+class Member(Churning):
+    """Where a process or a mount leads to each namespace, and goes with it."""
+
+    def test_it(self):
+        self.begin({"discover.enabled": "true", "handle.mode": "member", "lonely.timeout": "300ms"})
+        self.assertTrue(self.running.status()["capabilities"]["handles"].startswith("weak: member"))
+        self.prove()
+
+
 if __name__ == "__main__":
     host.main()

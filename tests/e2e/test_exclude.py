@@ -3,6 +3,7 @@
 parameters."""
 
 import os
+import socket
 
 import host
 import test_restart
@@ -11,6 +12,14 @@ SHORT = {"audit.interval": "400ms"}
 TRIES, HEIRS = 10, 100
 QUEUE = "/nns-e2e-exclude"  # one for all: what the queues of a user may take together is bounded
 OTHERS = ("protocol", "all", "u32", "match", "u32", "0", "0", "flowid", "1:1")
+
+
+def tell(path, words):
+    """What tests/fallback/fault.c is to do from now on."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asked:
+        asked.connect(path)
+        asked.send(words.encode())
+        asked.recv(65536)
 
 
 class Namespaces(host.HostTest):
@@ -150,6 +159,46 @@ class Namespaces(host.HostTest):
         self.assertEqual(daemon.counter("sync.excluded"), before)
         self.assertTrue(ns.bare())
         daemon.stop()
+
+    def lost_while_it_is_given_up(self, timeout):
+        """By member: its filters cannot be taken off at first, and the process that led there ends meanwhile."""
+        ns, name = self.unnamed(), f"later{timeout}"
+        faults = f"/run/{name}.faults"
+        under = (f"{host.BUILD}/fault", "--control", faults, "sendto", "--")
+        daemon = self.daemon({**SHORT, "handle.mode": "member", "lonely.timeout": timeout,
+                              "exclude.namespaces": f"/run/netns/{name}"}, under=under)
+        daemon.sync(ns.pid)
+        self.assertCovered(ns)
+        visitor = self.visitor(ns)
+        left = host.Namespace(f"/proc/{visitor}/ns/net", visitor)
+        tell(faults, "sendto=ENOBUFS")
+        host.run("ip", "netns", "attach", name, ns.pid)
+        audited = daemon.counter("namespaces.audited")
+        host.until(lambda: daemon.counter("namespaces.audited") > audited, "an audit wants to know")
+        failed = daemon.counter("visits.failed")
+        host.until(lambda: daemon.counter("visits.failed") > failed + 1, "it has been met")
+        host.run("umount", f"/run/netns/{name}")
+        os.rename(f"/run/netns/{name}", f"/run/netns/{name}.gone")
+        os.symlink(f"/run/netns/{name}", f"/run/netns/{name}")  # who was excluded stays so while that is unknown
+        ns.kill()
+        host.until(lambda: daemon.counter("namespaces.astray") > 0, "it is astray")
+        tell(faults, "off")
+        return daemon, left, visitor
+
+    def assertWithdrawn(self, daemon, ns):
+        host.until(ns.bare, "its filters are gone")
+        host.until(lambda: daemon.row(ns) is None, "it is forgotten")
+        self.assertEqual(daemon.counter("namespaces.withdrawn"), 1)
+        daemon.stop()
+
+    def test_one_that_went_astray_is_found_by_a_request(self):
+        daemon, ns, visitor = self.lost_while_it_is_given_up("1h")
+        daemon.sync(visitor, wait=False)
+        self.assertWithdrawn(daemon, ns)
+
+    def test_one_that_went_astray_is_found_by_a_search(self):
+        daemon, ns, _ = self.lost_while_it_is_given_up("1s")
+        self.assertWithdrawn(daemon, ns)
 
 
 class NobodyYet(host.HostTest):

@@ -11,6 +11,9 @@ import host
 # inums, too.
 HEIRS, SOME, TRIES = (500, 100, 3) if host.LONG else (host.crowd(30), host.crowd(15), 2)
 
+# No handle by identity, no resolver (BPF_PROG_TEST_RUN), no NS_GET_ID.
+ONE_BY_ONE = ("open_by_handle_at=EPERM", "bpf@0:10=EPERM", "ioctl:0x8008b70d=ENOTTY")
+
 
 class Reuse(host.HostTest):
     def setUp(self):
@@ -69,30 +72,45 @@ class Reuse(host.HostTest):
         host.until(lambda: not self.running.cookies() & set(self.known.values()), "all are gone")
         self.running.stop()
 
+    def serve(self, settings, handles=None, **options):
+        """handles: how its status begins to say how it gets back into namespaces; None: as this kernel has it."""
+        self.running = self.daemon(settings, **options)
+        if handles:
+            self.assertTrue(self.running.status()["capabilities"]["handles"].startswith(handles))
+
     def test_discovered(self):
-        self.running = self.daemon({"discover.enabled": "true", "audit.interval": "24h"})
+        self.serve({"discover.enabled": "true", "audit.interval": "24h"})
         self.find = lambda ns: None
         self.succeed(HEIRS)
 
     def test_while_the_daemon_does_not_look(self):
         """The predecessors die and the heirs come behind its back."""
-        self.running = self.daemon({"discover.enabled": "true", "audit.interval": "24h"})
+        self.serve({"discover.enabled": "true", "audit.interval": "24h"})
         self.find = lambda ns: self.running.tell(signal.SIGCONT)
         self.succeed(HEIRS, before=lambda: self.running.tell(signal.SIGSTOP))
 
     def test_deaf(self):
         """Nobody tells it that the predecessors died."""
-        self.running = self.daemon({"audit.interval": "1s"}, deaf=True)
+        self.serve({"audit.interval": "1s"}, deaf=True)
         self.succeed(SOME)
 
     def test_pinned(self):
-        self.running = self.daemon({"lonely.timeout": "10ms", "audit.interval": "24h"}, pinned=True)
+        self.serve({"lonely.timeout": "10ms", "audit.interval": "24h"}, "pinned", pinned=True)
+        self.succeed(SOME)
+
+    def test_by_member(self):
+        self.serve({"handle.mode": "member", "discover.enabled": "true", "audit.interval": "24h"}, "weak: member")
+        self.find = lambda ns: None
+        self.succeed(SOME)
+
+    def test_by_member_and_told_no_cookies(self):
+        """Each namespace has to be entered to be known."""
+        self.serve({"lonely.timeout": "10ms", "audit.interval": "24h"}, "weak: member", denied=ONE_BY_ONE)
+        self.assertNotIn("BPF", self.running.status()["capabilities"]["resolver"])
         self.succeed(SOME)
 
     def test_pinned_and_told_inums_alone(self):
-        refused = ("open_by_handle_at=EPERM", "bpf@0:10=EPERM")  # BPF_PROG_TEST_RUN: the resolver's
-        self.running = self.daemon({"lonely.timeout": "10ms", "audit.interval": "24h"},
-                                   under=(f"{host.BUILD}/deny", *refused, "--"))
+        self.serve({"lonely.timeout": "10ms", "audit.interval": "24h"}, "pinned", pinned=True, denied=ONE_BY_ONE)
         self.assertNotIn("BPF", self.running.status()["capabilities"]["resolver"])
         self.succeed(SOME)
 
