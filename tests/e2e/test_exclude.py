@@ -91,7 +91,6 @@ class Namespaces(host.HostTest):
         self.assertCovered(ns)
         daemon.stop()
 
-    def test_what_a_daemon_before_covered_is_taken_off(self):
     def assertTakenOff(self, before=None, heirs=None, **options):
         ns, other = self.unnamed(), self.unnamed()
         ns.add_pair("a", "b")
