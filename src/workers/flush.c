@@ -11,6 +11,7 @@
 #include "workers/handle.h"
 #include "workers/hearing.h"
 #include "workers/news.h"
+#include "workers/room.h"
 #include "workers/waiters.h"
 
 static struct nns_log_limit detach_limit;
@@ -192,20 +193,21 @@ int nns_detach_excluded(struct nns_owner *owner, struct nns_namespace *ns, int s
 
 NNS_OWNER_ONLY static void remember_eviction(struct nns_owner *owner, const struct nns_namespace *ns)
 {
-    if (!nns_evicted_add(&owner->evicted, nns_namespace_cookie(ns), nns_namespace_inum(ns)))
-        nns_count(NNS_COUNT_EVICTED_UNLISTED, 1);
+    const struct nns_netns_id id = {.cookie = nns_namespace_cookie(ns), .inum = nns_namespace_inum(ns)};
+
+    nns_room_miss(owner, id);
     nns_count(NNS_COUNT_NAMESPACES_EVICTED, 1);
 }
 
-/* What happens there is none of our affairs any more. That an excluded one is known stays told: no task in it
- * is news. */
-NNS_OWNER_ONLY static void untell(struct nns_owner *owner, const struct nns_namespace *ns)
+/* What happens there is none of our affairs any more. That an excluded one is known stays told, and that an
+ * evicted one is: no task in it is news. */
+NNS_OWNER_ONLY static void untell(struct nns_owner *owner, const struct nns_namespace *ns, bool evicted)
 {
     uint64_t cookie = nns_namespace_cookie(ns);
 
     for (uint32_t i = 0; i < ns->devices.count; i++)
         nns_trace_uncover(owner->context.trace, cookie, ns->devices.items[i].link.ifindex);
-    if (!nns_exclusions_have(owner->context.exclusions, cookie))
+    if (!evicted && !nns_exclusions_have(owner->context.exclusions, cookie))
         nns_trace_forget(owner->context.trace, cookie);
 }
 
@@ -249,7 +251,7 @@ NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace 
         give_slot_back(owner, &ns->devices.items[i]);
     /* At the end the tracepoints end, too, and those who watch hear that it is the end. */
     if (reason != NNS_FLUSH_CLOSED) {
-        untell(owner, ns);
+        untell(owner, ns, reason == NNS_FLUSH_EVICTED);
         nns_news_namespace_because(owner, ns, NNS_NEWS_NAMESPACE_GONE, reason_name(reason), 0);
     }
     nns_waiters_tell(owner, ns, reason == NNS_FLUSH_CLOSED ? -ECANCELED : -ESTALE);
@@ -287,7 +289,7 @@ int nns_flush_all(struct nns_owner *owner, enum nns_flush_reason reason)
         rc = nns_flush(owner, ns, reason) ? -EBUSY : rc;
     owner->moving_on = false;
     nns_netns_leave(-1);
-    owner->evicted = (struct nns_evicted_set){0};
+    nns_room_forget_all(owner);
     nns_cache_reclaim(owner->context.cache);
     return rc;
 }

@@ -7,31 +7,16 @@
 #include <unistd.h>
 
 #include "core/counters.h"
-#include "workers/flush.h"
 #include "workers/handle.h"
 #include "workers/news.h"
-
-/* Make room for one more. 0, or -ENOSPC when only the host's own namespace is left. */
-NNS_OWNER_ONLY static int make_room(struct nns_owner *owner)
-{
-    struct nns_cache *cache = owner->context.cache;
-
-    while (nns_cache_full(cache)) {
-        struct nns_namespace *victim = nns_cache_victim(cache);
-
-        if (!victim)
-            return -ENOSPC;
-        nns_flush(owner, victim, NNS_FLUSH_EVICTED);
-    }
-    return 0;
-}
+#include "workers/room.h"
 
 NNS_OWNER_ONLY static int add_entry(struct nns_owner *owner, struct nns_netns_id id,
                                     struct nns_namespace **out)
 {
     struct nns_cache_stats stats;
     struct nns_namespace *ns;
-    int rc = make_room(owner);
+    int rc = nns_room_make(owner);
 
     if (rc)
         return rc;
@@ -41,9 +26,9 @@ NNS_OWNER_ONLY static int add_entry(struct nns_owner *owner, struct nns_netns_id
         rc = nns_cache_insert(owner->context.cache, id.cookie, id.inum, &ns);
     if (rc)
         return rc;
+    nns_room_found(owner, id);
     nns_trace_know(owner->context.trace, id.cookie);
     ns->host = id.inum == nns_netns_own().inum;
-    nns_evicted_forget(&owner->evicted, id.cookie, id.inum);
     nns_strangers_found(&owner->strangers, id.cookie);
     nns_count(NNS_COUNT_NAMESPACES_ADDED, 1);
     *out = ns;
