@@ -183,9 +183,9 @@ static __always_inline __u32 number_of(struct task_struct *task)
 }
 
 /*
- * The number of who leads to a task's namespace: the process, which lives longer, unless the thread has one of
- * its own. A task that the daemon does not see is asked for nothing else: on a host whose containers each have a
- * daemon those are most.
+ * The number of who leads to a task's namespace: the process, which lives longer, unless the thread has one
+ * of its own. A task that the daemon does not see is asked for nothing else: on a host whose containers each
+ * have a daemon those are most.
  */
 static __always_inline __u32 guide_to(struct net *net, struct task_struct *task)
 {

@@ -470,10 +470,8 @@ static int collect(void *context, const struct nns_namespace_mount *mount)
 {
     struct reading *reading = context;
     struct known_set *before = &reading->mounts->known, *now = &reading->now;
-    struct known known = {.id = mount->id,
-                          .birth = birth_of(mount->path),
-                          .inum = mount->inum,
-                          .place = hash_of(mount->path)};
+    struct known known = {
+        .id = mount->id, .birth = birth_of(mount->path), .inum = mount->inum, .place = hash_of(mount->path)};
     size_t place = set_place(before, known.id);
 
     if (!set_has_at(before, place, known.id) || !equal(&before->items[place], &known))

@@ -92,8 +92,8 @@ bool nns_trace_covers(const struct nns_trace *trace, uint64_t cookie, uint32_t i
 /*
  * Walk over all tasks that are visible in the daemon's pid namespace, threads included, and report each
  * namespace they are in once, with one task in it (kind NNS_TRACE_TASK); with `all` also those that are
- * known, as does the first walk after a forgetting that failed. Beyond `namespaces` of them, some come more than once. Any thread, one at a time; milliseconds. 0,
- * or -errno when not all was seen.
+ * known, as does the first walk after a forgetting that failed. Beyond `namespaces` of them, some come more
+ * than once. Any thread, one at a time; milliseconds. 0, or -errno when not all was seen.
  */
 int nns_trace_walk(struct nns_trace *trace, bool all, nns_trace_taker *take, void *context);
 

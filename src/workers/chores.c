@@ -114,7 +114,8 @@ static void search(struct scan *scan)
     scan->error = rc ? rc : scan->error;
 }
 
-/* What the walk did not tell /proc may; but a walk that goes on failing must not become a search each time. */
+/* What the walk did not tell /proc may; but a walk that goes on failing must not become a search each time.
+ */
 static void search_instead(struct scan *scan, int error)
 {
     struct nns_chore_memory *memory = scan->memory;

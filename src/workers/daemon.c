@@ -329,8 +329,8 @@ static int open_watches(struct daemon *daemon)
     int rc = 0;
 
     if (params->network_enabled)
-        rc = nns_trace_open(params->cache_capacity + NNS_EVICTED_MAX, DEVICES_TOLD * params->cache_capacity, discover,
-                            &daemon->trace, &daemon->trace_abilities);
+        rc = nns_trace_open(params->cache_capacity + NNS_EVICTED_MAX, DEVICES_TOLD * params->cache_capacity,
+                            discover, &daemon->trace, &daemon->trace_abilities);
     if (rc) {
         nns_error("cannot watch devices: %s", strerror(-rc));
         return rc;

@@ -192,8 +192,8 @@ static void hold_off_mounts(struct nns_discover *discover, int error)
     nns_count(NNS_COUNT_DISCOVER_FAILED, 1);
     nns_log_limited(&mounts_limit, NNS_LOG_WARNING, "cannot see which mounts come and go: %s",
                     strerrordesc_np(-error));
-    /* An error keeps fanotify's descriptor readable. mountinfo has no word of a change that would stay, and to
-     * poll anew loses one. */
+    /* An error keeps fanotify's descriptor readable. mountinfo has no word of a change that would stay, and
+     * to poll anew loses one. */
     if (discover->mounts_way == NNS_MOUNTS_FANOTIFY)
         uv_poll_stop(&discover->mounts_poll);
     uv_timer_start(&discover->mounts_rest, retry_mounts, REST_MS, 0);
@@ -334,8 +334,8 @@ static int look_after_first_turn(struct nns_discover *discover, uv_loop_t *loop)
 }
 
 int nns_discover_open(uv_loop_t *loop, struct nns_trace *trace, struct nns_mounts *mounts,
-                      enum nns_mounts_way way, bool look, struct nns_pool *pool,
-                      struct nns_mailbox *owner, struct nns_discover **out)
+                      enum nns_mounts_way way, bool look, struct nns_pool *pool, struct nns_mailbox *owner,
+                      struct nns_discover **out)
 {
     struct nns_discover *discover = calloc(1, sizeof(*discover));
     int rc;

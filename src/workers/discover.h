@@ -23,8 +23,8 @@ struct nns_discover;
 /* Either of trace and mounts may be NULL. look: begin with a look at everything, once the loop runs. 0 or
  * -errno. */
 int nns_discover_open(uv_loop_t *loop, struct nns_trace *trace, struct nns_mounts *mounts,
-                      enum nns_mounts_way way, bool look, struct nns_pool *pool,
-                      struct nns_mailbox *owner, struct nns_discover **out);
+                      enum nns_mounts_way way, bool look, struct nns_pool *pool, struct nns_mailbox *owner,
+                      struct nns_discover **out);
 
 /* Read on after the owner's mailbox was full. */
 void nns_discover_resume(struct nns_discover *discover);

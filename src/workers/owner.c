@@ -250,8 +250,8 @@ NNS_OWNER_ONLY static void work_off_due(struct nns_owner *owner)
 NNS_OWNER_ONLY static uint64_t next_wait_ms(struct nns_owner *owner)
 {
     uint64_t now = nns_now_ms();
-    const uint64_t waits[] = {nns_lonely_tick(owner, now), nns_audit_tick(owner, now),
-                              nns_events_tick(owner, now), nns_astray_tick(owner, now),
+    const uint64_t waits[] = {nns_lonely_tick(owner, now),  nns_audit_tick(owner, now),
+                              nns_events_tick(owner, now),  nns_astray_tick(owner, now),
                               nns_listing_tick(owner, now), nns_room_tick(owner, now)};
     uint64_t due = nns_due_next(&owner->due), wait = due;
 

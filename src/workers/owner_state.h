@@ -47,11 +47,11 @@ struct nns_owner {
     bool unoffered;      /* some of them may find room by now */
     uint64_t offered_ms; /* 0: never */
     struct nns_strangers strangers;
-    bool lost_events;     /* not made up for yet */
-    bool unseen_tasks;    /* likewise: some were lost, or passed over */
+    bool lost_events;                 /* not made up for yet */
+    bool unseen_tasks;                /* likewise: some were lost, or passed over */
     uint64_t resynced_ms, scanned_ms; /* 0: never */
-    bool moving_on;       /* from one namespace straight to the next, not home in between */
-    size_t pinned;        /* handles that keep a namespace alive */
+    bool moving_on;                   /* from one namespace straight to the next, not home in between */
+    size_t pinned;                    /* handles that keep a namespace alive */
     struct {
         size_t count; /* namespaces that are astray */
         bool wanted;  /* some for which nobody has looked yet, or somebody waits */

@@ -22,10 +22,10 @@ struct nns_pool {
     uv_mutex_t lock; /* guards the fields down to depth */
     uv_cond_t work, rested;
     struct queue queues[RANKS];
-    unsigned wanted, running; /* chores: 1 << enum nns_chore */
-    uint32_t passed;          /* batches that went before a chore that is wanted */
-    uint32_t passed_found;    /* named ones that went before one that was found */
-    unsigned busy;            /* workers that have a batch or a chore */
+    unsigned wanted, running;                     /* chores: 1 << enum nns_chore */
+    uint32_t passed;                              /* batches that went before a chore that is wanted */
+    uint32_t passed_found;                        /* named ones that went before one that was found */
+    unsigned busy;                                /* workers that have a batch or a chore */
     struct nns_chore_memory memories[NNS_CHORES]; /* each of whoever does that chore */
     bool stopping;
 

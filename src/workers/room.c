@@ -6,7 +6,8 @@
 #include "core/counters.h"
 #include "workers/flush.h"
 
-/* Between two offers: where namespaces come and go all the time there is room for a moment again and again. */
+/* Between two offers: where namespaces come and go all the time there is room for a moment again and again.
+ */
 enum { OFFERS_APART_MS = 5000 };
 
 bool nns_room_is_there(const struct nns_owner *owner)

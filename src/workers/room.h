@@ -7,9 +7,10 @@
 /*
  * A cache that is full. All on the owner thread.
  *
- * Whoever was named by somebody is worth that another is evicted. A namespace that we only found ourselves is not:
- * the evicted one would be found next, and so on for ever, filters coming and going. Either is remembered and
- * shown as uncovered. Its tasks are no news to the tracepoints until there is room; then it is found again.
+ * Whoever was named by somebody is worth that another is evicted. A namespace that we only found ourselves is
+ * not: the evicted one would be found next, and so on for ever, filters coming and going. Either is
+ * remembered and shown as uncovered. Its tasks are no news to the tracepoints until there is room; then it is
+ * found again.
  */
 
 /* Is there room for one more, without an eviction? */
@@ -33,8 +34,8 @@ void nns_room_seen(struct nns_owner *owner, struct nns_evicted *evicted, bool in
 /* None is missed any more. */
 void nns_room_forget_all(struct nns_owner *owner) NNS_OWNER_ONLY;
 
-/* Have a look for as many as there is room for. Returns milliseconds until it is to be called again, UINT64_MAX:
- * nothing waits for that. */
+/* Have a look for as many as there is room for. Returns milliseconds until it is to be called again,
+ * UINT64_MAX: nothing waits for that. */
 uint64_t nns_room_tick(struct nns_owner *owner, uint64_t now_ms) NNS_OWNER_ONLY;
 
 #endif

@@ -495,7 +495,8 @@ TEST_BY_BOTH(only_what_is_new_is_shown)
     cr_expect_not(nns_mounts_has_new(mounts), "what went is not new");
     host_run("ip netns del 1 && ip netns add 1");
     expect_new("/run/netns/1");
-    host_run("mkdir /run/t && mount -t tmpfs none /run/t && touch /run/u && mount --bind /proc/self/ns/uts /run/u");
+    host_run("mkdir /run/t && mount -t tmpfs none /run/t && touch /run/u && mount --bind /proc/self/ns/uts "
+             "/run/u");
     cr_expect_eq(news(), 0);
     cr_expect_not(nns_mounts_has_new(mounts));
 }
@@ -514,8 +515,9 @@ TEST_BY_BOTH(what_is_new_adds_up_until_it_is_shown)
 /* A whole tree of them comes at once. */
 TEST_BY_BOTH(too_many_new_ones_are_a_look_at_all)
 {
-    host_run("ip netns add a && mkdir /run/tree /run/copy && mount -t tmpfs none /run/tree && cd /run/tree && "
-             "for i in $(seq 300); do touch $i; mount --bind /run/netns/a $i; done");
+    host_run(
+        "ip netns add a && mkdir /run/tree /run/copy && mount -t tmpfs none /run/tree && cd /run/tree && "
+        "for i in $(seq 300); do touch $i; mount --bind /run/netns/a $i; done");
     watch_by(wanted);
     cr_assert_eq(mount("/run/tree", "/run/copy", NULL, MS_BIND | MS_REC, NULL), 0);
     cr_expect_eq(news(), 1);
