@@ -31,8 +31,9 @@ class Room:
         return kept, rest
 
     def assertStill(self):
-        """Tasks come and go everywhere, and audits walk over all: no filter is taken off or put on."""
-        names = ("namespaces.evicted", "namespaces.added", "detach.done", "attach.done", "namespaces.evicted_unlisted")
+        """Tasks come and go everywhere, and audits walk over all: no filter is taken off or put on, and those that are
+        left out are no news."""
+        names = ("namespaces.evicted", "namespaces.no_room", "namespaces.added", "detach.done", "attach.done")
         kept, rest = self.split()
         texts = [ns.filter_texts() for ns in kept]
         before = self.running.status()["counters"]
@@ -49,8 +50,7 @@ class Room:
         self.assertStill()
         counters = self.running.status()["counters"]
         self.assertEqual(counters["namespaces.evicted"], 0)
-        # What happens in those that are left out is no news.
-        self.assertEqual(counters["namespaces.no_room"], SURPLUS)
+        self.assertGreaterEqual(counters["namespaces.no_room"], SURPLUS)
         self.running.stop()
 
     def test_room_that_comes_is_for_one_that_was_left_out(self):
