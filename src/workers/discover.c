@@ -12,6 +12,9 @@
 /* After a failure: it would come again at once, and descriptors may stay readable. */
 enum { REST_MS = 1000 };
 
+/* Batches kept for workers who have no room: as many pids as the kernel's buffer holds events. */
+enum { WAITING_MAX = 64 };
+
 struct nns_discover {
     uv_poll_t trace_poll, mounts_poll;
     uv_timer_t trace_rest, mounts_rest;
@@ -21,10 +24,12 @@ struct nns_discover {
     struct nns_mounts *mounts; /* likewise */
     struct nns_pool *pool;
     struct nns_mailbox *owner;
-    struct nns_batch *batch;   /* being filled */
-    struct nns_events *events; /* likewise */
-    uint64_t lost_seen;        /* by the kernel, as last asked */
-    bool lost, passed_over;    /* devices, tasks: to be told to the owner */
+    struct nns_batch *first, **end; /* of those found, not with the workers yet */
+    struct nns_batch *batch;        /* the last of them, being filled, or NULL */
+    unsigned waiting;               /* how many they are */
+    struct nns_events *events;      /* being filled */
+    uint64_t lost_seen;             /* by the kernel, as last asked */
+    bool lost, passed_over;         /* devices, tasks: to be told to the owner */
     enum nns_mounts_way mounts_way;
     unsigned open; /* handles not closed yet */
     bool reading;
@@ -34,22 +39,38 @@ static struct nns_log_limit error_limit, mounts_limit, lost_limit;
 
 /* ---- events ---- */
 
-static void pass_over(struct nns_discover *discover, uint32_t tasks)
+/* As many as the workers have room for. */
+static void hand_on_tasks(struct nns_discover *discover)
 {
-    nns_count(NNS_COUNT_DISCOVER_PASSED_OVER, tasks);
-    discover->passed_over = true;
+    while (discover->first) {
+        struct nns_batch *next = discover->first->next;
+
+        if (!nns_pool_submit(discover->pool, discover->first))
+            return;
+        discover->first = next;
+        discover->waiting--;
+    }
+    discover->end = &discover->first;
+    discover->batch = NULL;
 }
 
-/* The queue may keep the workers busy for as long as it likes; devices cannot wait for that. */
-static void hand_on_batch(struct nns_discover *discover)
+/* The batch to add to, or NULL. The queue may keep the workers busy for as long as it likes: what was found
+ * meanwhile is kept within bounds, and devices do not wait for it. */
+static struct nns_batch *batch_under_way(struct nns_discover *discover)
 {
     struct nns_batch *batch = discover->batch;
 
-    discover->batch = NULL;
-    if (!batch || nns_pool_submit(discover->pool, batch))
-        return;
-    pass_over(discover, batch->count);
-    free(batch);
+    if (batch && batch->count < NNS_BATCH_MAX)
+        return batch;
+    batch = discover->waiting < WAITING_MAX ? nns_batch_new(NNS_BATCH_MAX) : NULL;
+    if (!batch)
+        return NULL;
+    batch->found = true;
+    *discover->end = batch;
+    discover->end = &batch->next;
+    discover->batch = batch;
+    discover->waiting++;
+    return batch;
 }
 
 static void hand_on_events(struct nns_discover *discover)
@@ -71,17 +92,17 @@ static struct nns_events *events_under_way(struct nns_discover *discover)
 
 static void take_task(struct nns_discover *discover, uint32_t pid)
 {
+    struct nns_batch *batch = batch_under_way(discover);
+
     nns_count(NNS_COUNT_DISCOVER_PIDS, 1);
-    if (!discover->batch)
-        discover->batch = nns_batch_new(NNS_BATCH_MAX);
-    if (!discover->batch) {
-        pass_over(discover, 1);
+    if (!batch) {
+        nns_count(NNS_COUNT_DISCOVER_PASSED_OVER, 1);
+        discover->passed_over = true;
         return;
     }
-    discover->batch->found = true;
-    nns_batch_add(discover->batch, pid);
-    if (discover->batch->count == NNS_BATCH_MAX)
-        hand_on_batch(discover);
+    nns_batch_add(batch, pid);
+    if (batch->count == NNS_BATCH_MAX)
+        hand_on_tasks(discover);
 }
 
 /* Without memory an event is lost like one that the kernel had no room for. */
@@ -149,7 +170,7 @@ static bool pass_on(struct nns_discover *discover)
         nns_log_limited(&error_limit, NNS_LOG_ERROR, "cannot read events: %s", strerrordesc_np(-rc));
     }
     look_for_losses(discover);
-    hand_on_batch(discover);
+    hand_on_tasks(discover);
     told = tell_of_losses(discover);
     hand_on_events(discover);
     return told && rc >= 0;
@@ -247,6 +268,7 @@ void nns_discover_resume(struct nns_discover *discover)
 {
     uv_poll_t *poll = &discover->trace_poll;
 
+    hand_on_tasks(discover);
     if (!discover->trace || discover->reading || uv_is_closing((uv_handle_t *)poll) ||
         uv_is_active((uv_handle_t *)&discover->trace_rest))
         return;
@@ -259,7 +281,12 @@ static void on_closed(uv_handle_t *handle)
 
     if (--discover->open)
         return;
-    free(discover->batch);
+    while (discover->first) {
+        struct nns_batch *next = discover->first->next;
+
+        free(discover->first);
+        discover->first = next;
+    }
     free(discover->events);
     free(discover);
 }
@@ -343,6 +370,7 @@ int nns_discover_open(uv_loop_t *loop, struct nns_trace *trace, struct nns_mount
     if (!discover)
         return -ENOMEM;
     discover->pool = pool;
+    discover->end = &discover->first;
     discover->owner = owner;
     rc = watch_both(discover, loop, trace, mounts, way);
     if (!rc && look)

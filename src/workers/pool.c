@@ -38,6 +38,7 @@ struct nns_pool {
 struct task {
     struct nns_batch *batch;
     unsigned chore; /* its bit, 0: none */
+    bool made_room; /* the queue it was taken from had been full */
 };
 
 /* Chores that a free worker may begin: one of a kind at a time. */
@@ -77,12 +78,15 @@ static struct nns_batch *take_first(struct queue *queue)
 }
 
 /* Somebody waits for who was named; but what was found is not to wait for ever either. */
-static struct nns_batch *take_batch(struct nns_pool *pool)
+static struct nns_batch *take_batch(struct nns_pool *pool, bool *made_room)
 {
     struct queue *named = &pool->queues[NAMED], *found = &pool->queues[FOUND];
     bool turn = found->first && (!named->first || pool->passed_found >= BATCHES_BEFORE);
-    struct nns_batch *batch = take_first(turn ? found : named);
+    struct queue *queue = turn ? found : named;
+    struct nns_batch *batch;
 
+    *made_room = queue->waiting == pool->depth;
+    batch = take_first(queue);
     pool->passed_found = turn ? 0 : pool->passed_found + (found->first != NULL);
     pool->passed += batch && open_chores(pool);
     return batch;
@@ -107,7 +111,6 @@ static bool at_rest(const struct nns_pool *pool)
 static struct task take(struct nns_pool *pool, struct task done)
 {
     struct task task = {0};
-    bool was_full;
 
     uv_mutex_lock(&pool->lock);
     pool->busy -= done.batch || done.chore;
@@ -115,15 +118,13 @@ static struct task take(struct nns_pool *pool, struct task done)
         uv_cond_signal(&pool->rested);
     while (idle(pool))
         uv_cond_wait(&pool->work, &pool->lock);
-    was_full = pool->queues[NAMED].waiting == pool->depth;
     if (chore_is_next(pool))
         task.chore = take_chore(pool);
     else
-        task.batch = take_batch(pool);
-    was_full = was_full && pool->queues[NAMED].waiting < pool->depth;
+        task.batch = take_batch(pool, &task.made_room);
     pool->busy += task.batch || task.chore;
     uv_mutex_unlock(&pool->lock);
-    if (was_full)
+    if (task.made_room)
         nns_completions_add_room(pool->context->completions);
     return task;
 }

@@ -15,7 +15,7 @@
 #include "workers/letters.h"
 
 /* The feeds with kernel, workers and owner played by the test. */
-enum { BOX = 2, TASK = 77 };
+enum { BOX = 2, TASK = 77, KEPT = 64 * NNS_BATCH_MAX };
 
 static struct {
     int trace_fd, mounts_fd; /* readable while there is something */
@@ -190,15 +190,43 @@ LOOP_TEST(discover, devices_do_not_wait_for_busy_workers, end)
     collect();
     cr_expect_eq(came.events, 1);
     cr_expect_eq(came.lost, 0);
-    cr_expect_eq(came.passed_over, 1, "somebody is to look for them");
-    cr_expect_eq(nns_counter_read(NNS_COUNT_DISCOVER_PASSED_OVER), NNS_BATCH_MAX + 1);
+    happen(1, 1);
+    TURN_UNTIL(h.reads == 2);
+    collect();
+    cr_expect_eq(came.events, 2);
+    cr_expect_eq(h.served, 0);
     h.busy = false;
+    nns_discover_resume(h.discover);
+    cr_expect_eq(h.served, NNS_BATCH_MAX + 2, "tasks do");
+    cr_expect_eq(came.passed_over, 0);
+}
+
+LOOP_TEST(discover, tasks_that_there_is_no_room_for_are_passed_over_and_that_is_told, end)
+{
+    open_with(NNS_MOUNTS_FANOTIFY, false);
+    h.busy = true;
+    happen(0, KEPT + 5);
+    TURN_UNTIL(h.reads == 1);
+    collect();
+    cr_expect_eq(came.passed_over, 1);
+    cr_expect_eq(nns_counter_read(NNS_COUNT_DISCOVER_PASSED_OVER), 5);
+    h.busy = false;
+    nns_discover_resume(h.discover);
+    cr_expect_eq(h.served, KEPT);
     happen(0, 1);
     TURN_UNTIL(h.reads == 2);
     collect();
     cr_expect_eq(came.passed_over, 1);
-    cr_expect_eq(h.served, 1);
+    cr_expect_eq(h.served, KEPT + 1);
     cr_expect_eq(h.wanted[NNS_CHORE_SCAN], 0, "the owner has a pace for that");
+}
+
+LOOP_TEST(discover, tasks_that_nobody_took_are_no_leak, end)
+{
+    open_with(NNS_MOUNTS_FANOTIFY, false);
+    h.busy = true;
+    happen(0, 2 * NNS_BATCH_MAX);
+    TURN_UNTIL(h.reads == 1);
 }
 
 LOOP_TEST(discover, nothing_is_read_while_the_mailbox_is_full, end)

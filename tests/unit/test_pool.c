@@ -291,3 +291,22 @@ Test(pool, one_that_stops_leaves_what_was_only_found)
     cr_expect_eq(h.found, 0);
     finish();
 }
+
+Test(pool, who_waits_for_room_is_told_of_either_kinds)
+{
+    for (int found = 0; found < 2; found++) {
+        h.batches = 0;
+        h.hold_batches = true;
+        start(1);
+        submit();
+        WAIT_UNTIL(h.batches == 1);
+        for (int i = 0; i < DEPTH; i++)
+            cr_assert(submit_kind(found));
+        cr_expect_not(nns_completions_take(&h.completions).room);
+        h.hold_batches = false;
+        WAIT_UNTIL(h.batches == 1 + DEPTH);
+        cr_expect(nns_completions_take(&h.completions).room);
+        nns_pool_stop(h.pool);
+        finish();
+    }
+}
