@@ -195,12 +195,20 @@ static __always_inline __u32 number_of(struct task_struct *task)
     return BPF_CORE_READ(upid.ns, ns.inum) == nns_pid_namespace ? upid.nr : 0;
 }
 
-/* Who leads to a task's namespace: the process, which lives longer, unless the thread has one of its own. */
-static __always_inline struct task_struct *guide_to(struct net *net, struct task_struct *task)
+/*
+ * The number of who leads to a task's namespace: the process, which lives longer, unless the thread has one
+ * of its own. A task that the daemon does not see is asked for nothing else: on a host whose containers each
+ * have a daemon those are most.
+ */
+static __always_inline __u32 guide_to(struct net *net, struct task_struct *task)
 {
-    struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+    struct task_struct *leader;
+    __u32 number = number_of(task);
 
-    return BPF_CORE_READ(leader, nsproxy, net_ns) == net ? leader : task;
+    if (!number)
+        return 0;
+    leader = BPF_CORE_READ(task, group_leader);
+    return leader != task && BPF_CORE_READ(leader, nsproxy, net_ns) == net ? number_of(leader) : number;
 }
 
 /*
@@ -215,13 +223,15 @@ static __always_inline bool may_tell(const struct told *told, __u64 now, __u32 n
 
 static __always_inline void tell(struct task_struct *task, struct net *net, __u64 cookie)
 {
-    __u32 number = number_of(guide_to(net, task));
-    __u64 now = bpf_ktime_get_ns();
-    struct told *told = bpf_map_lookup_elem(&nns_told, &cookie),
-                next = {.since = now, .number = number, .times = 1};
+    __u32 number = guide_to(net, task);
+    struct told next = {.number = number, .times = 1}, *told;
+    __u64 now;
 
-    if (!number || !may_tell(told, now, number) ||
-        !report(NNS_RECORD_TASK, cookie, BPF_CORE_READ(net, ns.inum), number))
+    if (!number)
+        return;
+    now = next.since = bpf_ktime_get_ns();
+    told = bpf_map_lookup_elem(&nns_told, &cookie);
+    if (!may_tell(told, now, number) || !report(NNS_RECORD_TASK, cookie, BPF_CORE_READ(net, ns.inum), number))
         return;
     if (told && now - told->since < TOLD_PERIOD_NS) {
         next.since = told->since;
@@ -288,7 +298,7 @@ int nns_walk(struct bpf_iter__task *context)
     if ((nns_walk_all || !bpf_map_lookup_elem(&nns_known, &record.cookie)) &&
         !bpf_map_lookup_elem(&nns_walked, &record.cookie)) {
         record.inum = BPF_CORE_READ(net, ns.inum);
-        record.number = number_of(guide_to(net, task));
+        record.number = guide_to(net, task);
         if (!record.number || bpf_seq_write(context->meta->seq, &record, sizeof(record)))
             return 0;
         bpf_map_update_elem(&nns_walked, &record.cookie, &yes, BPF_ANY);

@@ -11,7 +11,7 @@ struct nns_batch *nns_batch_new(uint32_t capacity)
         return NULL;
     batch->next = NULL;
     batch->job = NULL;
-    batch->own = false;
+    batch->found = false;
     batch->first = 0;
     batch->count = 0;
     atomic_init(&batch->unsettled, 0);

@@ -20,7 +20,7 @@
 struct nns_batch {
     struct nns_batch *next;     /* in whichever queue holds it */
     void *job;                  /* the loop's: what it belongs to, NULL for the feed */
-    bool own;                   /* made by a worker, for what it found itself: only to be freed */
+    bool found;                 /* of what nobody named: who was named goes first, and nobody waits for it */
     uint32_t first;             /* the loop's: where results[0] stands in its job's results */
     _Atomic uint32_t unsettled; /* results still open; starts at count */
     uint32_t count;

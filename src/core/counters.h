@@ -52,6 +52,8 @@
     X(NAMESPACES_ADDED, "namespaces.added", "namespaces added to the cache")                                 \
     X(NAMESPACES_EVICTED, "namespaces.evicted", "live namespaces flushed because the cache was full")        \
     X(NAMESPACES_WITHDRAWN, "namespaces.withdrawn", "excluded namespaces our filters were taken off")        \
+    X(NAMESPACES_NO_ROOM, "namespaces.no_room",                                                              \
+      "times that one was found while the cache was full, and left uncovered")                               \
     X(EVICTED_UNLISTED, "namespaces.evicted_unlisted", "evicted namespaces not shown any more: too many")    \
     X(NAMESPACES_GIVEN_UP, "namespaces.given_up",                                                            \
       "namespaces that could not be visited, after the last retry")                                          \
@@ -67,7 +69,11 @@
     X(NAMESPACES_FLUSHED, "namespaces.flushed", "namespaces flushed for any reason")                         \
     X(DISCOVER_SCANS, "discover.scans", "looks at the namespaces of all tasks and mounts")                   \
     X(DISCOVER_FAILED, "discover.failed", "looks at tasks or mounts that failed or did not see all")         \
+    X(DISCOVER_UNWALKED, "discover.unwalked",                                                                \
+      "walks over all tasks that failed: /proc was searched instead, or is with a later look")               \
     X(DISCOVER_PIDS, "discover.pids", "pids found in namespaces that were not known")                        \
+    X(DISCOVER_PASSED_OVER, "discover.passed_over",                                                          \
+      "such pids that the workers had no room for, followed by a look at all tasks")                         \
     X(EVENTS_READ, "events.read", "events of namespaces and devices read from the kernel")                   \
     X(EVENTS_ERRORS, "events.errors", "failed reads of the kernel's events")                                 \
     X(EVENTS_RESYNCS, "events.resyncs", "looks at everything because events were lost")                      \

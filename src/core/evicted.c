@@ -9,19 +9,21 @@ static void drop(struct nns_evicted_set *set, struct nns_evicted *evicted)
     evicted->cookie = 0;
 }
 
-bool nns_evicted_add(struct nns_evicted_set *set, uint64_t cookie, uint32_t inum)
+uint64_t nns_evicted_add(struct nns_evicted_set *set, uint64_t cookie, uint32_t inum)
 {
     bool full = set->count == NNS_EVICTED_MAX;
     struct nns_evicted *place;
+    uint64_t former;
 
     do {
         place = &set->items[set->next];
         set->next = (set->next + 1) % NNS_EVICTED_MAX;
     } while (place->cookie && !full);
+    former = place->cookie;
     drop(set, place);
     *place = (struct nns_evicted){.cookie = cookie, .inum = inum};
     set->count++;
-    return !full;
+    return former;
 }
 
 void nns_evicted_forget(struct nns_evicted_set *set, uint64_t cookie, uint32_t inum)

@@ -7,8 +7,9 @@
 #include <stdint.h>
 
 /*
- * Namespaces given up to make room, remembered so that they can be shown as uncovered. When all places are
- * taken the one written longest ago is forgotten. Zero-initialised is empty. The owner thread's.
+ * Namespaces given up to make room, or found while there was none, remembered so that they can be shown as
+ * uncovered. When all places are taken the one written longest ago is forgotten. Zero-initialised is empty.
+ * The owner thread's.
  */
 #define NNS_EVICTED_MAX 1024
 
@@ -16,6 +17,7 @@ struct nns_evicted {
     uint64_t cookie; /* 0: free place */
     uint32_t inum;
     uint32_t missed; /* looks in a row that did not find it inhabited */
+    bool offered;    /* there was room for it since: whoever finds it may have it saved */
 };
 
 struct nns_evicted_set {
@@ -24,8 +26,8 @@ struct nns_evicted_set {
     uint32_t count;
 };
 
-/* False when another had to be forgotten for it. */
-bool nns_evicted_add(struct nns_evicted_set *set, uint64_t cookie, uint32_t inum);
+/* One that is not there. Returns the cookie of another that had to be forgotten for it, 0: none. */
+uint64_t nns_evicted_add(struct nns_evicted_set *set, uint64_t cookie, uint32_t inum);
 
 /* Forget whatever has this cookie or this inum: it is known again, or dead with its inum another's. */
 void nns_evicted_forget(struct nns_evicted_set *set, uint64_t cookie, uint32_t inum);

@@ -138,7 +138,9 @@ static const struct param table[] = {
     {"workers.queue", AT(workers_queue), IS_NUMBER(1, 65536, "batches"), .standard = "64",
      .text = "batches of pids that may wait for a thread; when it is full, the queue is not read"},
     {"cache.capacity", AT(cache_capacity), IS_NUMBER(1, 4 * MEBI, "namespaces"), .standard = "65536",
-     .text = "how many namespaces are kept; beyond it one is evicted, and is then not covered"},
+     .text =
+         "how many namespaces are kept; beyond it one that is named evicts another, and one that is found "
+         "is left uncovered"},
     {"handle.mode", AT(handle_mode), IS_CHOICE(handle_modes), .standard = "auto",
      .text = "how the daemon gets into a namespace again. member: by a process in it or a mount of it; "
              "pinned: by holding each open, which keeps it alive; auto: by its identity alone, else as "

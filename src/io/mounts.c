@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -35,6 +37,7 @@ struct known {
     uint64_t id;    /* with fanotify unique for ever, with mountinfo given out again at once */
     uint64_t birth; /* only with mountinfo */
     uint32_t inum;  /* likewise */
+    uint32_t place; /* likewise: its path, hashed */
 };
 
 struct known_set {
@@ -42,12 +45,60 @@ struct known_set {
     size_t count, capacity;
 };
 
+/* A burst of more than so many, and all mounts may as well be looked at. */
+enum { FRESH_MAX = 256 };
+
+/* What was found new, on its way from whoever watches to whoever looks. */
+struct fresh {
+    pthread_mutex_t lock; /* guards the rest; held for a few instructions */
+    char *paths[FRESH_MAX];
+    size_t count;
+    bool all; /* more than these */
+};
+
 struct nns_mounts {
     enum nns_mounts_way way;
     int fd;
     struct known_set known;
     bool stale; /* what is mounted was not learned whole: every answer is 1 until it was */
+    struct fresh fresh;
 };
+
+/* ---- what is new ---- */
+
+/* NULL: some, whose paths are not known. */
+static void add_fresh(struct fresh *fresh, const char *path)
+{
+    char *copy = path ? strdup(path) : NULL;
+
+    pthread_mutex_lock(&fresh->lock);
+    if (copy && fresh->count < FRESH_MAX) {
+        fresh->paths[fresh->count++] = copy;
+        copy = NULL;
+    } else {
+        fresh->all = true;
+    }
+    pthread_mutex_unlock(&fresh->lock);
+    free(copy);
+}
+
+/* Move what is there to an empty one, whose lock is not used. */
+static void take_fresh(struct fresh *fresh, struct fresh *to)
+{
+    pthread_mutex_lock(&fresh->lock);
+    memcpy(to->paths, fresh->paths, fresh->count * sizeof(fresh->paths[0]));
+    to->count = fresh->count;
+    to->all = fresh->all;
+    fresh->count = 0;
+    fresh->all = false;
+    pthread_mutex_unlock(&fresh->lock);
+}
+
+static void empty_fresh(struct fresh *fresh)
+{
+    while (fresh->count)
+        free(fresh->paths[--fresh->count]);
+}
 
 /* ---- the set ---- */
 
@@ -117,7 +168,7 @@ struct mount_request {
     uint64_t param; /* statmount: what is asked for; listmount: the id to go on after */
 };
 
-enum { ASK_MAGIC = 0x1, ASK_ROOT = 0x8 };
+enum { ASK_MAGIC = 0x1, ASK_ROOT = 0x8, ASK_POINT = 0x10 };
 
 /* The kernel's struct statmount: what we read of its 512 bytes, and room for the texts behind. */
 struct mount_answer {
@@ -126,8 +177,9 @@ struct mount_answer {
     uint32_t major, minor;
     uint64_t magic;
     unsigned char unread[72];
-    uint32_t root; /* where in text */
-    unsigned char unread_too[512 - 108];
+    uint32_t root; /* where in text, like the next */
+    uint32_t point;
+    unsigned char unread_too[512 - 112];
     char text[32]; /* the root of a namespace's mount fits: "net:[4294967295]", "time_for_children:[…" */
 };
 
@@ -163,6 +215,25 @@ static int ask_for_namespace(uint64_t id)
         return -EPROTO;
     answer.text[sizeof(answer.text) - 1] = '\0';
     return nns_namespace_inum(answer.text + answer.root, strlen(answer.text + answer.root), "net") != 0;
+}
+
+/* Note where one of ours is mounted, as this process sees it; one that it does not see it cannot look at. */
+static void note_place(struct nns_mounts *mounts, uint64_t id)
+{
+    union {
+        struct mount_answer answer;
+        char room[offsetof(struct mount_answer, text) + PATH_MAX];
+    } mount;
+    size_t skip;
+    int result = ask(id, ASK_POINT, &mount.answer, sizeof(mount));
+
+    if (result == -ENOENT || result == -EPROTO)
+        return; /* gone; out of reach */
+    skip = offsetof(struct mount_answer, text) + mount.answer.point;
+    if (result == 0 && memchr(mount.room + skip, '\0', sizeof(mount) - skip))
+        add_fresh(&mounts->fresh, mount.room + skip);
+    else
+        add_fresh(&mounts->fresh, NULL);
 }
 
 /* ---- fanotify ---- */
@@ -240,6 +311,8 @@ static int take_event(struct nns_mounts *mounts, const struct fanotify_event_met
         result = forget(mounts, info.id);
     if (result < 0)
         mounts->stale = true;
+    else if (result && event->mask & FAN_MNT_ATTACH)
+        note_place(mounts, info.id);
     return result != 0;
 }
 
@@ -269,6 +342,8 @@ static int changed_by_fanotify(struct nns_mounts *mounts)
 {
     int result = take_events(mounts);
 
+    if (mounts->stale)
+        add_fresh(&mounts->fresh, NULL);
     if (result >= 0 && mounts->stale) {
         result = learn_all(mounts);
         if (result == 0)
@@ -370,42 +445,67 @@ static uint64_t birth_of(const char *path)
     return (uint64_t)status.stx_ctime.tv_sec * 1000000000 + status.stx_ctime.tv_nsec;
 }
 
+static uint32_t hash_of(const char *path)
+{
+    uint32_t hash = 2166136261;
+
+    for (; *path; path++)
+        hash = (hash ^ (unsigned char)*path) * 16777619;
+    return hash;
+}
+
+static bool equal(const struct known *left, const struct known *right)
+{
+    return left->id == right->id && left->inum == right->inum && left->birth == right->birth &&
+           left->place == right->place;
+}
+
+/* What mountinfo shows now, beside what it showed before. */
+struct reading {
+    struct nns_mounts *mounts;
+    struct known_set now;
+};
+
 static int collect(void *context, const struct nns_namespace_mount *mount)
 {
-    struct known_set *set = context;
+    struct reading *reading = context;
+    struct known_set *before = &reading->mounts->known, *now = &reading->now;
+    struct known known = {
+        .id = mount->id, .birth = birth_of(mount->path), .inum = mount->inum, .place = hash_of(mount->path)};
+    size_t place = set_place(before, known.id);
 
-    return set_insert(set, set->count, (struct known){mount->id, birth_of(mount->path), mount->inum});
+    if (!set_has_at(before, place, known.id) || !equal(&before->items[place], &known))
+        add_fresh(&reading->mounts->fresh, mount->path);
+    return set_insert(now, now->count, known);
 }
 
 static bool equal_sets(const struct known_set *left, const struct known_set *right)
 {
-    for (size_t i = 0; i < left->count && i < right->count; i++) {
-        const struct known *l = &left->items[i], *r = &right->items[i];
-
-        if (l->id != r->id || l->inum != r->inum || l->birth != r->birth)
+    for (size_t i = 0; i < left->count && i < right->count; i++)
+        if (!equal(&left->items[i], &right->items[i]))
             return false;
-    }
     return left->count == right->count;
 }
 
 static int changed_by_mountinfo(struct nns_mounts *mounts)
 {
     struct pollfd poll_for = {.fd = mounts->fd, .events = POLLPRI};
-    struct known_set now = {NULL, 0, 0};
+    struct reading reading = {.mounts = mounts, .now = {NULL, 0, 0}};
+    struct known_set *now = &reading.now;
     int result;
 
     /* Before reading, so that a change after it is told of. An interrupted poll had nothing to tell. */
     poll(&poll_for, 1, 0);
-    result = each_mount(collect, &now);
+    result = each_mount(collect, &reading);
     if (result < 0) {
-        set_deinit(&now);
+        set_deinit(now);
         return result;
     }
-    if (now.count)
-        qsort(now.items, now.count, sizeof(*now.items), compare_known);
-    result = !equal_sets(&now, &mounts->known);
+    if (now->count)
+        qsort(now->items, now->count, sizeof(*now->items), compare_known);
+    result = !equal_sets(now, &mounts->known);
     set_deinit(&mounts->known);
-    mounts->known = now;
+    mounts->known = *now;
     return result;
 }
 
@@ -418,6 +518,8 @@ static int open_mountinfo(struct nns_mounts *mounts)
     if (mounts->fd < 0)
         return -errno;
     result = changed_by_mountinfo(mounts);
+    empty_fresh(&mounts->fresh); /* what was there before is not new */
+    mounts->fresh.all = false;
     return result < 0 ? result : 0;
 }
 
@@ -431,6 +533,7 @@ int nns_mounts_open(struct nns_mounts **out, enum nns_mounts_way *way)
     if (!mounts)
         return -ENOMEM;
     mounts->fd = -1;
+    pthread_mutex_init(&mounts->fresh.lock, NULL);
     result = open_fanotify(mounts);
     if (result < 0)
         result = open_mountinfo(mounts);
@@ -450,6 +553,8 @@ void nns_mounts_close(struct nns_mounts *mounts)
     if (mounts->fd >= 0)
         close(mounts->fd);
     set_deinit(&mounts->known);
+    empty_fresh(&mounts->fresh);
+    pthread_mutex_destroy(&mounts->fresh.lock);
     free(mounts);
 }
 
@@ -480,4 +585,32 @@ int nns_mounts_each(int (*visit)(void *context, const char *path, uint32_t inum)
     struct visitor visitor = {visit, context};
 
     return each_mount(show, &visitor);
+}
+
+bool nns_mounts_has_new(struct nns_mounts *mounts)
+{
+    bool has;
+
+    pthread_mutex_lock(&mounts->fresh.lock);
+    has = mounts->fresh.count || mounts->fresh.all;
+    pthread_mutex_unlock(&mounts->fresh.lock);
+    return has;
+}
+
+/* One that was mounted and is gone, or hidden, since leads nowhere, or elsewhere. */
+int nns_mounts_each_new(struct nns_mounts *mounts,
+                        int (*visit)(void *context, const char *path, uint32_t inum), void *context)
+{
+    struct fresh taken = {.count = 0};
+    int result = 0;
+
+    if (!mounts)
+        return 0;
+    take_fresh(&mounts->fresh, &taken);
+    if (taken.all)
+        result = nns_mounts_each(visit, context);
+    for (size_t i = 0; !taken.all && i < taken.count && result == 0; i++)
+        result = visit(context, taken.paths[i], 0);
+    empty_fresh(&taken);
+    return result;
 }

@@ -2,6 +2,7 @@
 #ifndef NNS_IO_MOUNTS_H
 #define NNS_IO_MOUNTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -30,5 +31,15 @@ int nns_mounts_changed(struct nns_mounts *mounts);
  * shows. A path may since lead elsewhere: verify what is opened. visit returns 0 to go on; anything else ends
  * the walk and is returned. 0 or -errno. Any thread. */
 int nns_mounts_each(int (*visit)(void *context, const char *path, uint32_t inum), void *context);
+
+/*
+ * Likewise, but only mounts that nns_mounts_changed has found new, or moved, since they were shown last; inum
+ * is 0. Where they were too many, or not told one by one, it is every mount there is. NULL has none.
+ */
+int nns_mounts_each_new(struct nns_mounts *mounts,
+                        int (*visit)(void *context, const char *path, uint32_t inum), void *context);
+
+/* Would that show any? Any thread. */
+bool nns_mounts_has_new(struct nns_mounts *mounts);
 
 #endif

@@ -2,6 +2,7 @@
 #include "io/trace.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -46,6 +47,7 @@ struct nns_trace {
     unsigned pieces;            /* that are in use */
     int links[PROGRAMS];        /* -1: not attached */
     bool walked;                /* the table of reported namespaces is not empty */
+    _Atomic bool hiding;        /* a namespace may count as known that is not */
 
     /* While events are read. */
     nns_trace_taker *take;
@@ -337,9 +339,15 @@ int nns_trace_know(struct nns_trace *trace, uint64_t cookie)
     return trace && trace->pieces & (TASKS | WALK) ? put(trace->skeleton->maps.nns_known, &cookie) : 0;
 }
 
+/* One that cannot be taken out (no memory for a copy of the key, a lock that is not to be had) would never be
+ * news again. */
 int nns_trace_forget(struct nns_trace *trace, uint64_t cookie)
 {
-    return trace && trace->pieces & (TASKS | WALK) ? drop(trace->skeleton->maps.nns_known, &cookie) : 0;
+    int rc = trace && trace->pieces & (TASKS | WALK) ? drop(trace->skeleton->maps.nns_known, &cookie) : 0;
+
+    if (rc)
+        atomic_store(&trace->hiding, true);
+    return rc;
 }
 
 int nns_trace_cover(struct nns_trace *trace, uint64_t cookie, uint32_t ifindex)
@@ -409,12 +417,10 @@ static int read_walk(struct nns_trace *trace, int fd, nns_trace_taker *take, voi
     return 0;
 }
 
-int nns_trace_walk(struct nns_trace *trace, bool all, nns_trace_taker *take, void *context)
+static int walk(struct nns_trace *trace, bool all, nns_trace_taker *take, void *context)
 {
     int link = -1, fd, rc;
 
-    if (!(trace->pieces & WALK))
-        return -EOPNOTSUPP;
     rc = trace->walked ? clear_walked(trace) : 0;
     if (rc)
         return rc;
@@ -427,5 +433,19 @@ int nns_trace_walk(struct nns_trace *trace, bool all, nns_trace_taker *take, voi
         return fd;
     rc = read_walk(trace, fd, take, context);
     close(fd);
+    return rc;
+}
+
+int nns_trace_walk(struct nns_trace *trace, bool all, nns_trace_taker *take, void *context)
+{
+    bool hiding;
+    int rc;
+
+    if (!(trace->pieces & WALK))
+        return -EOPNOTSUPP;
+    hiding = atomic_exchange(&trace->hiding, false);
+    rc = walk(trace, all || hiding, take, context);
+    if (rc && hiding)
+        atomic_store(&trace->hiding, true);
     return rc;
 }

@@ -49,8 +49,9 @@ typedef void nns_trace_taker(void *context, const struct nns_trace_event *event)
 
 /*
  * Load and attach what can be had: 0 also when that is nothing, as *abilities tells. -ENOMEM. `namespaces`
- * and `devices` bound the two tables; what finds no room there is reported more often than needed. discover:
- * false leaves tasks and walk out.
+ * and `devices` bound the two tables. Tasks of a namespace that finds no room there are reported more often
+ * than needed; a device that finds none is reported when it comes up, but never when it loses its clsact.
+ * discover: false leaves tasks and walk out.
  */
 int nns_trace_open(uint32_t namespaces, uint32_t devices, bool discover, struct nns_trace **out,
                    struct nns_trace_abilities *abilities);
@@ -92,8 +93,8 @@ bool nns_trace_covers(const struct nns_trace *trace, uint64_t cookie, uint32_t i
 /*
  * Walk over all tasks that are visible in the daemon's pid namespace, threads included, and report each
  * namespace they are in once, with one task in it (kind NNS_TRACE_TASK); with `all` also those that are
- * known. Beyond `namespaces` of them, some come more than once. Any thread, one at a time; milliseconds. 0,
- * or -errno when not all was seen.
+ * known, as does the first walk after a forgetting that failed. Beyond `namespaces` of them, some come more
+ * than once. Any thread, one at a time; milliseconds. 0, or -errno when not all was seen.
  */
 int nns_trace_walk(struct nns_trace *trace, bool all, nns_trace_taker *take, void *context);
 

@@ -5,6 +5,7 @@
 
 #include "core/counters.h"
 #include "workers/dequeue.h"
+#include "workers/room.h"
 
 enum { PARTS = 4, SHARDS_A_PART = NNS_CACHE_SHARDS / PARTS };
 
@@ -61,18 +62,6 @@ NNS_OWNER_ONLY static void revisit_asked(struct nns_owner *owner)
     }
 }
 
-/* An evicted namespace is shown as uncovered while it lives. On the other rungs the lonely looks tell. */
-NNS_OWNER_ONLY static void drop_dead_evicted(struct nns_owner *owner)
-{
-    for (size_t i = 0; i < NNS_EVICTED_MAX && owner->evicted.count; i++) {
-        const struct nns_evicted *evicted = &owner->evicted.items[i];
-        const struct nns_netns_id id = {.cookie = evicted->cookie, .inum = evicted->inum};
-
-        if (id.cookie && nns_netns_is_dead(id))
-            nns_evicted_forget(&owner->evicted, id.cookie, id.inum);
-    }
-}
-
 static bool discovers(const struct nns_owner *owner)
 {
     return owner->context.params->network_enabled && owner->context.params->discover_enabled;
@@ -104,8 +93,7 @@ uint64_t nns_audit_tick(struct nns_owner *owner, uint64_t now_ms)
             nns_pool_want(owner->pool, NNS_CHORE_SCAN);
         revisit_asked(owner);
         audit_part(owner);
-        if (owner->context.way == NNS_HANDLES_BY_ID)
-            drop_dead_evicted(owner);
+        nns_room_drop_dead(owner);
         owner->next_audit_ms = now_ms + interval(owner);
     }
     return owner->next_audit_ms - now_ms;

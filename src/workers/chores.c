@@ -10,8 +10,12 @@
 #include "io/mounts.h"
 #include "io/proc.h"
 #include "workers/letters.h"
+#include "workers/pool.h"
 
-static struct nns_log_limit scan_limit;
+/* A search in place of a walk that failed is the only one in so many times what it took. */
+enum { SEARCH_SHARE = 20 };
+
+static struct nns_log_limit scan_limit, walk_limit;
 
 /* ---- who is inhabited ---- */
 
@@ -33,6 +37,7 @@ static void sweep(const struct nns_sync_context *context)
 
 struct scan {
     const struct nns_sync_worker *worker;
+    struct nns_chore_memory *memory;
     struct nns_batch *batch; /* pids found, being filled */
     int error;               /* why not all was seen */
 };
@@ -43,6 +48,7 @@ static void hand_on(struct scan *scan)
         return;
     nns_sync_batch(scan->worker, scan->batch);
     scan->batch = NULL;
+    nns_pool_give_way(scan->worker);
 }
 
 static void take_task(void *context, const struct nns_trace_event *event)
@@ -55,7 +61,7 @@ static void take_task(void *context, const struct nns_trace_event *event)
         scan->error = -ENOMEM;
         return;
     }
-    scan->batch->own = true;
+    scan->batch->found = true;
     nns_sync_saw(scan->worker, event->cookie);
     nns_batch_add(scan->batch, event->number);
     nns_count(NNS_COUNT_DISCOVER_PIDS, 1);
@@ -69,6 +75,9 @@ static int take_any(const char *path, uint32_t inum, void *context)
     struct scan *scan = context;
     int rc = nns_sync_path(scan->worker, path, inum);
 
+    nns_pool_give_way(scan->worker);
+    if (rc == -ESRCH)
+        rc = -ENOENT;
     if (rc && rc != -ENOENT)
         scan->error = rc;
     return rc == -ENOENT ? rc : 0;
@@ -88,11 +97,37 @@ static void scan_mounts(struct scan *scan)
     scan->error = rc ? rc : scan->error;
 }
 
+static void scan_new_mounts(struct scan *scan)
+{
+    int rc = nns_mounts_each_new(scan->worker->context->mounts, take_mount, scan);
+
+    scan->error = rc ? rc : scan->error;
+}
+
 static void search(struct scan *scan)
 {
     int rc = nns_proc_each_namespace(take_any, scan);
 
     scan->error = rc ? rc : scan->error;
+}
+
+/* What the walk did not tell /proc may; but a walk that goes on failing must not become a search each time.
+ */
+static void search_instead(struct scan *scan, int error)
+{
+    struct nns_chore_memory *memory = scan->memory;
+    uint64_t began = uv_hrtime() / 1000000;
+
+    nns_count(NNS_COUNT_DISCOVER_UNWALKED, 1);
+    nns_log_limited(&walk_limit, NNS_LOG_WARNING, "cannot walk over all tasks: %s", strerrordesc_np(-error));
+    if (memory->searched_ms && began < memory->searched_ms + SEARCH_SHARE * memory->cost_ms) {
+        scan->error = error;
+        scan_mounts(scan);
+        return;
+    }
+    search(scan);
+    memory->searched_ms = uv_hrtime() / 1000000;
+    memory->cost_ms = memory->searched_ms - began;
 }
 
 static void scan_all(struct scan *scan)
@@ -105,8 +140,10 @@ static void scan_all(struct scan *scan)
     }
     rc = nns_trace_walk(scan->worker->context->trace, false, take_task, scan);
     hand_on(scan);
-    scan->error = rc ? rc : scan->error;
-    scan_mounts(scan);
+    if (rc)
+        search_instead(scan, rc);
+    else
+        scan_mounts(scan);
 }
 
 /* Where namespaces go astray the owner wants to know who was not there. */
@@ -150,9 +187,9 @@ static void report(const struct scan *scan)
                     strerrordesc_np(-scan->error));
 }
 
-void nns_do_chore(const struct nns_sync_worker *worker, enum nns_chore chore)
+void nns_do_chore(const struct nns_sync_worker *worker, enum nns_chore chore, struct nns_chore_memory *memory)
 {
-    struct scan scan = {.worker = worker};
+    struct scan scan = {.worker = worker, .memory = memory};
 
     switch (chore) {
     case NNS_CHORE_SWEEP:
@@ -165,7 +202,7 @@ void nns_do_chore(const struct nns_sync_worker *worker, enum nns_chore chore)
         look(&scan, false);
         break;
     case NNS_CHORE_MOUNTS:
-        scan_mounts(&scan);
+        scan_new_mounts(&scan);
         break;
     case NNS_CHORES:
         break;

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "core/evicted.h"
 #include "core/log.h"
 #include "io/instance.h"
 #include "io/meter.h"
@@ -153,7 +154,7 @@ static void take_batches(struct daemon *daemon, struct nns_batch *batch)
     while (batch) {
         struct nns_batch *next = batch->next;
 
-        if (!batch->own)
+        if (!batch->found)
             nns_dispatch_settled(&daemon->dispatch);
         if (batch->job)
             nns_requests_batch(daemon->requests, batch);
@@ -199,7 +200,7 @@ static void on_completions(uv_async_t *async)
         nns_dispatch_room(&daemon->dispatch);
     if (daemon->feed && nns_dispatch_clear(&daemon->dispatch))
         nns_feed_resume(daemon->feed);
-    if (daemon->discover && nns_dispatch_clear(&daemon->dispatch))
+    if (taken.room && daemon->discover)
         nns_discover_resume(daemon->discover);
     if (taken.room)
         nns_link_feed_resume(daemon->link_feed);
@@ -290,6 +291,7 @@ static int start_threads(struct daemon *daemon)
         .way = daemon->way,
         .resolver = daemon->resolver,
         .trace = daemon->trace,
+        .mounts = daemon->mounts,
         .exclusions = daemon->exclusions,
         .walk = daemon->trace_abilities.walk,
     };
@@ -327,8 +329,8 @@ static int open_watches(struct daemon *daemon)
     int rc = 0;
 
     if (params->network_enabled)
-        rc = nns_trace_open(params->cache_capacity, DEVICES_TOLD * params->cache_capacity, discover,
-                            &daemon->trace, &daemon->trace_abilities);
+        rc = nns_trace_open(params->cache_capacity + NNS_EVICTED_MAX, DEVICES_TOLD * params->cache_capacity,
+                            discover, &daemon->trace, &daemon->trace_abilities);
     if (rc) {
         nns_error("cannot watch devices: %s", strerror(-rc));
         return rc;
@@ -458,7 +460,7 @@ static int open_feeds(struct daemon *daemon)
         return rc;
     }
     rc = nns_discover_open(&daemon->loop, daemon->trace, daemon->mounts, daemon->mounts_way,
-                           params->network_enabled && params->discover_enabled, &daemon->dispatch,
+                           params->network_enabled && params->discover_enabled, daemon->pool,
                            nns_owner_mailbox(daemon->owner), &daemon->discover);
     if (!rc)
         rc = nns_link_feed_open(&daemon->loop, daemon->link_events, nns_owner_mailbox(daemon->owner),

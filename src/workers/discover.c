@@ -9,21 +9,27 @@
 #include "core/log.h"
 #include "workers/letters.h"
 
-/* How long fanotify is left alone after an error, which keeps its descriptor readable. */
-enum { MOUNTS_RETRY_MS = 1000 };
+/* After a failure: it would come again at once, and descriptors may stay readable. */
+enum { REST_MS = 1000 };
+
+/* Batches kept for workers who have no room: as many pids as the kernel's buffer holds events. */
+enum { WAITING_MAX = 64 };
 
 struct nns_discover {
     uv_poll_t trace_poll, mounts_poll;
-    uv_timer_t mounts_retry;
+    uv_timer_t trace_rest, mounts_rest;
     uv_idle_t first_turns; /* until the first look at everything */
     int turns_left;
     struct nns_trace *trace;   /* borrowed, or NULL */
     struct nns_mounts *mounts; /* likewise */
-    struct nns_dispatch *dispatch;
+    struct nns_pool *pool;
     struct nns_mailbox *owner;
-    struct nns_batch *batch;   /* being filled */
-    struct nns_events *events; /* likewise */
-    uint64_t lost;             /* as last seen */
+    struct nns_batch *first, **end; /* of those found, not with the workers yet */
+    struct nns_batch *batch;        /* the last of them, being filled, or NULL */
+    unsigned waiting;               /* how many they are */
+    struct nns_events *events;      /* being filled */
+    uint64_t lost_seen;             /* by the kernel, as last asked */
+    bool lost, passed_over;         /* devices, tasks: to be told to the owner */
     enum nns_mounts_way mounts_way;
     unsigned open; /* handles not closed yet */
     bool reading;
@@ -33,11 +39,38 @@ static struct nns_log_limit error_limit, mounts_limit, lost_limit;
 
 /* ---- events ---- */
 
-static void hand_on_batch(struct nns_discover *discover)
+/* As many as the workers have room for. */
+static void hand_on_tasks(struct nns_discover *discover)
 {
-    if (discover->batch)
-        nns_dispatch_add(discover->dispatch, discover->batch);
+    while (discover->first) {
+        struct nns_batch *next = discover->first->next;
+
+        if (!nns_pool_submit(discover->pool, discover->first))
+            return;
+        discover->first = next;
+        discover->waiting--;
+    }
+    discover->end = &discover->first;
     discover->batch = NULL;
+}
+
+/* The batch to add to, or NULL. The queue may keep the workers busy for as long as it likes: what was found
+ * meanwhile is kept within bounds, and devices do not wait for it. */
+static struct nns_batch *batch_under_way(struct nns_discover *discover)
+{
+    struct nns_batch *batch = discover->batch;
+
+    if (batch && batch->count < NNS_BATCH_MAX)
+        return batch;
+    batch = discover->waiting < WAITING_MAX ? nns_batch_new(NNS_BATCH_MAX) : NULL;
+    if (!batch)
+        return NULL;
+    batch->found = true;
+    *discover->end = batch;
+    discover->end = &batch->next;
+    discover->batch = batch;
+    discover->waiting++;
+    return batch;
 }
 
 static void hand_on_events(struct nns_discover *discover)
@@ -57,27 +90,22 @@ static struct nns_events *events_under_way(struct nns_discover *discover)
     return discover->events;
 }
 
-/* Without memory an event is lost like one that the kernel had no room for. */
-static void lose(struct nns_discover *discover)
-{
-    nns_count(NNS_COUNT_EVENTS_LOST, 1);
-    nns_pool_want(discover->dispatch->pool, NNS_CHORE_SCAN);
-}
-
 static void take_task(struct nns_discover *discover, uint32_t pid)
 {
-    if (!discover->batch)
-        discover->batch = nns_batch_new(NNS_BATCH_MAX);
-    if (!discover->batch) {
-        lose(discover);
+    struct nns_batch *batch = batch_under_way(discover);
+
+    nns_count(NNS_COUNT_DISCOVER_PIDS, 1);
+    if (!batch) {
+        nns_count(NNS_COUNT_DISCOVER_PASSED_OVER, 1);
+        discover->passed_over = true;
         return;
     }
-    nns_batch_add(discover->batch, pid);
-    nns_count(NNS_COUNT_DISCOVER_PIDS, 1);
-    if (discover->batch->count == NNS_BATCH_MAX)
-        hand_on_batch(discover);
+    nns_batch_add(batch, pid);
+    if (batch->count == NNS_BATCH_MAX)
+        hand_on_tasks(discover);
 }
 
+/* Without memory an event is lost like one that the kernel had no room for. */
 static void take_event(void *context, const struct nns_trace_event *event)
 {
     struct nns_discover *discover = context;
@@ -90,7 +118,8 @@ static void take_event(void *context, const struct nns_trace_event *event)
     }
     events = events_under_way(discover);
     if (!events) {
-        lose(discover);
+        nns_count(NNS_COUNT_EVENTS_LOST, 1);
+        discover->lost = true;
         return;
     }
     events->items[events->count++] = *event;
@@ -101,19 +130,27 @@ static void take_event(void *context, const struct nns_trace_event *event)
 static void look_for_losses(struct nns_discover *discover)
 {
     uint64_t lost = nns_trace_lost(discover->trace);
-    struct nns_events *events;
 
-    if (lost == discover->lost)
+    if (lost == discover->lost_seen)
         return;
-    nns_count(NNS_COUNT_EVENTS_LOST, lost - discover->lost);
+    nns_count(NNS_COUNT_EVENTS_LOST, lost - discover->lost_seen);
     nns_log_limited(&lost_limit, NNS_LOG_WARNING, "%llu events were lost: looking at everything",
-                    (unsigned long long)(lost - discover->lost));
-    nns_pool_want(discover->dispatch->pool, NNS_CHORE_SCAN);
-    events = events_under_way(discover);
-    if (!events)
-        return; /* at the next one, with memory */
-    events->lost = true;
-    discover->lost = lost;
+                    (unsigned long long)(lost - discover->lost_seen));
+    discover->lost_seen = lost;
+    discover->lost = true;
+}
+
+/* True when the owner will know. */
+static bool tell_of_losses(struct nns_discover *discover)
+{
+    if (!discover->lost && !discover->passed_over)
+        return true;
+    if (!events_under_way(discover))
+        return false;
+    discover->events->lost = discover->lost;
+    discover->events->passed_over = discover->passed_over;
+    discover->lost = discover->passed_over = false;
+    return true;
 }
 
 static void stop_reading(struct nns_discover *discover)
@@ -122,24 +159,52 @@ static void stop_reading(struct nns_discover *discover)
     discover->reading = false;
 }
 
-static void on_trace(uv_poll_t *poll, int status, int happened)
+/* True when all that was there is with who is to have it, or will be. */
+static bool pass_on(struct nns_discover *discover)
 {
-    struct nns_discover *discover = poll->data;
-    int rc;
+    int rc = nns_trace_read(discover->trace, take_event, discover);
+    bool told;
 
-    if (!nns_dispatch_clear(discover->dispatch) || nns_mailbox_full(discover->owner)) {
-        stop_reading(discover);
-        return;
-    }
-    rc = nns_trace_read(discover->trace, take_event, discover);
     if (rc < 0) {
         nns_count(NNS_COUNT_EVENTS_ERRORS, 1);
         nns_log_limited(&error_limit, NNS_LOG_ERROR, "cannot read events: %s", strerrordesc_np(-rc));
     }
     look_for_losses(discover);
-    hand_on_batch(discover);
+    hand_on_tasks(discover);
+    told = tell_of_losses(discover);
     hand_on_events(discover);
+    return told && rc >= 0;
 }
+
+static void on_rest(uv_timer_t *timer);
+
+static void read_events(struct nns_discover *discover)
+{
+    if (nns_mailbox_full(discover->owner)) {
+        stop_reading(discover);
+    } else if (pass_on(discover)) {
+        nns_discover_resume(discover);
+    } else {
+        stop_reading(discover);
+        uv_timer_start(&discover->trace_rest, on_rest, REST_MS, 0);
+    }
+}
+
+static void on_rest(uv_timer_t *timer)
+{
+    read_events(timer->data);
+}
+
+/* libuv stops a handle that it reports an error on. */
+static void on_trace(uv_poll_t *poll, int status, int happened)
+{
+    struct nns_discover *discover = poll->data;
+
+    discover->reading = discover->reading && status >= 0;
+    read_events(discover);
+}
+
+/* ---- mounts ---- */
 
 static void retry_mounts(uv_timer_t *timer);
 
@@ -148,19 +213,19 @@ static void hold_off_mounts(struct nns_discover *discover, int error)
     nns_count(NNS_COUNT_DISCOVER_FAILED, 1);
     nns_log_limited(&mounts_limit, NNS_LOG_WARNING, "cannot see which mounts come and go: %s",
                     strerrordesc_np(-error));
-    /* mountinfo has no word of a change that would stay, and to poll anew loses one. */
-    if (discover->mounts_way == NNS_MOUNTS_MOUNTINFO)
-        return;
-    uv_poll_stop(&discover->mounts_poll);
-    uv_timer_start(&discover->mounts_retry, retry_mounts, MOUNTS_RETRY_MS, 0);
+    /* An error keeps fanotify's descriptor readable. mountinfo has no word of a change that would stay, and
+     * to poll anew loses one. */
+    if (discover->mounts_way == NNS_MOUNTS_FANOTIFY)
+        uv_poll_stop(&discover->mounts_poll);
+    uv_timer_start(&discover->mounts_rest, retry_mounts, REST_MS, 0);
 }
 
 static void look_at_mounts(struct nns_discover *discover, int status)
 {
     int changed = status < 0 ? status : nns_mounts_changed(discover->mounts);
 
-    if (changed)
-        nns_pool_want(discover->dispatch->pool, NNS_CHORE_MOUNTS);
+    if (nns_mounts_has_new(discover->mounts))
+        nns_pool_want(discover->pool, NNS_CHORE_MOUNTS);
     if (changed < 0)
         hold_off_mounts(discover, changed);
 }
@@ -182,7 +247,7 @@ static void retry_mounts(uv_timer_t *timer)
 {
     struct nns_discover *discover = timer->data;
 
-    look_at_mounts(discover, poll_mounts(discover));
+    look_at_mounts(discover, discover->mounts_way == NNS_MOUNTS_FANOTIFY ? poll_mounts(discover) : 0);
 }
 
 /* The first look comes after all watches watch: libuv begins to poll in its first turn, and where mounts are
@@ -194,7 +259,7 @@ static void on_first_turns(uv_idle_t *idle)
     if (discover->turns_left--)
         return;
     uv_idle_stop(idle);
-    nns_pool_want(discover->dispatch->pool, NNS_CHORE_SCAN);
+    nns_pool_want(discover->pool, NNS_CHORE_SCAN);
 }
 
 /* ---- opening and closing ---- */
@@ -203,7 +268,9 @@ void nns_discover_resume(struct nns_discover *discover)
 {
     uv_poll_t *poll = &discover->trace_poll;
 
-    if (!discover->trace || discover->reading || uv_is_closing((uv_handle_t *)poll))
+    hand_on_tasks(discover);
+    if (!discover->trace || discover->reading || uv_is_closing((uv_handle_t *)poll) ||
+        uv_is_active((uv_handle_t *)&discover->trace_rest))
         return;
     discover->reading = uv_poll_start(poll, UV_READABLE, on_trace) == 0;
 }
@@ -214,7 +281,12 @@ static void on_closed(uv_handle_t *handle)
 
     if (--discover->open)
         return;
-    free(discover->batch);
+    while (discover->first) {
+        struct nns_batch *next = discover->first->next;
+
+        free(discover->first);
+        discover->first = next;
+    }
     free(discover->events);
     free(discover);
 }
@@ -227,37 +299,37 @@ void nns_discover_close(struct nns_discover *discover)
         free(discover);
         return;
     }
-    if (discover->trace)
+    if (discover->trace) {
         uv_close((uv_handle_t *)&discover->trace_poll, on_closed);
+        uv_close((uv_handle_t *)&discover->trace_rest, on_closed);
+    }
     if (discover->mounts) {
         uv_close((uv_handle_t *)&discover->mounts_poll, on_closed);
-        uv_close((uv_handle_t *)&discover->mounts_retry, on_closed);
+        uv_close((uv_handle_t *)&discover->mounts_rest, on_closed);
     }
     if (discover->first_turns.data)
         uv_close((uv_handle_t *)&discover->first_turns, on_closed);
 }
 
-static int watch(struct nns_discover *discover, uv_loop_t *loop, uv_poll_t *poll, int fd)
+static int watch(struct nns_discover *discover, uv_loop_t *loop, uv_poll_t *poll, uv_timer_t *rest, int fd)
 {
     int rc = uv_poll_init(loop, poll, fd);
 
     if (rc)
         return rc;
-    poll->data = discover;
-    discover->open++;
+    uv_timer_init(loop, rest);
+    poll->data = rest->data = discover;
+    discover->open += 2;
     return 0;
 }
 
 static int watch_mounts(struct nns_discover *discover, uv_loop_t *loop, struct nns_mounts *mounts,
                         enum nns_mounts_way way)
 {
-    int rc = watch(discover, loop, &discover->mounts_poll, nns_mounts_fd(mounts));
+    int rc = watch(discover, loop, &discover->mounts_poll, &discover->mounts_rest, nns_mounts_fd(mounts));
 
     if (rc)
         return rc;
-    uv_timer_init(loop, &discover->mounts_retry);
-    discover->mounts_retry.data = discover;
-    discover->open++;
     discover->mounts = mounts;
     discover->mounts_way = way;
     return poll_mounts(discover);
@@ -269,7 +341,7 @@ static int watch_both(struct nns_discover *discover, uv_loop_t *loop, struct nns
     int rc = 0;
 
     if (trace && nns_trace_fd(trace) >= 0) {
-        rc = watch(discover, loop, &discover->trace_poll, nns_trace_fd(trace));
+        rc = watch(discover, loop, &discover->trace_poll, &discover->trace_rest, nns_trace_fd(trace));
         discover->trace = rc ? NULL : trace;
         nns_discover_resume(discover);
     }
@@ -289,15 +361,16 @@ static int look_after_first_turn(struct nns_discover *discover, uv_loop_t *loop)
 }
 
 int nns_discover_open(uv_loop_t *loop, struct nns_trace *trace, struct nns_mounts *mounts,
-                      enum nns_mounts_way way, bool look, struct nns_dispatch *dispatch,
-                      struct nns_mailbox *owner, struct nns_discover **out)
+                      enum nns_mounts_way way, bool look, struct nns_pool *pool, struct nns_mailbox *owner,
+                      struct nns_discover **out)
 {
     struct nns_discover *discover = calloc(1, sizeof(*discover));
     int rc;
 
     if (!discover)
         return -ENOMEM;
-    discover->dispatch = dispatch;
+    discover->pool = pool;
+    discover->end = &discover->first;
     discover->owner = owner;
     rc = watch_both(discover, loop, trace, mounts, way);
     if (!rc && look)

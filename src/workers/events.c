@@ -2,6 +2,7 @@
 #include "workers/events.h"
 
 #include "core/counters.h"
+#include "workers/astray.h"
 #include "workers/dequeue.h"
 #include "workers/flush.h"
 
@@ -16,7 +17,8 @@ NNS_OWNER_ONLY static void take_strangers(struct nns_owner *owner, const struct 
 
     nns_count(NNS_COUNT_EVENTS_UNKNOWN, 1);
     if (event->kind != NNS_TRACE_DEVICE_UP || !context->params->discover_enabled ||
-        nns_exclusions_have(context->exclusions, event->cookie))
+        nns_exclusions_have(context->exclusions, event->cookie) ||
+        nns_evicted_find(&owner->evicted, event->cookie, 0))
         return;
     nns_strangers_note(&owner->strangers, event->cookie, nns_now_ms(), context->params->audit_interval_ms);
 }
@@ -70,13 +72,13 @@ NNS_OWNER_ONLY static void take_event(struct nns_owner *owner, const struct nns_
 }
 
 /* Anything may have changed anywhere. A loss that comes too soon after another is made up for in time. */
-NNS_OWNER_ONLY static void resync(struct nns_owner *owner)
+NNS_OWNER_ONLY static void resync(struct nns_owner *owner, uint64_t now_ms)
 {
     struct nns_cache_cursor cursor = {0};
     struct nns_namespace *ns;
 
     owner->lost_events = false;
-    owner->resynced_ms = nns_now_ms();
+    owner->resynced_ms = now_ms;
     nns_count(NNS_COUNT_EVENTS_RESYNCS, 1);
     while ((ns = nns_cache_next(owner->context.cache, &cursor)))
         nns_look_again(owner, ns, NNS_LOOK_AUDIT);
@@ -87,29 +89,53 @@ void nns_take_events(struct nns_owner *owner, const struct nns_events *events)
     for (uint32_t i = 0; i < events->count; i++)
         take_event(owner, &events->items[i]);
     owner->lost_events = owner->lost_events || events->lost;
+    owner->unseen_tasks = owner->unseen_tasks || events->lost || events->passed_over;
+}
+
+/* Milliseconds until what was done last at this time may be done again. */
+static uint64_t rest_after(uint64_t last_ms, uint64_t now_ms)
+{
+    uint64_t due = last_ms ? last_ms + RESYNC_APART_MS : 0;
+
+    return due > now_ms ? due - now_ms : 0;
 }
 
 NNS_OWNER_ONLY static uint64_t until_resync(struct nns_owner *owner, uint64_t now_ms)
 {
-    uint64_t due = owner->resynced_ms ? owner->resynced_ms + RESYNC_APART_MS : 0;
+    uint64_t wait = owner->lost_events ? rest_after(owner->resynced_ms, now_ms) : UINT64_MAX;
 
-    if (!owner->lost_events)
-        return UINT64_MAX;
-    if (due > now_ms)
-        return due - now_ms;
-    resync(owner);
+    if (!wait)
+        resync(owner, now_ms);
+    return wait;
+}
+
+/* Without discovery tasks tell only where those are that are astray, for whom looks have a pace of their own.
+ */
+NNS_OWNER_ONLY static uint64_t until_scan(struct nns_owner *owner, uint64_t now_ms)
+{
+    uint64_t wait = owner->unseen_tasks ? rest_after(owner->scanned_ms, now_ms) : UINT64_MAX;
+
+    if (wait)
+        return wait;
+    owner->unseen_tasks = false;
+    owner->scanned_ms = now_ms;
+    if (owner->context.params->discover_enabled)
+        nns_pool_want(owner->pool, NNS_CHORE_SCAN);
+    else
+        nns_astray_hurry(owner);
     return 0;
 }
 
 uint64_t nns_events_tick(struct nns_owner *owner, uint64_t now_ms)
 {
     uint64_t wait = nns_strangers_wait(&owner->strangers, now_ms, PATIENCE_MS);
-    uint64_t resync_wait = until_resync(owner, now_ms);
+    uint64_t resync_wait = until_resync(owner, now_ms), scan_wait = until_scan(owner, now_ms);
 
     if (!wait) {
         nns_pool_want(owner->pool, NNS_CHORE_SCAN);
         nns_strangers_look(&owner->strangers, now_ms);
         wait = UINT64_MAX;
     }
+    wait = scan_wait < wait ? scan_wait : wait;
     return resync_wait < wait ? resync_wait : wait;
 }

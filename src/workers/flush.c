@@ -11,6 +11,7 @@
 #include "workers/handle.h"
 #include "workers/hearing.h"
 #include "workers/news.h"
+#include "workers/room.h"
 #include "workers/waiters.h"
 
 static struct nns_log_limit detach_limit;
@@ -200,14 +201,15 @@ int nns_detach_excluded(struct nns_owner *owner, struct nns_namespace *ns, int s
 
 NNS_OWNER_ONLY static void remember_eviction(struct nns_owner *owner, const struct nns_namespace *ns)
 {
-    if (!nns_evicted_add(&owner->evicted, nns_namespace_cookie(ns), nns_namespace_inum(ns)))
-        nns_count(NNS_COUNT_EVICTED_UNLISTED, 1);
+    const struct nns_netns_id id = {.cookie = nns_namespace_cookie(ns), .inum = nns_namespace_inum(ns)};
+
+    nns_room_miss(owner, id);
     nns_count(NNS_COUNT_NAMESPACES_EVICTED, 1);
 }
 
 /* What happens there is none of our affairs any more. Of an excluded one that it is known stays told, or is
- * told again if it was astray: no task in it is news. */
-NNS_OWNER_ONLY static void untell(struct nns_owner *owner, const struct nns_namespace *ns)
+ * told again if it was astray, and of an evicted one it stays told: no task in it is news. */
+NNS_OWNER_ONLY static void untell(struct nns_owner *owner, const struct nns_namespace *ns, bool evicted)
 {
     uint64_t cookie = nns_namespace_cookie(ns);
 
@@ -215,7 +217,7 @@ NNS_OWNER_ONLY static void untell(struct nns_owner *owner, const struct nns_name
         nns_trace_uncover(owner->context.trace, cookie, ns->devices.items[i].link.ifindex);
     if (nns_exclusions_have(owner->context.exclusions, cookie))
         nns_trace_know(owner->context.trace, cookie);
-    else
+    else if (!evicted)
         nns_trace_forget(owner->context.trace, cookie);
 }
 
@@ -253,7 +255,7 @@ NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace 
         give_slot_back(owner, &ns->devices.items[i]);
     /* At the end the tracepoints end, too, and those who watch hear that it is the end. */
     if (reason != NNS_FLUSH_CLOSED) {
-        untell(owner, ns);
+        untell(owner, ns, reason == NNS_FLUSH_EVICTED);
         nns_news_namespace_because(owner, ns, NNS_NEWS_NAMESPACE_GONE, reason_name(reason), 0);
     }
     nns_waiters_tell(owner, ns, reason == NNS_FLUSH_CLOSED ? -ECANCELED : -ESTALE);
@@ -321,7 +323,7 @@ int nns_flush_all(struct nns_owner *owner, enum nns_flush_reason reason)
         last = flush_each(owner, reason, false);
         rc = rc == -EBUSY ? rc : last;
     }
-    owner->evicted = (struct nns_evicted_set){0};
+    nns_room_forget_all(owner);
     nns_cache_reclaim(owner->context.cache);
     return rc;
 }

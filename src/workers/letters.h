@@ -57,7 +57,8 @@ struct nns_looked {
 /* From the loop thread: what the kernel told of devices. */
 struct nns_events {
     struct nns_letter letter;
-    bool lost; /* others were lost: anything may have changed */
+    bool lost;        /* others were lost: anything may have changed */
+    bool passed_over; /* tasks were, in namespaces that are not known */
     uint32_t count;
     struct nns_trace_event items[NNS_EVENTS_MAX];
 };

@@ -7,6 +7,7 @@
 #include "core/counters.h"
 #include "core/log.h"
 #include "workers/dequeue.h"
+#include "workers/room.h"
 
 static struct nns_log_limit sweep_limit;
 
@@ -65,7 +66,7 @@ NNS_OWNER_ONLY static void judge_evicted(struct nns_owner *owner, const struct n
         struct nns_evicted *evicted = &owner->evicted.items[i];
 
         if (evicted->cookie)
-            nns_evicted_seen(&owner->evicted, evicted, nns_inums_has(inums, evicted->inum));
+            nns_room_seen(owner, evicted, nns_inums_has(inums, evicted->inum));
     }
 }
 

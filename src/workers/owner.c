@@ -19,6 +19,7 @@
 #include "workers/lonely.h"
 #include "workers/news.h"
 #include "workers/owner_state.h"
+#include "workers/room.h"
 #include "workers/save.h"
 #include "workers/settle.h"
 
@@ -123,7 +124,7 @@ static struct nns_answer answer_saved(int saved, struct nns_netns_id id)
 
 /* An excluded namespace is nobody's to save, save one where a former daemon of this instance may have had
  * filters: they are taken off first. It is opened once, when it is first met. */
-NNS_OWNER_ONLY static int save(struct nns_owner *owner, struct nns_opened *opened, bool excluded,
+NNS_OWNER_ONLY static int save(struct nns_owner *owner, struct nns_opened *opened, bool excluded, bool named,
                                struct nns_namespace **out)
 {
     const struct nns_namespace *known = nns_cache_find(owner->context.cache, opened->id.cookie);
@@ -131,7 +132,33 @@ NNS_OWNER_ONLY static int save(struct nns_owner *owner, struct nns_opened *opene
     if (excluded && !(known && nns_is_astray(known)) &&
         !nns_heritage_in(owner, opened->fd, opened->id.cookie))
         return NNS_SAVED_NOTHING;
+    if (!named && !known && !nns_room_is_there(owner) && opened->id.inum != nns_netns_own().inum)
+        return -ENOSPC;
     return nns_save_opened(owner, opened->id, opened->fd, &opened->place, out);
+}
+
+static bool names_any(const struct nns_request_list *requests)
+{
+    for (size_t i = 0; i < requests->count; i++)
+        if (!requests->items[i].batch->found)
+            return true;
+    return false;
+}
+
+/* For one that was found, and not named, nobody is evicted; but whoever waits for it may have named it. */
+NNS_OWNER_ONLY static int save_for_all(struct nns_owner *owner, struct nns_opened *opened, bool excluded,
+                                       struct nns_request_list *waiting, struct nns_namespace **out)
+{
+    int saved = save(owner, opened, excluded, !opened->request.batch->found, out);
+
+    nns_claims_end(owner->context.claims, opened->claim, waiting);
+    if (saved != -ENOSPC || !opened->request.batch->found)
+        return saved;
+    if (names_any(waiting))
+        return save(owner, opened, excluded, true, out);
+    nns_count(NNS_COUNT_NAMESPACES_NO_ROOM, 1);
+    nns_room_miss(owner, opened->id);
+    return saved;
 }
 
 /* The requests are answered before the devices are attached: they asked for the namespace. */
@@ -140,7 +167,7 @@ NNS_OWNER_ONLY static void receive_opened(struct nns_owner *owner, struct nns_op
     bool excluded = nns_exclusions_meet(owner->context.exclusions, opened->id);
     struct nns_request_list waiting;
     struct nns_namespace *ns = NULL;
-    int saved = save(owner, opened, excluded, &ns);
+    int saved = save_for_all(owner, opened, excluded, &waiting, &ns);
     bool ours = saved == NNS_SAVED_NEW || saved == NNS_SAVED_FOUND;
     struct nns_answer answer = answer_saved(saved, opened->id);
 
@@ -148,7 +175,6 @@ NNS_OWNER_ONLY static void receive_opened(struct nns_owner *owner, struct nns_op
         answer = (struct nns_answer){
             .outcome = NNS_OUTCOME_EXCLUDED, .cookie = opened->id.cookie, .inum = opened->id.inum};
     nns_settle(owner->context.completions, opened->request, &answer);
-    nns_claims_end(owner->context.claims, opened->claim, &waiting);
     nns_settle_all(owner->context.completions, &waiting, &answer);
     if (ours) {
         ns->excluded = excluded;
@@ -223,9 +249,9 @@ NNS_OWNER_ONLY static void work_off_due(struct nns_owner *owner)
 NNS_OWNER_ONLY static uint64_t next_wait_ms(struct nns_owner *owner)
 {
     uint64_t now = nns_now_ms();
-    const uint64_t waits[] = {nns_lonely_tick(owner, now), nns_audit_tick(owner, now),
-                              nns_events_tick(owner, now), nns_astray_tick(owner, now),
-                              nns_listing_tick(owner, now)};
+    const uint64_t waits[] = {nns_lonely_tick(owner, now),  nns_audit_tick(owner, now),
+                              nns_events_tick(owner, now),  nns_astray_tick(owner, now),
+                              nns_listing_tick(owner, now), nns_room_tick(owner, now)};
     uint64_t due = nns_due_next(&owner->due), wait = due;
 
     if (due != UINT64_MAX)

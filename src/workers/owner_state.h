@@ -46,12 +46,15 @@ struct nns_owner {
     uint32_t *visited;
     size_t scratch; /* how many either holds */
     struct nns_evicted_set evicted;
+    bool unoffered;      /* some of them may find room by now */
+    uint64_t offered_ms; /* 0: never */
     struct nns_strangers strangers;
-    bool lost_events;     /* not made up for yet */
-    uint64_t resynced_ms; /* 0: never */
-    bool moving_on;       /* from one namespace straight to the next, not home in between */
-    bool sparing;         /* who goes astray while all are forgotten */
-    size_t pinned;        /* handles that keep a namespace alive */
+    bool lost_events;                 /* not made up for yet */
+    bool unseen_tasks;                /* likewise: some were lost, or passed over */
+    uint64_t resynced_ms, scanned_ms; /* 0: never */
+    bool moving_on;                   /* from one namespace straight to the next, not home in between */
+    bool sparing;                     /* who goes astray while all are forgotten */
+    size_t pinned;                    /* handles that keep a namespace alive */
     struct {
         size_t count; /* namespaces that are astray */
         bool wanted;  /* some for which nobody has looked yet, or somebody waits */

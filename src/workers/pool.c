@@ -7,17 +7,26 @@
 /* Enough for a walk of /proc and a sanitizer's red zones; the rest is never touched. */
 enum { WORKER_STACK = 1 << 20 };
 
-enum { BATCHES_BEFORE_CHORE = 64 };
+/* Of a higher rank, before it is the turn of what has waited meanwhile. */
+enum { BATCHES_BEFORE = 64 };
+
+enum rank { NAMED, FOUND, RANKS };
+
+struct queue {
+    struct nns_batch *first, **last;
+    uint32_t waiting;
+};
 
 struct nns_pool {
     const struct nns_sync_context *context;
     uv_mutex_t lock; /* guards the fields down to depth */
     uv_cond_t work, rested;
-    struct nns_batch *first, **last;
-    uint32_t waiting;
-    unsigned wanted, running; /* chores: 1 << enum nns_chore */
-    uint32_t passed;          /* batches that went before a chore that is wanted */
-    unsigned busy;            /* workers that have a batch or a chore */
+    struct queue queues[RANKS];
+    unsigned wanted, running;                     /* chores: 1 << enum nns_chore */
+    uint32_t passed;                              /* batches that went before a chore that is wanted */
+    uint32_t passed_found;                        /* named ones that went before one that was found */
+    unsigned busy;                                /* workers that have a batch or a chore */
+    struct nns_chore_memory memories[NNS_CHORES]; /* each of whoever does that chore */
     bool stopping;
 
     _Atomic unsigned numbered; /* workers that have their number */
@@ -29,6 +38,7 @@ struct nns_pool {
 struct task {
     struct nns_batch *batch;
     unsigned chore; /* its bit, 0: none */
+    bool made_room; /* the queue it was taken from had been full */
 };
 
 /* Chores that a free worker may begin: one of a kind at a time. */
@@ -37,29 +47,48 @@ static unsigned open_chores(const struct nns_pool *pool)
     return pool->stopping ? 0 : pool->wanted & ~pool->running;
 }
 
+static bool has_batches(const struct nns_pool *pool)
+{
+    return pool->queues[NAMED].first || pool->queues[FOUND].first;
+}
+
 static bool idle(const struct nns_pool *pool)
 {
-    return !pool->first && !open_chores(pool) && !pool->stopping;
+    return !has_batches(pool) && !open_chores(pool) && !pool->stopping;
 }
 
 /* A batch goes before a chore, as nobody waits for the latter; but not for ever: who is dead stays pinned
  * until a sweep is done. When the pool stops nobody wants any. */
 static bool chore_is_next(const struct nns_pool *pool)
 {
-    return open_chores(pool) && (!pool->first || pool->passed >= BATCHES_BEFORE_CHORE);
+    return open_chores(pool) && (!has_batches(pool) || pool->passed >= BATCHES_BEFORE);
 }
 
-static struct nns_batch *take_batch(struct nns_pool *pool)
+static struct nns_batch *take_first(struct queue *queue)
 {
-    struct nns_batch *batch = pool->first;
+    struct nns_batch *batch = queue->first;
 
     if (!batch)
         return NULL;
-    pool->first = batch->next;
-    if (!pool->first)
-        pool->last = &pool->first;
-    pool->waiting--;
-    pool->passed += open_chores(pool) != 0;
+    queue->first = batch->next;
+    if (!queue->first)
+        queue->last = &queue->first;
+    queue->waiting--;
+    return batch;
+}
+
+/* Somebody waits for who was named; but what was found is not to wait for ever either. */
+static struct nns_batch *take_batch(struct nns_pool *pool, bool *made_room)
+{
+    struct queue *named = &pool->queues[NAMED], *found = &pool->queues[FOUND];
+    bool turn = found->first && (!named->first || pool->passed_found >= BATCHES_BEFORE);
+    struct queue *queue = turn ? found : named;
+    struct nns_batch *batch;
+
+    *made_room = queue->waiting == pool->depth;
+    batch = take_first(queue);
+    pool->passed_found = turn ? 0 : pool->passed_found + (found->first != NULL);
+    pool->passed += batch && open_chores(pool);
     return batch;
 }
 
@@ -75,14 +104,13 @@ static unsigned take_chore(struct nns_pool *pool)
 
 static bool at_rest(const struct nns_pool *pool)
 {
-    return !pool->busy && !pool->first;
+    return !pool->busy && !has_batches(pool);
 }
 
 /* The next piece of work after one that is done; an empty task before the first, and when the pool stops. */
 static struct task take(struct nns_pool *pool, struct task done)
 {
     struct task task = {0};
-    bool was_full;
 
     uv_mutex_lock(&pool->lock);
     pool->busy -= done.batch || done.chore;
@@ -90,22 +118,22 @@ static struct task take(struct nns_pool *pool, struct task done)
         uv_cond_signal(&pool->rested);
     while (idle(pool))
         uv_cond_wait(&pool->work, &pool->lock);
-    was_full = pool->waiting == pool->depth;
     if (chore_is_next(pool))
         task.chore = take_chore(pool);
     else
-        task.batch = take_batch(pool);
-    was_full = was_full && task.batch;
+        task.batch = take_batch(pool, &task.made_room);
     pool->busy += task.batch || task.chore;
     uv_mutex_unlock(&pool->lock);
-    if (was_full)
+    if (task.made_room)
         nns_completions_add_room(pool->context->completions);
     return task;
 }
 
 static void do_chore(struct nns_pool *pool, const struct nns_sync_worker *worker, unsigned bit)
 {
-    nns_do_chore(worker, (enum nns_chore)__builtin_ctz(bit));
+    int chore = __builtin_ctz(bit);
+
+    nns_do_chore(worker, (enum nns_chore)chore, &pool->memories[chore]);
     uv_mutex_lock(&pool->lock);
     pool->running &= ~bit;
     /* Wanted again meanwhile, when nobody could begin it: this worker may, unless it finds a batch. */
@@ -114,10 +142,34 @@ static void do_chore(struct nns_pool *pool, const struct nns_sync_worker *worker
     uv_mutex_unlock(&pool->lock);
 }
 
+static struct nns_batch *take_named(struct nns_pool *pool)
+{
+    struct queue *named = &pool->queues[NAMED];
+    struct nns_batch *batch;
+    bool was_full;
+
+    uv_mutex_lock(&pool->lock);
+    was_full = named->waiting == pool->depth;
+    batch = take_first(named);
+    uv_mutex_unlock(&pool->lock);
+    if (was_full)
+        nns_completions_add_room(pool->context->completions);
+    return batch;
+}
+
+void nns_pool_give_way(const struct nns_sync_worker *worker)
+{
+    struct nns_batch *batch;
+
+    for (int i = 0; i < BATCHES_BEFORE && (batch = take_named(worker->pool)); i++)
+        nns_sync_batch(worker, batch);
+}
+
 static void run_worker(void *argument)
 {
     struct nns_pool *pool = argument;
     const struct nns_sync_worker worker = {.context = pool->context,
+                                           .pool = pool,
                                            .reader =
                                                nns_epoch_register(nns_cache_epoch(pool->context->cache)),
                                            .number = atomic_fetch_add(&pool->numbered, 1)};
@@ -156,7 +208,8 @@ int nns_pool_start(const struct nns_sync_context *context, unsigned threads, uin
     if (!pool)
         return -ENOMEM;
     pool->context = context;
-    pool->last = &pool->first;
+    for (int rank = 0; rank < RANKS; rank++)
+        pool->queues[rank].last = &pool->queues[rank].first;
     pool->depth = depth;
     rc = uv_mutex_init(&pool->lock);
     if (rc)
@@ -187,15 +240,16 @@ no_lock:
 
 bool nns_pool_submit(struct nns_pool *pool, struct nns_batch *batch)
 {
+    struct queue *queue = &pool->queues[batch->found ? FOUND : NAMED];
     bool room;
 
     uv_mutex_lock(&pool->lock);
-    room = pool->waiting < pool->depth;
+    room = queue->waiting < pool->depth;
     if (room) {
         batch->next = NULL;
-        *pool->last = batch;
-        pool->last = &batch->next;
-        pool->waiting++;
+        *queue->last = batch;
+        queue->last = &batch->next;
+        queue->waiting++;
     }
     uv_mutex_unlock(&pool->lock);
     if (room)
@@ -216,15 +270,19 @@ uint32_t nns_pool_waiting(struct nns_pool *pool)
     uint32_t waiting;
 
     uv_mutex_lock(&pool->lock);
-    waiting = pool->waiting;
+    waiting = pool->queues[NAMED].waiting + pool->queues[FOUND].waiting;
     uv_mutex_unlock(&pool->lock);
     return waiting;
 }
 
 void nns_pool_end(struct nns_pool *pool)
 {
+    struct nns_batch *batch;
+
     uv_mutex_lock(&pool->lock);
     pool->stopping = true;
+    while ((batch = take_first(&pool->queues[FOUND])))
+        free(batch);
     uv_cond_broadcast(&pool->work);
     uv_mutex_unlock(&pool->lock);
 }

@@ -9,29 +9,34 @@
 #include "workers/chores.h"
 
 /*
- * The worker pool: threads of our own that take batches from one bounded queue and run them through sync.h.
+ * The worker pool: threads of our own that take batches from two bounded queues and run them through sync.h:
+ * pids that somebody named, and those that were found, which come after them.
  *
  * They are not libuv's shared work queue: each has its own scratch and epoch reader, and the namespace a
- * thread is in is state. A full queue is not an error; the loop then leaves its feeds unread until the
- * completions say there is room.
+ * thread is in is state. A full queue is not an error. That of the named leaves their feeds unread until the
+ * completions say there is room; what was found can be found again.
  */
 struct nns_pool;
 
-/* Start `threads` workers with room for `depth` waiting batches. context outlives the pool. 0 or -errno. */
+/* Start `threads` workers with room for `depth` waiting batches of either kind. context outlives the pool. 0
+ * or -errno. */
 int nns_pool_start(const struct nns_sync_context *context, unsigned threads, uint32_t depth,
                    struct nns_pool **out);
 
-/* Give a batch to the workers. False when the queue is full: keep it and come back on word of room. Loop
- * thread. */
+/* Give a batch to the workers. False when the queue of its kind is full: keep it and come back on word of
+ * room. Loop thread. */
 bool nns_pool_submit(struct nns_pool *pool, struct nns_batch *batch);
 
 /* Have a worker do a chore; one of a kind at a time. Wanted while it is under way it is done once more, as
  * what it looks at may have changed behind it. Any thread. */
 void nns_pool_want(struct nns_pool *pool, enum nns_chore chore);
 
+/* From within a chore, between two pieces of it: work off batches of named pids that wait, within bounds. */
+void nns_pool_give_way(const struct nns_sync_worker *worker);
+
 uint32_t nns_pool_waiting(struct nns_pool *pool);
 
-/* Have the threads end once the queue is empty, without waiting for them. */
+/* Have the threads end once the named are served, without waiting for them. What was only found is left. */
 void nns_pool_end(struct nns_pool *pool);
 
 /* The same, and wait until none of them does anything any more: what they had for the owner is in its

@@ -4,31 +4,16 @@
 #include <errno.h>
 
 #include "core/counters.h"
-#include "workers/flush.h"
 #include "workers/handle.h"
 #include "workers/news.h"
-
-/* Make room for one more. 0, or -ENOSPC when only the host's own namespace is left. */
-NNS_OWNER_ONLY static int make_room(struct nns_owner *owner)
-{
-    struct nns_cache *cache = owner->context.cache;
-
-    while (nns_cache_full(cache)) {
-        struct nns_namespace *victim = nns_cache_victim(cache);
-
-        if (!victim)
-            return -ENOSPC;
-        nns_flush(owner, victim, NNS_FLUSH_EVICTED);
-    }
-    return 0;
-}
+#include "workers/room.h"
 
 NNS_OWNER_ONLY static int add_entry(struct nns_owner *owner, struct nns_netns_id id,
                                     struct nns_namespace **out)
 {
     struct nns_cache_stats stats;
     struct nns_namespace *ns;
-    int rc = make_room(owner);
+    int rc = nns_room_make(owner);
 
     if (rc)
         return rc;
@@ -46,11 +31,11 @@ NNS_OWNER_ONLY static int add_entry(struct nns_owner *owner, struct nns_netns_id
 /* A new entry stays: what happens there is no news from here on to whoever tells of tasks. */
 NNS_OWNER_ONLY static void welcome(struct nns_owner *owner, const struct nns_namespace *ns)
 {
-    uint64_t cookie = nns_namespace_cookie(ns);
+    const struct nns_netns_id id = {.cookie = nns_namespace_cookie(ns), .inum = nns_namespace_inum(ns)};
 
-    nns_trace_know(owner->context.trace, cookie);
-    nns_evicted_forget(&owner->evicted, cookie, nns_namespace_inum(ns));
-    nns_strangers_found(&owner->strangers, cookie);
+    nns_room_found(owner, id);
+    nns_trace_know(owner->context.trace, id.cookie);
+    nns_strangers_found(&owner->strangers, id.cookie);
     nns_count(NNS_COUNT_NAMESPACES_ADDED, 1);
     nns_news_namespace(owner, ns, NNS_NEWS_NAMESPACE_NEW);
 }

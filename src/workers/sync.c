@@ -374,7 +374,7 @@ static int make_request(struct nns_request *request)
 
     if (!batch)
         return -ENOMEM;
-    batch->own = true;
+    batch->found = true;
     nns_batch_add(batch, 0);
     *request = (struct nns_request){.batch = batch, .at = 0};
     return 0;

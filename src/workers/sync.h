@@ -32,13 +32,17 @@ struct nns_sync_context {
     enum nns_handle_way way;
     struct nns_resolver *resolver; /* NULL: pids are resolved one by one; only where handles are weak */
     struct nns_trace *trace;       /* NULL: without discovery */
+    struct nns_mounts *mounts;     /* likewise */
     const struct nns_exclusions *exclusions;
     bool walk; /* it can walk over all tasks */
 };
 
+struct nns_pool;
+
 /* What each worker has of its own. */
 struct nns_sync_worker {
     const struct nns_sync_context *context;
+    struct nns_pool *pool; /* whose worker it is */
     struct nns_epoch_reader *reader;
     unsigned number; /* below the number of workers */
 };

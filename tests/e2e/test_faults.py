@@ -63,9 +63,9 @@ BEST = [
     # io/trace.c: its tables, the walk
     Call("bpf@0:2", "EPERM ENOMEM E2BIG EBUSY", "events.untold"),
     Call("bpf@0:3", "EPERM ENOMEM EBUSY", "events.untold"),
-    Call("bpf@0:25", "EPERM ENOMEM EBUSY", "discover.failed", beside="pidfd_open=EMFILE"),
-    Call("bpf@0:33", "EPERM EMFILE ENFILE ENOMEM", "discover.failed"),
-    Call("read~bpf_iter", "EPERM ENOMEM", "discover.failed"),
+    Call("bpf@0:25", "EPERM ENOMEM EBUSY", "discover.unwalked", beside="pidfd_open=EMFILE"),
+    Call("bpf@0:33", "EPERM EMFILE ENFILE ENOMEM", "discover.unwalked"),
+    Call("read~bpf_iter", "EPERM ENOMEM", "discover.unwalked"),
     Call("read~bpf_iter", "EAGAIN/2 EINTR/2"),
     # io/resolve.c
     Call("bpf@0:10", "EPERM ENOMEM EAGAIN EINTR/2", "resolve.refused"),
@@ -242,6 +242,7 @@ class Churn(test_restart.Pair):
     def settle(self):
         """The faults are over: all that came is covered, all that went is forgotten, and nothing else is."""
         self.injector.set()
+        self.running.wait_found(*self.passing)
         for ns in self.passing:
             host.until(ns.covered, "what came is covered")
         for ns in self.ends:

@@ -23,8 +23,7 @@ class Found(host.HostTest):
         made[0].add_pair("a", "b")
         own = host.own_namespace()
         daemon = self.daemon(WATCHFUL)
-        for ns in made + [own]:
-            self.assertCovered(ns)
+        self.assertFound(daemon, *made, own)
         self.assertEqual(daemon.counter("feed.pids"), 0)
         daemon.stop()
         for ns in made + [own]:
@@ -32,13 +31,33 @@ class Found(host.HostTest):
 
     def test_those_that_come(self):
         daemon = self.daemon(WATCHFUL)
-        self.assertCovered(host.own_namespace())
+        self.assertFound(daemon, host.own_namespace())
         for _ in range(host.crowd(20)):
-            self.assertCovered(self.unnamed())
-            self.assertCovered(self.named())
-        outer, inner = self.nested()
-        self.assertCovered(outer)
-        self.assertCovered(inner)
+            self.assertFound(daemon, self.unnamed())
+            self.assertFound(daemon, self.named())
+        self.assertFound(daemon, *self.nested())
+        daemon.stop()
+
+    def test_mounts_that_come_where_they_are_told_by_mountinfo(self):
+        before = self.named()
+        daemon = self.daemon(WATCHFUL, denied=["fanotify_init=EPERM"])
+        self.assertIn("mountinfo", daemon.status()["capabilities"]["discovery"])
+        self.assertFound(daemon, before)
+        scans = daemon.counter("discover.scans")
+        for _ in range(host.crowd(10)):
+            self.assertFound(daemon, self.named())
+        host.run("ip", "netns", "del", before.name)
+        many = [self.named() for _ in range(host.crowd(20))]
+        self.assertFound(daemon, *many)
+        self.assertEqual(daemon.counter("discover.scans"), scans, "no look at everything")
+        daemon.stop()
+
+    def test_those_that_are_there_where_the_kernel_refuses_to_walk(self):
+        """Not when it is asked whether it can, at the start."""
+        made = [self.unnamed() for _ in range(10)] + [self.named(), self.of_a_thread()]
+        daemon = self.daemon(WATCHFUL, denied=["bpf@0:33=EPERM"])  # BPF_ITER_CREATE
+        self.assertFound(daemon, *made)
+        self.assertGreaterEqual(daemon.counter("discover.unwalked"), 1)
         daemon.stop()
 
     def test_one_whose_only_process_unshared_and_stays_is_found_by_an_audit(self):
@@ -56,7 +75,7 @@ class Found(host.HostTest):
                   "s.close()\n"
                   "time.sleep(1e6)\n")
         daemon = self.daemon(WATCHFUL)
-        self.assertCovered(host.own_namespace())
+        self.assertFound(daemon, host.own_namespace())
         process = host.start("/usr/bin/python3", "-c", script, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.addCleanup(host.end, process)
         process.stdout.readline()

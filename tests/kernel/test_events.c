@@ -24,6 +24,16 @@ ssize_t __wrap_recv(int fd, void *bytes, size_t length, int flags)
     return -1;
 }
 
+/* Looks at all tasks that workers were asked for. */
+static unsigned scans;
+
+void __wrap_nns_pool_want(struct nns_pool *pool, enum nns_chore chore);
+
+void __wrap_nns_pool_want(struct nns_pool *pool, enum nns_chore chore)
+{
+    scans += chore == NNS_CHORE_SCAN;
+}
+
 static struct owner_held held;
 static struct nns_namespace *ns;
 
@@ -341,4 +351,57 @@ Test(events, a_listing_of_many_devices_waits_for_more_news)
     cr_assert_leq(nns_due_next(&own.owner->due), nns_now_ms() + 1);
     nns_dequeue(own.owner, ns);
     cr_assert_eq(owner_host_filters(&held), 2 * ns->devices.count);
+}
+
+/* ---- what was lost ---- */
+
+NNS_OWNER_ONLY static void lose(bool devices, bool tasks)
+{
+    struct nns_events events = {.lost = devices, .passed_over = tasks};
+
+    nns_take_events(own.owner, &events);
+}
+
+/* A minute of it, ten times a second. */
+NNS_OWNER_ONLY static void lose_for_a_minute(bool devices, bool tasks)
+{
+    for (uint64_t ms = 100000; ms < 160000; ms += 100) {
+        lose(devices, tasks);
+        nns_events_tick(own.owner, ms);
+    }
+}
+
+Test(events, what_is_lost_all_the_time_is_made_up_for_every_five_seconds)
+{
+    nns_role_assert_owner();
+    lose_for_a_minute(true, false);
+    cr_expect_eq(nns_counter_read(NNS_COUNT_EVENTS_RESYNCS), 12);
+    cr_expect_eq(scans, 12);
+    cr_expect_eq(nns_due_take(&own.owner->due, UINT64_MAX), ns);
+    cr_expect_eq(nns_events_tick(own.owner, 160000), 0, "the last loss as well");
+    cr_expect_eq(nns_events_tick(own.owner, 200000), UINT64_MAX);
+    cr_expect_eq(nns_counter_read(NNS_COUNT_EVENTS_RESYNCS), 13);
+    cr_expect_eq(scans, 13);
+}
+
+Test(events, tasks_that_are_passed_over_make_nobody_look_at_devices)
+{
+    nns_role_assert_owner();
+    lose_for_a_minute(false, true);
+    cr_expect_eq(nns_counter_read(NNS_COUNT_EVENTS_RESYNCS), 0);
+    cr_expect_eq(scans, 12);
+    lose(true, false);
+    nns_events_tick(own.owner, 160000);
+    cr_expect_eq(nns_counter_read(NNS_COUNT_EVENTS_RESYNCS), 1, "devices do not wait for tasks");
+}
+
+/* Each would be a search of all of /proc. */
+Test(events, without_discovery_nobody_looks_at_tasks)
+{
+    nns_role_assert_owner();
+    own.params.discover_enabled = false;
+    lose_for_a_minute(true, true);
+    cr_expect_eq(nns_counter_read(NNS_COUNT_EVENTS_RESYNCS), 12);
+    cr_expect_eq(scans, 0);
+    cr_expect(own.owner->astray.wanted, "but for those that are astray, in their own time");
 }

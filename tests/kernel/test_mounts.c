@@ -448,6 +448,109 @@ Test(fanotify, what_cannot_be_asked_counts_as_a_change)
     cr_expect_eq(news(), 1, "it was not learned later");
 }
 
+/* ---- what is new ---- */
+
+static struct {
+    unsigned all;
+    char last[256];
+} shown;
+
+static int show_new(void *context, const char *path, uint32_t inum)
+{
+    shown.all++;
+    snprintf(shown.last, sizeof(shown.last), "%s", path);
+    return 0;
+}
+
+static unsigned count_new(void)
+{
+    shown.all = 0;
+    cr_assert_eq(nns_mounts_each_new(mounts, show_new, NULL), 0);
+    return shown.all;
+}
+
+static void expect_new(const char *path)
+{
+    cr_assert_geq(news(), 0);
+    cr_expect(nns_mounts_has_new(mounts));
+    cr_expect_eq(count_new(), 1);
+    cr_expect_str_eq(shown.last, path);
+    cr_expect_not(nns_mounts_has_new(mounts));
+    cr_expect_eq(count_new(), 0, "once");
+}
+
+TEST_BY_BOTH(only_what_is_new_is_shown)
+{
+    host_run("for i in $(seq 20); do ip netns add $i; done; touch '/run/a b' /run/moved");
+    watch_by(wanted);
+    cr_expect_not(nns_mounts_has_new(mounts), "what was there before is not new");
+    host_run("ip netns add new");
+    expect_new("/run/netns/new");
+    host_run("mount --bind /run/netns/1 '/run/a b'");
+    expect_new("/run/a b");
+    host_run("mount --move '/run/a b' /run/moved");
+    expect_new("/run/moved");
+    host_run("umount /run/moved && ip netns del new");
+    cr_expect_eq(news(), 1);
+    cr_expect_not(nns_mounts_has_new(mounts), "what went is not new");
+    host_run("ip netns del 1 && ip netns add 1");
+    expect_new("/run/netns/1");
+    host_run("mkdir /run/t && mount -t tmpfs none /run/t && touch /run/u && mount --bind /proc/self/ns/uts "
+             "/run/u");
+    cr_expect_eq(news(), 0);
+    cr_expect_not(nns_mounts_has_new(mounts));
+}
+
+TEST_BY_BOTH(what_is_new_adds_up_until_it_is_shown)
+{
+    watch_by(wanted);
+    host_run("ip netns add a");
+    cr_expect_eq(news(), 1);
+    host_run("ip netns add b");
+    cr_expect_eq(news(), 1);
+    cr_expect_eq(count_new(), 2);
+    cr_expect_str_eq(shown.last, "/run/netns/b");
+}
+
+/* A whole tree of them comes at once. */
+TEST_BY_BOTH(too_many_new_ones_are_a_look_at_all)
+{
+    host_run(
+        "ip netns add a && mkdir /run/tree /run/copy && mount -t tmpfs none /run/tree && cd /run/tree && "
+        "for i in $(seq 300); do touch $i; mount --bind /run/netns/a $i; done");
+    watch_by(wanted);
+    cr_assert_eq(mount("/run/tree", "/run/copy", NULL, MS_BIND | MS_REC, NULL), 0);
+    cr_expect_eq(news(), 1);
+    cr_expect_eq(count_new(), 601);
+    cr_expect_eq(count_new(), 0);
+}
+
+TEST_BY_BOTH(one_that_is_gone_before_it_was_shown_harms_nobody)
+{
+    watch_by(wanted);
+    host_run("ip netns add a");
+    cr_expect_eq(news(), 1);
+    host_run("ip netns del a");
+    cr_expect_leq(count_new(), 1);
+}
+
+Test(mounts, without_a_watch_nothing_is_new)
+{
+    cr_expect_eq(nns_mounts_each_new(NULL, show_new, NULL), 0);
+}
+
+Test(fanotify, what_could_not_be_asked_is_a_look_at_all)
+{
+    host_run("ip netns add a");
+    watch_by(NNS_MOUNTS_FANOTIFY);
+    host_run("ip netns add b");
+    no_statmount = ENOMEM;
+    cr_expect_lt(news(), 0);
+    no_statmount = 0;
+    cr_expect_eq(count_new(), 2);
+    cr_expect_eq(nns_mounts_changed(mounts), 1);
+}
+
 /* Ids are never given out again: whoever kept those of the gone would grow for ever. */
 Test(fanotify, what_is_gone_takes_no_memory)
 {

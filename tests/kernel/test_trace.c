@@ -655,6 +655,31 @@ Test(trace, a_thread_that_unshared_is_walked_past)
     stop(&guest);
 }
 
+/* What takes out of the tables may be refused, by want of memory for one. */
+static int no_delete; /* an errno */
+
+int __real_bpf_map_delete_elem(int map, const void *key);
+int __wrap_bpf_map_delete_elem(int map, const void *key);
+
+int __wrap_bpf_map_delete_elem(int map, const void *key)
+{
+    return no_delete ? -no_delete : __real_bpf_map_delete_elem(map, key);
+}
+
+Test(trace, one_that_cannot_be_forgotten_is_found_by_the_next_walk)
+{
+    struct guest guest = start(be_plain, CLONE_NEWNET);
+    cr_assert_eq(nns_trace_know(here.trace, guest.is.cookie), 0);
+    no_delete = ENOMEM;
+    cr_assert_eq(nns_trace_forget(here.trace, guest.is.cookie), -ENOMEM);
+    no_delete = 0;
+    walk(false);
+    cr_assert_eq(count_of(NNS_TRACE_TASK, guest.is.cookie, 0), 1);
+    walk(false);
+    cr_assert_eq(count_of(NNS_TRACE_TASK, guest.is.cookie, 0), 0, "once: it is known, or not to be had");
+    stop(&guest);
+}
+
 Test(trace, a_walk_leaves_out_the_known)
 {
     struct guest guest = start(be_plain, CLONE_NEWNET);

@@ -54,9 +54,9 @@ Test(evicted, two_looks_in_a_row_that_miss_it_end_it)
 
 Test(evicted, a_free_place_is_taken_before_anybody_is_forgotten)
 {
-    cr_assert(nns_evicted_add(&set, 1, 1));
+    cr_assert_eq(nns_evicted_add(&set, 1, 1), 0);
     for (uint32_t i = 2; i < 3 * NNS_EVICTED_MAX; i++) {
-        cr_assert(nns_evicted_add(&set, i, i));
+        cr_assert_eq(nns_evicted_add(&set, i, i), 0);
         nns_evicted_forget(&set, i, i);
     }
     cr_expect_not_null(find(1, 0));
@@ -66,7 +66,7 @@ Test(evicted, a_free_place_is_taken_before_anybody_is_forgotten)
 Test(evicted, the_oldest_makes_room)
 {
     for (uint32_t i = 1; i <= NNS_EVICTED_MAX + 2; i++)
-        cr_expect_eq(nns_evicted_add(&set, i, i), i <= NNS_EVICTED_MAX);
+        cr_expect_eq(nns_evicted_add(&set, i, i), i <= NNS_EVICTED_MAX ? 0 : i - NNS_EVICTED_MAX);
     cr_expect_eq(set.count, NNS_EVICTED_MAX);
     cr_expect_null(find(2, 0));
     cr_expect_not_null(find(3, 0));
