@@ -48,10 +48,16 @@ struct known_set {
 /* A burst of more than so many, and all mounts may as well be looked at. */
 enum { FRESH_MAX = 256 };
 
+/* A new mount: what it is of, and where. */
+struct fresh_mount {
+    uint32_t inum;
+    char *path; /* owned */
+};
+
 /* What was found new, on its way from whoever watches to whoever looks. */
 struct fresh {
     pthread_mutex_t lock; /* guards the rest; held for a few instructions */
-    char *paths[FRESH_MAX];
+    struct fresh_mount items[FRESH_MAX];
     size_t count;
     bool all; /* more than these */
 };
@@ -67,13 +73,13 @@ struct nns_mounts {
 /* ---- what is new ---- */
 
 /* NULL: some, whose paths are not known. */
-static void add_fresh(struct fresh *fresh, const char *path)
+static void add_fresh(struct fresh *fresh, uint32_t inum, const char *path)
 {
     char *copy = path ? strdup(path) : NULL;
 
     pthread_mutex_lock(&fresh->lock);
     if (copy && fresh->count < FRESH_MAX) {
-        fresh->paths[fresh->count++] = copy;
+        fresh->items[fresh->count++] = (struct fresh_mount){.inum = inum, .path = copy};
         copy = NULL;
     } else {
         fresh->all = true;
@@ -86,7 +92,7 @@ static void add_fresh(struct fresh *fresh, const char *path)
 static void take_fresh(struct fresh *fresh, struct fresh *to)
 {
     pthread_mutex_lock(&fresh->lock);
-    memcpy(to->paths, fresh->paths, fresh->count * sizeof(fresh->paths[0]));
+    memcpy(to->items, fresh->items, fresh->count * sizeof(fresh->items[0]));
     to->count = fresh->count;
     to->all = fresh->all;
     fresh->count = 0;
@@ -97,7 +103,7 @@ static void take_fresh(struct fresh *fresh, struct fresh *to)
 static void empty_fresh(struct fresh *fresh)
 {
     while (fresh->count)
-        free(fresh->paths[--fresh->count]);
+        free(fresh->items[--fresh->count].path);
 }
 
 /* ---- the set ---- */
@@ -197,14 +203,15 @@ static int ask(uint64_t id, uint64_t what, struct mount_answer *answer, size_t r
 }
 
 /*
- * Whether a mount is one of a network namespace: 1, 0 (gone, too), or -errno. The root's text is asked for
- * only where it is known to be short: another mount's can be as long as a path.
+ * The inum of the network namespace that a mount is of; 0: it is of none, or gone. 0 or -errno. The root's
+ * text is asked for only where it is known to be short: another mount's can be as long as a path.
  */
-static int ask_for_namespace(uint64_t id)
+static int ask_for_namespace(uint64_t id, uint32_t *inum)
 {
     struct mount_answer answer;
     int result = ask(id, ASK_MAGIC, &answer, offsetof(struct mount_answer, text));
 
+    *inum = 0;
     if (result == 0 && answer.magic != NSFS_MAGIC)
         return 0;
     if (result == 0)
@@ -214,11 +221,12 @@ static int ask_for_namespace(uint64_t id)
     if (answer.root >= sizeof(answer.text))
         return -EPROTO;
     answer.text[sizeof(answer.text) - 1] = '\0';
-    return nns_namespace_inum(answer.text + answer.root, strlen(answer.text + answer.root), "net") != 0;
+    *inum = nns_namespace_inum(answer.text + answer.root, strlen(answer.text + answer.root), "net");
+    return 0;
 }
 
 /* Note where one of ours is mounted, as this process sees it; one that it does not see it cannot look at. */
-static void note_place(struct nns_mounts *mounts, uint64_t id)
+static void note_place(struct nns_mounts *mounts, uint64_t id, uint32_t inum)
 {
     union {
         struct mount_answer answer;
@@ -231,26 +239,25 @@ static void note_place(struct nns_mounts *mounts, uint64_t id)
         return; /* gone; out of reach */
     skip = offsetof(struct mount_answer, text) + mount.answer.point;
     if (result == 0 && memchr(mount.room + skip, '\0', sizeof(mount) - skip))
-        add_fresh(&mounts->fresh, mount.room + skip);
+        add_fresh(&mounts->fresh, inum, mount.room + skip);
     else
-        add_fresh(&mounts->fresh, NULL);
+        add_fresh(&mounts->fresh, 0, NULL);
 }
 
 /* ---- fanotify ---- */
 
-/* Of a mount that came, or moved. 1 when it is of ours, else 0 or -errno. */
-static int learn(struct nns_mounts *mounts, uint64_t id)
+/* Of a mount that came, or moved: the inum of its namespace, 0 when it has none. 0 or -errno. */
+static int learn(struct nns_mounts *mounts, uint64_t id, uint32_t *inum)
 {
-    int result = ask_for_namespace(id);
+    int result = ask_for_namespace(id, inum);
     size_t place;
 
-    if (result <= 0)
+    if (result < 0 || !*inum)
         return result;
     place = set_place(&mounts->known, id);
-    if (set_has_at(&mounts->known, place, id))
-        return 1;
-    result = set_insert(&mounts->known, place, (struct known){.id = id});
-    return result < 0 ? result : 1;
+    return set_has_at(&mounts->known, place, id)
+               ? 0
+               : set_insert(&mounts->known, place, (struct known){.id = id});
 }
 
 /* A mount that went cannot be asked any more. One that we never saw, nobody else saw by us either. */
@@ -269,13 +276,14 @@ static int learn_all(struct nns_mounts *mounts)
 {
     struct mount_request request = {.size = sizeof(request), .id = UINT64_MAX /* all */};
     uint64_t ids[256];
+    uint32_t inum;
     long count;
 
     mounts->stale = true;
     mounts->known.count = 0;
     while ((count = syscall(NR_LISTMOUNT, &request, ids, sizeof(ids) / sizeof(ids[0]), 0UL)) > 0) {
         for (long i = 0; i < count; i++) {
-            int result = learn(mounts, ids[i]);
+            int result = learn(mounts, ids[i], &inum);
 
             if (result < 0)
                 return result;
@@ -297,7 +305,9 @@ struct mount_info {
 /* 1 when it may be of ours, else 0. */
 static int take_event(struct nns_mounts *mounts, const struct fanotify_event_metadata *event)
 {
+    bool came = event->mask & FAN_MNT_ATTACH; /* with FAN_MNT_DETACH when it moved */
     struct mount_info info;
+    uint32_t inum = 0;
     int result;
 
     if (event->event_len < event->metadata_len + sizeof(info)) {
@@ -305,15 +315,12 @@ static int take_event(struct nns_mounts *mounts, const struct fanotify_event_met
         return 1;
     }
     memcpy(&info, (const char *)event + event->metadata_len, sizeof(info));
-    if (event->mask & FAN_MNT_ATTACH) /* with FAN_MNT_DETACH when it moved */
-        result = learn(mounts, info.id);
-    else
-        result = forget(mounts, info.id);
+    result = came ? learn(mounts, info.id, &inum) : forget(mounts, info.id);
     if (result < 0)
         mounts->stale = true;
-    else if (result && event->mask & FAN_MNT_ATTACH)
-        note_place(mounts, info.id);
-    return result != 0;
+    else if (inum)
+        note_place(mounts, info.id, inum);
+    return result || inum;
 }
 
 static int take_events(struct nns_mounts *mounts)
@@ -343,7 +350,7 @@ static int changed_by_fanotify(struct nns_mounts *mounts)
     int result = take_events(mounts);
 
     if (mounts->stale)
-        add_fresh(&mounts->fresh, NULL);
+        add_fresh(&mounts->fresh, 0, NULL);
     if (result >= 0 && mounts->stale) {
         result = learn_all(mounts);
         if (result == 0)
@@ -475,7 +482,7 @@ static int collect(void *context, const struct nns_namespace_mount *mount)
     size_t place = set_place(before, known.id);
 
     if (!set_has_at(before, place, known.id) || !equal(&before->items[place], &known))
-        add_fresh(&reading->mounts->fresh, mount->path);
+        add_fresh(&reading->mounts->fresh, mount->inum, mount->path);
     return set_insert(now, now->count, known);
 }
 
@@ -610,7 +617,7 @@ int nns_mounts_each_new(struct nns_mounts *mounts,
     if (taken.all)
         result = nns_mounts_each(visit, context);
     for (size_t i = 0; !taken.all && i < taken.count && result == 0; i++)
-        result = visit(context, taken.paths[i], 0);
+        result = visit(context, taken.items[i].path, taken.items[i].inum);
     empty_fresh(&taken);
     return result;
 }

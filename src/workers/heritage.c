@@ -10,30 +10,54 @@
 
 /* ---- in one namespace ---- */
 
-/* Filters stand in a clsact or ingress only. */
-static bool any_has_a_qdisc(const struct nns_links *links)
+static bool any_has(const struct nns_links *links, enum nns_qdisc qdisc)
 {
     for (size_t i = 0; i < links->count; i++)
-        if (links->items[i].qdisc != NNS_QDISC_NONE)
+        if (links->items[i].qdisc == qdisc)
             return true;
     return false;
 }
 
-bool nns_heritage_in(struct nns_owner *owner, int fd, uint64_t cookie)
+enum sight { NOTHING, NOTHING_SEEN, SOMETHING };
+
+/* Filters stand in a clsact or ingress only. A device that was never up shows no qdisc at all; nor does one
+ * that the kernel passed over in its list. */
+static enum sight look_once(int socket)
 {
     struct nns_links links = NNS_LINKS_NULL;
-    int socket, rc;
+    enum sight sight = NOTHING;
+
+    if (nns_links_list(socket, &links) != NNS_LINKS_ALL || any_has(&links, NNS_QDISC_CLSACT) ||
+        any_has(&links, NNS_QDISC_INGRESS) || any_has(&links, NNS_QDISC_UNKNOWN))
+        sight = SOMETHING;
+    else if (any_has(&links, NNS_QDISC_PRESUMED_NONE))
+        sight = NOTHING_SEEN;
+    nns_links_deinit(&links);
+    return sight;
+}
+
+/* To be passed over twice, devices would have to go at the same moment each time. */
+static bool may_hold_filters(int socket)
+{
+    enum sight sight = look_once(socket);
+
+    if (sight == NOTHING_SEEN)
+        sight = look_once(socket);
+    return sight == SOMETHING;
+}
+
+bool nns_heritage_in(struct nns_owner *owner, int fd, uint64_t cookie)
+{
     bool may_be;
+    int socket;
 
     if (nns_slots_expect(&owner->slots, cookie))
         return true;
     socket = nns_netns_enter(fd, 1);
     if (socket < 0)
         return true;
-    rc = nns_links_list(socket, &links);
+    may_be = may_hold_filters(socket);
     nns_netns_leave(socket);
-    may_be = rc || any_has_a_qdisc(&links);
-    nns_links_deinit(&links);
     return may_be;
 }
 
@@ -53,11 +77,12 @@ static int look_at(const struct search *search, int fd)
     return rc ? rc : nns_slots_expect(search->slots, id.cookie);
 }
 
-/* The first one found ends the walk. A path that leads nowhere any more is no failure. */
+/* The first one found ends the walk. A path that leads elsewhere, or nowhere any more, is no failure: another
+ * may lead there. One through a file system that does not answer cannot be waited for (I2). */
 static int look_for(const char *path, uint32_t inum, void *context)
 {
     struct search *search = context;
-    int fd = nns_netns_open_path(path), rc = fd < 0 ? fd : look_at(search, fd);
+    int fd = nns_netns_open_meant_now(path, inum), rc = fd < 0 ? fd : look_at(search, fd);
 
     if (fd >= 0)
         close(fd);

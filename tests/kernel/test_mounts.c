@@ -452,12 +452,14 @@ Test(fanotify, what_cannot_be_asked_counts_as_a_change)
 
 static struct {
     unsigned all;
+    uint32_t inum;
     char last[256];
 } shown;
 
 static int show_new(void *context, const char *path, uint32_t inum)
 {
     shown.all++;
+    shown.inum = inum;
     snprintf(shown.last, sizeof(shown.last), "%s", path);
     return 0;
 }
@@ -471,10 +473,14 @@ static unsigned count_new(void)
 
 static void expect_new(const char *path)
 {
+    struct stat there;
+
     cr_assert_geq(news(), 0);
     cr_expect(nns_mounts_has_new(mounts));
     cr_expect_eq(count_new(), 1);
     cr_expect_str_eq(shown.last, path);
+    cr_assert_eq(stat(path, &there), 0);
+    cr_expect_eq(shown.inum, there.st_ino, "it is of another namespace");
     cr_expect_not(nns_mounts_has_new(mounts));
     cr_expect_eq(count_new(), 0, "once");
 }
