@@ -13,7 +13,8 @@ import host
 # Of each of two rounds; before them, of the one that shows how long it takes to be covered.
 COUNT, CALIBRATION = (host.crowd(count) for count in ((1000, 300) if host.LONG else (200, 150)))
 RATE = 130 if host.SLOWNESS == 1 else 10
-LEAST_RATE = 0 if host.SANITIZE or host.SLOWNESS > 1 else 100  # that many a second, where nothing slows them
+# That many a second come for certain in the longer form, where nothing slows them; else as many as this machine makes.
+LEAST_RATE = 100 if host.LONG and not host.SANITIZE and host.SLOWNESS == 1 else 0
 ROOM = 2000 // host.SLOWNESS  # living at a time
 LEAST_JUDGED = 0.4  # of the devices of those that come and go; half of them are meant to live as long
 DAY = {"audit.interval": "24h"}
