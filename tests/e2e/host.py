@@ -99,9 +99,18 @@ def end(process):
 
 
 def is_dead(pid):
-    """Is a process gone, or a zombie, which holds nothing any more?"""
+    """Is a process gone, or a zombie with all its threads, so that it holds nothing any more? The first thread may
+    be one before the others have left, who share its descriptors."""
     try:
-        with open(f"/proc/{pid}/stat") as file:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return True
+    return all(_has_ended(f"/proc/{pid}/task/{thread}") for thread in threads)
+
+
+def _has_ended(task):
+    try:
+        with open(f"{task}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] in "ZX"
     except OSError:
         return True

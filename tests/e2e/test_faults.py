@@ -52,7 +52,8 @@ BEST = [
     Call("pidfd_open", "EPERM EMFILE ENFILE ENOMEM", "sync.error sync.denied"),
     Call("newfstatat", "EACCES ENOMEM", "sync.error sync.denied"),
     Call("fstatfs", "EPERM ENOMEM", "discover.failed"),
-    Call("openat", "EPERM EMFILE ENFILE ENOMEM EINTR/2", "discover.failed"),  # io/mounts.c and proc.c, too
+    Call("openat", "EPERM EMFILE ENFILE ENOMEM", "discover.failed"),  # io/mounts.c and proc.c, too
+    Call("openat", "EINTR/2"),
     # io/links.c, io/tc.c
     Call("sendto", "EPERM ENOMEM ENOBUFS EAGAIN ENOBUFS/3", "list.failed attach.failed"),
     Call("sendto", "EINTR/2"),
@@ -270,15 +271,16 @@ class Churn(test_restart.Pair):
     def suffer(self, call):
         """One row of the table."""
         self.assertCovered(self.stir())
-        before = self.running.status()["counters"]
         for fault in call.faults.split():
+            before = self.running.status()["counters"]
             self.inflict(f"{call.site}={fault}", *call.beside.split(), served=call.served)
             if call.paced:
                 self.assertPaced(call.site)
-        if call.served:
+            if call.served:
+                self.assertTold(call, before)
+            self.injector.set()
             self.assertTold(call, before)
         self.settle()
-        self.assertTold(call, before)
         self.assertNothingForgotten(self.running.status()["counters"])
 
     def assertTold(self, call, before):
@@ -534,6 +536,9 @@ STARTING = [
 ]
 
 
+STARTS = 3  # how many calls one makes differs a little
+
+
 class Start(Churn):
     """What a former daemon left is there, whether its successor comes up or not."""
 
@@ -545,7 +550,10 @@ class Start(Churn):
         self.begin([])
         self.running.stop()
         self.inums = [os.stat(pin).st_ino for pin in self.PINS]
-        self.usual, self.before_main = self.starting(), self.loading()
+        usual = [self.starting() for _ in range(STARTS)]
+        self.most, self.always = ({site: what(counts[site][0] for counts in usual) for site, _ in STARTING}
+                                  for what in (max, min))
+        self.before_main = self.loading()
 
     def starting(self):
         """The calls until it answers."""
@@ -578,8 +586,8 @@ class Start(Churn):
 
     def assertStarts(self, daemon, injector, site, fault):
         if host.until(lambda: self.state(daemon), f"it comes up or gives up\n{daemon.stderr()}") == "up":
-            # How many calls there are differs a little; the first is always made.
-            self.assertTrue(injector.fired(site) or "#" in fault)
+            if not self.is_rare(site, fault):
+                host.until(lambda: injector.fired(site) or self.is_spared(injector, site, fault), "the call fails")
             self.assertLeft()
             injector.set()
             daemon.sync(*self.pids)
@@ -589,6 +597,15 @@ class Start(Churn):
             self.assertEqual(daemon.process.returncode, 1, daemon.stderr())
             self.assertRegex(daemon.stderr(), "(?m)^error: .+")
             self.assertFalse(os.path.exists(daemon.socket))
+
+    def is_rare(self, site, fault):
+        """A call that not each start comes to."""
+        return "#" in fault and int(fault.partition("#")[2]) > self.always[site]
+
+    @staticmethod
+    def is_spared(injector, site, fault):
+        """Was it a way home, which does not fail here?"""
+        return site == "setns" and "#" in fault and injector.calls(site) >= int(fault.partition("#")[2])
 
     @staticmethod
     def state(daemon):
@@ -600,7 +617,7 @@ class Start(Churn):
         return None
 
     def choose(self, site, errors):
-        first, last = self.before_main[site][0] + 1, self.usual[site][0]
+        first, last = self.before_main[site][0] + 1, self.most[site]
         if site == "pipe2":  # ours tells whether the next, of libuv, will abort
             last = first
         if LONG:
