@@ -758,7 +758,7 @@ void nns_dequeue(struct nns_owner *owner, struct nns_namespace *ns)
         visit_failed(owner, ns, rc);
     } else if (rc == VISITED_IN_PART) {
         visited_in_part(owner, ns);
-        rc = -EAGAIN;
+        rc = -EINTR;
     } else {
         visited(owner, ns);
     }
