@@ -618,7 +618,7 @@ int nns_daemon_run(const struct nns_params *params)
     run(daemon);
     failed = daemon->failed;
     nns_completions_deinit(&daemon->completions);
-    nns_role_assert_owner(); /* the owner thread has ended: its role is ours */
+    nns_role_assert_owner(); /* the owner thread has ended its work: its role is ours, it is joined next */
     free_parts(daemon);
     free(daemon);
     if (!failed)

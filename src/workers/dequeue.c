@@ -286,7 +286,7 @@ static void renew_tries(struct nns_namespace *ns, enum nns_look look, uint64_t n
     if (look == NNS_LOOK_EVERYWHERE || (look == NNS_LOOK_NEWS && given_up)) {
         ns->tries = 0;
         ns->retry_ms = 0;
-    } else if (look == NNS_LOOK_AUDIT && given_up) {
+    } else if (given_up && (look == NNS_LOOK_AUDIT || (look == NNS_LOOK_ROUTINE && !ns->barred))) {
         ns->retry_ms = now;
     }
 }
@@ -758,7 +758,7 @@ void nns_dequeue(struct nns_owner *owner, struct nns_namespace *ns)
         visit_failed(owner, ns, rc);
     } else if (rc == VISITED_IN_PART) {
         visited_in_part(owner, ns);
-        rc = -EAGAIN;
+        rc = -EINTR;
     } else {
         visited(owner, ns);
     }

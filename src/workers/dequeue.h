@@ -17,7 +17,7 @@
  * but no pause after a failure is shortened (I10). EVERYWHERE: at once, with all tries before it, and
  * attached devices are checked against the kernel too. AUDIT: they are checked likewise, but retries go on
  * where they stand, and what was given up gets a single try. ROUTINE: as NEWS, but all retries stay as they
- * are. */
+ * are; a listing that was given up as interrupted gets a single try. */
 enum nns_look { NNS_LOOK_NEWS, NNS_LOOK_EVERYWHERE, NNS_LOOK_AUDIT, NNS_LOOK_ROUTINE };
 void nns_look_again(struct nns_owner *owner, struct nns_namespace *ns, enum nns_look look) NNS_OWNER_ONLY;
 

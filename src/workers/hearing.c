@@ -159,10 +159,11 @@ void nns_take_link_news(struct nns_owner *owner, const struct nns_link_news *new
 
 /* ---- listings ---- */
 
-/* One that cannot be visited has retries of its own, and then the audit. */
+/* One that cannot be visited has retries of its own, and then the audit; one whose listing was interrupted
+ * can be. */
 static bool wants_listing(const struct nns_namespace *ns)
 {
-    return ns->nsid < 0 && ns->handle.kind != NNS_HANDLE_NONE && !ns->list_error;
+    return ns->nsid < 0 && ns->handle.kind != NNS_HANDLE_NONE && !ns->barred;
 }
 
 /* Returns how many were found. */

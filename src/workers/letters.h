@@ -99,8 +99,8 @@ struct nns_order {
     enum nns_order_kind kind;
     int error; /* 0, or -errno (-ENOENT: no such namespace; -EBUSY: some filter could not be
                 * removed; -ECANCELED: the daemon is stopping). WAIT: -ESTALE: a namespace is known no
-                * more; -EAGAIN: it is astray; -ENODATA: the kernel gave no answer for a device; else why
-                * a namespace could not be visited */
+                * more; -EAGAIN: it is astray; -EINTR: its listings are interrupted; -ENODATA: the kernel
+                * gave no answer for a device; else why a namespace could not be visited */
 
     struct nns_selector selector; /* GET, FLUSH, WATCH: 0 for all; answered with the cookie of a known one */
     struct nns_cache_cursor cursor; /* LIST: where to go on */

@@ -152,6 +152,10 @@ static void fail_to_wait(struct job *job, int error)
         finish(job,
                nns_answer_error("no process and no mount is found that leads to a namespace: ask again"));
         break;
+    case -EINTR:
+        finish(job,
+               nns_answer_error("the devices of a namespace change faster than they are listed: ask again"));
+        break;
     case -ENODATA:
         finish(job, nns_answer_error("the kernel has not answered for every device: ask again"));
         break;

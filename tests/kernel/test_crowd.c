@@ -9,6 +9,7 @@
 
 #include "core/backoff.h"
 #include "core/counters.h"
+#include "workers/waiters.h"
 
 enum { A = 100, B, C, D };
 
@@ -321,4 +322,34 @@ Test(crowd, a_listing_owed_has_so_many_tries)
     dumps.interrupted = false;
     retry();
     expect(NNS_TRIES_MAX + 2, 1);
+}
+
+/* Where nothing else tells of devices that is all there is. */
+Test(crowd, a_listing_given_up_is_tried_by_routine)
+{
+    nns_role_assert_owner();
+    visit_interrupted();
+    nns_due_drop(&own.owner->due, ns);
+    ns->retry_ms = UINT64_MAX; /* as given up */
+    nns_look_again(own.owner, ns, NNS_LOOK_ROUTINE);
+    cr_assert_leq(nns_due_next(&own.owner->due), nns_now_ms());
+    visit();
+    expect(2, 0);
+}
+
+/* It is not astray. */
+Test(crowd, who_waits_is_told_that_it_was_interrupted)
+{
+    struct nns_order *order = owner_host_order(NNS_ORDER_WAIT);
+
+    nns_role_assert_owner();
+    order->cookies = malloc(sizeof(*order->cookies));
+    cr_assert_not_null(order->cookies);
+    order->cookies[0] = held.id.cookie;
+    order->cookie_count = 1;
+    nns_waiters_add(own.owner, order);
+    ns->tries = NNS_TRIES_MAX - 2; /* the next is later than anybody waits */
+    visit_interrupted();
+    cr_assert_null(ns->waiters);
+    cr_assert_eq(order->error, -EINTR);
 }

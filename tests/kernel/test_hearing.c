@@ -497,8 +497,8 @@ Test(listings, what_fails_keeps_to_its_retries)
     lo = owner_host_device(ns[0], "lo");
     cr_assert_eq(lo->state, NNS_DEVICE_FAILED);
     lo->tries = 3;
-    lo->retry_ms = 0;           /* as given up */
-    ns[1]->list_error = EMFILE; /* as not to be visited */
+    lo->retry_ms = 0;     /* as given up */
+    ns[1]->barred = true; /* as not to be visited */
     tick(9, 1000);
     cr_assert(ns[0]->relist);
     cr_assert_eq(lo->tries, 3);
@@ -506,6 +506,20 @@ Test(listings, what_fails_keeps_to_its_retries)
     cr_assert_not(ns[1]->relist);
     for (int i = 0; i < 2; i++)
         owner_host_let_go(&held[i]);
+}
+
+/* The audit's single try would be all that is left to it. */
+Test(listings, one_that_was_interrupted_is_listed_like_all)
+{
+    struct owner_held held = owner_host_hold();
+    struct nns_namespace *ns;
+
+    nns_role_assert_owner();
+    ns = visit_new(&held);
+    ns->list_error = EAGAIN; /* as interrupted, and nothing that bars a visit */
+    tick(9, 1000);
+    cr_assert(ns->relist);
+    owner_host_let_go(&held);
 }
 
 Test(hearing, only_who_is_not_heard_is_listed)

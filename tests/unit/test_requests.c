@@ -248,6 +248,7 @@ REQUESTS_TEST(wait_that_fails_tells_the_results_and_why)
     } cases[] = {
         {-ESTALE, "flushed or evicted"},
         {-EAGAIN, "no process and no mount"},
+        {-EINTR, "change faster than they are listed"},
         {-ENODATA, "has not answered"},
         {-EMFILE, "cannot be listed or reached: Too many open files"},
     };
