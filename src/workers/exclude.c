@@ -14,12 +14,13 @@ struct exclusion {
 };
 
 struct nns_exclusions {
-    struct nns_trace *trace;
+    nns_exclusions_taker *take; /* NULL: nobody is told */
+    void *context;
     size_t count;
     struct exclusion items[];
 };
 
-int nns_exclusions_new(const struct nns_params *params, struct nns_trace *trace, struct nns_exclusions **out)
+int nns_exclusions_new(const struct nns_params *params, struct nns_exclusions **out)
 {
     const struct nns_list *list = &params->exclude_namespaces;
     struct nns_exclusions *exclusions =
@@ -27,7 +28,6 @@ int nns_exclusions_new(const struct nns_params *params, struct nns_trace *trace,
 
     if (!exclusions)
         return -ENOMEM;
-    exclusions->trace = trace;
     exclusions->count = list->count;
     for (size_t i = 0; i < list->count; i++) {
         if (list->items[i][0] == '/')
@@ -37,6 +37,12 @@ int nns_exclusions_new(const struct nns_params *params, struct nns_trace *trace,
     }
     *out = exclusions;
     return 0;
+}
+
+void nns_exclusions_tell(struct nns_exclusions *exclusions, nns_exclusions_taker *take, void *context)
+{
+    exclusions->take = take;
+    exclusions->context = context;
 }
 
 void nns_exclusions_free(struct nns_exclusions *exclusions)
@@ -83,14 +89,10 @@ NNS_OWNER_ONLY static void turn(struct nns_exclusions *exclusions, struct exclus
     if (before == cookie)
         return;
     atomic_store_explicit(&item->cookie, cookie, memory_order_relaxed);
-    if (before && !nns_exclusions_have(exclusions, before)) {
-        nns_trace_forget(exclusions->trace, before);
-        nns_trace_uncover(exclusions->trace, before, NNS_TRACE_ALL_DEVICES);
-    }
-    if (!cookie)
-        return;
-    nns_trace_know(exclusions->trace, cookie);
-    nns_trace_cover(exclusions->trace, cookie, NNS_TRACE_ALL_DEVICES);
+    if (before && exclusions->take)
+        exclusions->take(exclusions->context, before);
+    if (cookie && exclusions->take)
+        exclusions->take(exclusions->context, cookie);
 }
 
 bool nns_exclusions_meet(struct nns_exclusions *exclusions, struct nns_netns_id id)
