@@ -226,7 +226,6 @@ Test(room, one_that_was_missed_is_so_no_more_once_it_is_excluded)
     nns_role_assert_owner();
     exclude_held(&held);
     fill();
-    make_room_for_one();
     nns_room_miss(own.owner, held.id);
     cr_expect_not_null(nns_evicted_find(&own.owner->evicted, held.id.cookie, 0));
     post_found(&held, false);
