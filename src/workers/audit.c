@@ -40,7 +40,7 @@ void nns_audit_exclusion(struct nns_owner *owner, struct nns_namespace *ns)
     if (!ns->remeet)
         return;
     ns->remeet = false;
-    ns->excluded = nns_exclusions_meet(owner->context.exclusions, id_of(ns));
+    ns->excluded = nns_exclusions_meet_again(owner->context.exclusions, id_of(ns));
 }
 
 NNS_OWNER_ONLY static void revisit_asked(struct nns_owner *owner)

@@ -29,12 +29,19 @@ typedef void nns_exclusions_taker(void *context, uint64_t cookie);
  * nns_exclusions_have says what it is by now. On the owner thread. */
 void nns_exclusions_tell(struct nns_exclusions *exclusions, nns_exclusions_taker *take, void *context);
 
-/* Is this namespace, which is open (I5), an excluded one? Both members of id are known. */
+/* Is this namespace, which is open (I5), an excluded one? Both members of id are known. Like the next one it
+ * looks where each path leads, and is called at home: of some, as /proc/thread-self/ns/net, that depends on
+ * where the thread is. */
 bool nns_exclusions_meet(struct nns_exclusions *exclusions, struct nns_netns_id id) NNS_OWNER_ONLY;
 
 /* From time to time: look whether paths still lead to whom they led to; who is excluded by none any more is
  * news again. True when that is so of any. */
 bool nns_exclusions_review(struct nns_exclusions *exclusions) NNS_OWNER_ONLY;
+
+/* The same question as the first, by what the last look at the paths showed: nothing is looked at, so it may
+ * be asked inside. Of one that was known before that look, and was entered since: then it lived at the time
+ * of the look, with its inum to itself (I5). */
+bool nns_exclusions_meet_again(struct nns_exclusions *exclusions, struct nns_netns_id id) NNS_OWNER_ONLY;
 
 /* Is there a path that leads to one? */
 bool nns_exclusions_lead(const struct nns_exclusions *exclusions) NNS_OWNER_ONLY;
