@@ -153,7 +153,7 @@ static int sweep(const struct arguments *arguments, const char *instance)
 
 /* What the daemon let go of. */
 static int sweep_qdiscs(const struct arguments *arguments, const char *instance,
-                        const struct nns_targets *targets)
+                        struct nns_targets *targets)
 {
     struct nns_qdiscs qdiscs;
     struct nns_sweep sweep;
@@ -202,7 +202,7 @@ static enum nns_ask ask_targets(struct nns_client *client, struct nns_targets *t
 }
 
 static int daemon_detached(const struct arguments *arguments, const char *instance,
-                           const struct nns_targets *targets)
+                           struct nns_targets *targets)
 {
     if (arguments->with_qdiscs)
         return sweep_qdiscs(arguments, instance, targets);

@@ -17,12 +17,15 @@
 /* Room for as many answers of the kernel as a namespace of some hundred devices gives at once. */
 #define ANSWERS 1024
 
+/* Listings of one namespace where devices come and go meanwhile. */
+enum { LISTINGS_MAX = 8 };
+
 struct walk {
     const char *instance;              /* whose filters; NULL: only the targets' qdiscs */
-    const struct nns_targets *targets; /* where there is no instance */
+    struct nns_targets *targets;       /* where there is no instance */
     struct nns_qdiscs *qdiscs;         /* NULL: they stay */
     struct nns_sweep *sweep;
-    size_t met;     /* targets */
+    size_t met;     /* targets, each once */
     uint64_t *seen; /* cookies, one a namespace swept */
     size_t count, capacity;
 };
@@ -84,7 +87,6 @@ static int sweep_links(struct walk *walk, const struct inside *inside, uint32_t 
         ifindexes[i] = links->items[i].ifindex;
     result = nns_tc_sweep(inside->socket, walk->instance, ifindexes, links->count, removed, &stats);
     walk->sweep->filters += stats.removed;
-    walk->sweep->namespaces += stats.removed > 0;
     for (size_t i = 0; i < links->count && walk->qdiscs; i++) {
         if (removed[i])
             delete_qdisc(walk, inside, &links->items[i]);
@@ -112,13 +114,41 @@ static void meet_targets(struct walk *walk, const struct inside *inside)
 {
     for (size_t i = 0; i < inside->links.count; i++) {
         const struct nns_link *link = &inside->links.items[i];
+        bool first;
 
-        if (!nns_targets_have(walk->targets, inside->cookie, link->ifindex, link->name))
+        if (!nns_targets_meet(walk->targets, inside->cookie, link->ifindex, link->name, &first))
             continue;
-        walk->met++;
+        walk->met += first;
         if (link->qdisc != NNS_QDISC_NONE)
             delete_qdisc(walk, inside, link);
     }
+}
+
+/* What one listing shows: an answer of nns_links_list, or -errno. */
+static int sweep_shown(struct walk *walk, struct inside *inside)
+{
+    int result = 0, listed = nns_links_list(inside->socket, &inside->links);
+
+    if (listed < 0)
+        return listed;
+    if (walk->instance)
+        result = sweep_filters(walk, inside);
+    else
+        meet_targets(walk, inside);
+    nns_links_deinit(&inside->links);
+    return result ? result : listed;
+}
+
+/* A device that a listing passed over is shown by another (I9). */
+static int sweep_all_shown(struct walk *walk, struct inside *inside)
+{
+    const size_t before = walk->sweep->filters;
+    int result = NNS_LINKS_PART;
+
+    for (int listings = 0; listings < LISTINGS_MAX && result == NNS_LINKS_PART; listings++)
+        result = sweep_shown(walk, inside);
+    walk->sweep->namespaces += walk->sweep->filters > before;
+    return result == NNS_LINKS_PART ? -EAGAIN : result;
 }
 
 static int sweep_inside(struct walk *walk, struct inside *inside)
@@ -131,13 +161,7 @@ static int sweep_inside(struct walk *walk, struct inside *inside)
     if (result || !first)
         return result;
     walk->sweep->looked_at++;
-    result = nns_links_list(inside->socket, &inside->links);
-    if (!result && walk->instance)
-        result = sweep_filters(walk, inside);
-    else if (!result)
-        meet_targets(walk, inside);
-    nns_links_deinit(&inside->links);
-    return result;
+    return sweep_all_shown(walk, inside);
 }
 
 static int sweep_namespace(struct walk *walk, int fd, uint32_t inum)
@@ -195,7 +219,7 @@ int nns_sweep_all(const char *instance, struct nns_qdiscs *qdiscs, struct nns_sw
     return walk_all(&walk);
 }
 
-int nns_sweep_qdiscs(const struct nns_targets *targets, struct nns_qdiscs *qdiscs, struct nns_sweep *sweep,
+int nns_sweep_qdiscs(struct nns_targets *targets, struct nns_qdiscs *qdiscs, struct nns_sweep *sweep,
                      size_t *met)
 {
     struct walk walk = {.targets = targets, .qdiscs = qdiscs, .sweep = sweep};

@@ -9,7 +9,8 @@
 
 /*
  * Removing what an instance left behind, without its daemon: every namespace that a process, a thread or a
- * mount leads to is entered, and the instance's filters there are removed.
+ * mount leads to is entered, and the instance's filters there are removed. Where devices come and go while they
+ * are listed, those that were shown are swept, and it is listed again, within bounds.
  */
 struct nns_sweep {
     size_t filters;    /* removed */
@@ -24,7 +25,7 @@ int nns_sweep_all(const char *instance, struct nns_qdiscs *qdiscs, struct nns_sw
 
 /* The same way, delete the clsact of these devices alone and touch nothing else. *met: how many of them were
  * met; what was not has gone, has another name, or is where no process, thread or mount leads. */
-int nns_sweep_qdiscs(const struct nns_targets *targets, struct nns_qdiscs *qdiscs, struct nns_sweep *sweep,
+int nns_sweep_qdiscs(struct nns_targets *targets, struct nns_qdiscs *qdiscs, struct nns_sweep *sweep,
                      size_t *met);
 
 #endif

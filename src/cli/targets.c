@@ -68,13 +68,18 @@ void nns_targets_sort(struct nns_targets *targets)
         qsort(targets->items, targets->count, sizeof(*targets->items), compare);
 }
 
-bool nns_targets_have(const struct nns_targets *targets, uint64_t cookie, uint32_t ifindex, const char *name)
+bool nns_targets_meet(struct nns_targets *targets, uint64_t cookie, uint32_t ifindex, const char *name,
+                      bool *first)
 {
     struct nns_target key = {.cookie = cookie, .ifindex = ifindex}, *found = NULL;
 
     if (targets->count > 0)
         found = bsearch(&key, targets->items, targets->count, sizeof(key), compare);
-    return found && !strcmp(found->name, name);
+    if (!found || strcmp(found->name, name) != 0)
+        return false;
+    *first = !found->met;
+    found->met = true;
+    return true;
 }
 
 void nns_targets_deinit(struct nns_targets *targets)

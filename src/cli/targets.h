@@ -17,6 +17,7 @@ struct nns_target {
     uint64_t cookie;
     uint32_t ifindex;
     char name[IFNAMSIZ];
+    bool met;
 };
 
 struct nns_targets {
@@ -31,7 +32,9 @@ void nns_targets_add(struct nns_targets *targets, const json_t *namespace);
 /* Once, after the last was added. */
 void nns_targets_sort(struct nns_targets *targets);
 
-bool nns_targets_have(const struct nns_targets *targets, uint64_t cookie, uint32_t ifindex, const char *name);
+/* Is this device one of them? *first: it is met for the first time. */
+bool nns_targets_meet(struct nns_targets *targets, uint64_t cookie, uint32_t ifindex, const char *name,
+                      bool *first);
 
 void nns_targets_deinit(struct nns_targets *targets);
 

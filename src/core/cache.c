@@ -136,11 +136,18 @@ static struct nns_namespace *reference(struct nns_namespace *ns)
     return ns;
 }
 
-struct nns_namespace *nns_cache_find(struct nns_cache *cache, uint64_t cookie)
+struct nns_namespace *nns_cache_peek(struct nns_cache *cache, uint64_t cookie)
 {
     struct nns_index_node *node = nns_index_find(&shard_of(cache, cookie)->by_cookie, cookie);
 
-    return node ? reference(of_cookie(node)) : NULL;
+    return node ? of_cookie(node) : NULL;
+}
+
+struct nns_namespace *nns_cache_find(struct nns_cache *cache, uint64_t cookie)
+{
+    struct nns_namespace *ns = nns_cache_peek(cache, cookie);
+
+    return ns ? reference(ns) : NULL;
 }
 
 struct nns_namespace *nns_cache_find_inum(struct nns_cache *cache, uint32_t inum)

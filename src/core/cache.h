@@ -43,6 +43,9 @@ struct nns_epoch *nns_cache_epoch(struct nns_cache *cache);
 struct nns_namespace *nns_cache_find(struct nns_cache *cache, uint64_t cookie);
 struct nns_namespace *nns_cache_find_inum(struct nns_cache *cache, uint32_t inum);
 
+/* The same by cookie for one that nobody asks for: it is left unmarked. */
+struct nns_namespace *nns_cache_peek(struct nns_cache *cache, uint64_t cookie);
+
 /* Make an entry without a handle. cookie and inum are not 0. *out is set on success only.
  * 0; -EEXIST; -ENOSPC when at capacity (evict first); -ENOMEM. */
 int nns_cache_insert(struct nns_cache *cache, uint64_t cookie, uint32_t inum,

@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "io/proc.h"
 #include "workers/handle.h"
+#include "workers/told.h"
 #include "workers/waiters.h"
 
 /* LOOK_SHARE: a look that took a millisecond is the only one in so many. PATIENCE_MS: an answer that has not
@@ -34,7 +35,7 @@ void nns_astray_begin(struct nns_owner *owner, struct nns_namespace *ns)
     owner->astray.wanted = true;
     nns_count(NNS_COUNT_NAMESPACES_ASTRAY, 1);
     /* Its tasks are news again, to the tracepoints and to a walk, also those of an excluded one. */
-    nns_trace_forget(owner->context.trace, nns_namespace_cookie(ns));
+    nns_tell_tasks(owner, nns_namespace_cookie(ns));
 }
 
 void nns_astray_forget(struct nns_owner *owner, struct nns_namespace *ns)
@@ -55,7 +56,7 @@ void nns_astray_found(struct nns_owner *owner, struct nns_namespace *ns)
     ns->tries = 0;
     ns->retry_ms = 0; /* of the way that led there no more */
     nns_count(NNS_COUNT_NAMESPACES_FOUND, 1);
-    nns_trace_know(owner->context.trace, nns_namespace_cookie(ns));
+    nns_tell_tasks(owner, nns_namespace_cookie(ns));
 }
 
 bool nns_astray_dead(const struct nns_namespace *ns)

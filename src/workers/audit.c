@@ -37,14 +37,10 @@ NNS_OWNER_ONLY static void audit_part(struct nns_owner *owner)
 
 void nns_audit_exclusion(struct nns_owner *owner, struct nns_namespace *ns)
 {
-    bool before = ns->excluded;
-
     if (!ns->remeet)
         return;
     ns->remeet = false;
-    ns->excluded = nns_exclusions_meet(owner->context.exclusions, id_of(ns));
-    if (before && !ns->excluded) /* it was forgotten with the exclusion */
-        nns_trace_know(owner->context.trace, nns_namespace_cookie(ns));
+    ns->excluded = nns_exclusions_meet_again(owner->context.exclusions, id_of(ns));
 }
 
 NNS_OWNER_ONLY static void revisit_asked(struct nns_owner *owner)

@@ -18,7 +18,7 @@
 uint64_t nns_audit_tick(struct nns_owner *owner, uint64_t now_ms) NNS_OWNER_ONLY;
 
 /* In a namespace that was entered, so that it is the one it is taken for (I5): does the operator want it left
- * alone, or no more? Asked once an audit. */
+ * alone, or no more? Asked once an audit, by where the paths led when it began. */
 void nns_audit_exclusion(struct nns_owner *owner, struct nns_namespace *ns) NNS_OWNER_ONLY;
 
 #endif

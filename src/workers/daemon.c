@@ -435,7 +435,7 @@ static int open_parts(struct daemon *daemon)
         return rc;
     daemon->cache = nns_cache_new(cache_capacity(daemon->params, daemon->way));
     daemon->claims = nns_claims_new();
-    rc = nns_exclusions_new(daemon->params, daemon->trace, &daemon->exclusions);
+    rc = nns_exclusions_new(daemon->params, &daemon->exclusions);
     if (!rc && daemon->cache && daemon->claims)
         return 0;
     nns_error("out of memory");

@@ -2,6 +2,7 @@
 #include "workers/exclude.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -10,16 +11,18 @@
 struct exclusion {
     const char *path;        /* the parameter's; NULL: it is a number */
     uint64_t inum;           /* the number; of a path, the owner's: that of the one met last */
+    uint64_t leads;          /* of a path, the owner's: to which inum it did when it was last looked at */
     _Atomic uint64_t cookie; /* of the one met last; 0: none. The owner writes it. */
 };
 
 struct nns_exclusions {
-    struct nns_trace *trace;
+    nns_exclusions_taker *take; /* NULL: nobody is told */
+    void *context;
     size_t count;
     struct exclusion items[];
 };
 
-int nns_exclusions_new(const struct nns_params *params, struct nns_trace *trace, struct nns_exclusions **out)
+int nns_exclusions_new(const struct nns_params *params, struct nns_exclusions **out)
 {
     const struct nns_list *list = &params->exclude_namespaces;
     struct nns_exclusions *exclusions =
@@ -27,7 +30,6 @@ int nns_exclusions_new(const struct nns_params *params, struct nns_trace *trace,
 
     if (!exclusions)
         return -ENOMEM;
-    exclusions->trace = trace;
     exclusions->count = list->count;
     for (size_t i = 0; i < list->count; i++) {
         if (list->items[i][0] == '/')
@@ -39,23 +41,46 @@ int nns_exclusions_new(const struct nns_params *params, struct nns_trace *trace,
     return 0;
 }
 
+void nns_exclusions_tell(struct nns_exclusions *exclusions, nns_exclusions_taker *take, void *context)
+{
+    exclusions->take = take;
+    exclusions->context = context;
+}
+
 void nns_exclusions_free(struct nns_exclusions *exclusions)
 {
     free(exclusions);
 }
 
-enum leading { ELSEWHERE, THERE, UNKNOWN };
+/* What is no inum: where a path leads if that is no namespace, and if nobody can say. */
+enum { NOWHERE = 0 };
+#define UNKNOWN UINT64_MAX
+
+/* No file server is asked for what the kernel knows already, and nothing is mounted for it. */
+static int look(const char *path, struct statx *status)
+{
+    return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_INO, status);
+}
 
 /* Other file systems number their files as they like: only on nsfs is an inode number an inum. */
-static enum leading look_where(const char *path, uint64_t inum)
+static uint64_t look_where(const char *path)
 {
-    struct stat status, own;
+    struct statx status, own;
 
-    if (stat(path, &status) < 0)
-        return errno == ENOENT || errno == ENOTDIR ? ELSEWHERE : UNKNOWN;
-    if (stat("/proc/self/ns/net", &own) < 0)
+    if (look(path, &status) < 0)
+        return errno == ENOENT || errno == ENOTDIR ? NOWHERE : UNKNOWN;
+    if (look("/proc/self/ns/net", &own) < 0)
         return UNKNOWN;
-    return status.st_ino == inum && status.st_dev == own.st_dev ? THERE : ELSEWHERE;
+    return status.stx_dev_major == own.stx_dev_major && status.stx_dev_minor == own.stx_dev_minor
+               ? status.stx_ino
+               : NOWHERE;
+}
+
+static void look_everywhere(struct nns_exclusions *exclusions)
+{
+    for (size_t i = 0; i < exclusions->count; i++)
+        if (exclusions->items[i].path)
+            exclusions->items[i].leads = look_where(exclusions->items[i].path);
 }
 
 static uint64_t cookie_of(const struct exclusion *item)
@@ -67,12 +92,10 @@ static uint64_t cookie_of(const struct exclusion *item)
 NNS_OWNER_ONLY static bool means(const struct exclusion *item, struct nns_netns_id id)
 {
     uint64_t met = cookie_of(item);
-    enum leading leading;
 
     if (!item->path)
         return item->inum == id.inum && (!met || met == id.cookie);
-    leading = look_where(item->path, id.inum);
-    return leading == THERE || (leading == UNKNOWN && met == id.cookie);
+    return item->leads == id.inum || (item->leads == UNKNOWN && met == id.cookie);
 }
 
 /* From one namespace to another, or to none (0). */
@@ -83,17 +106,19 @@ NNS_OWNER_ONLY static void turn(struct nns_exclusions *exclusions, struct exclus
     if (before == cookie)
         return;
     atomic_store_explicit(&item->cookie, cookie, memory_order_relaxed);
-    if (before && !nns_exclusions_have(exclusions, before)) {
-        nns_trace_forget(exclusions->trace, before);
-        nns_trace_uncover(exclusions->trace, before, NNS_TRACE_ALL_DEVICES);
-    }
-    if (!cookie)
-        return;
-    nns_trace_know(exclusions->trace, cookie);
-    nns_trace_cover(exclusions->trace, cookie, NNS_TRACE_ALL_DEVICES);
+    if (before && exclusions->take)
+        exclusions->take(exclusions->context, before);
+    if (cookie && exclusions->take)
+        exclusions->take(exclusions->context, cookie);
 }
 
 bool nns_exclusions_meet(struct nns_exclusions *exclusions, struct nns_netns_id id)
+{
+    look_everywhere(exclusions);
+    return nns_exclusions_meet_again(exclusions, id);
+}
+
+bool nns_exclusions_meet_again(struct nns_exclusions *exclusions, struct nns_netns_id id)
 {
     bool met = false;
 
@@ -124,10 +149,11 @@ bool nns_exclusions_review(struct nns_exclusions *exclusions)
 {
     bool changed = false;
 
+    look_everywhere(exclusions);
     for (size_t i = 0; i < exclusions->count; i++) {
         struct exclusion *item = &exclusions->items[i];
 
-        if (!item->path || !cookie_of(item) || look_where(item->path, item->inum) != ELSEWHERE)
+        if (!item->path || !cookie_of(item) || item->leads == UNKNOWN || item->leads == item->inum)
             continue;
         turn(exclusions, item, 0);
         changed = true;

@@ -8,7 +8,6 @@
 #include "core/params.h"
 #include "core/role.h"
 #include "io/netns.h"
-#include "io/trace.h"
 
 /*
  * What the operator does not want touched.
@@ -20,17 +19,29 @@
  */
 struct nns_exclusions;
 
-/* Of exclude.namespaces. trace, which may be NULL, is told of each that is met: nothing that happens
- * there is news. Both outlive it. 0 or -ENOMEM. */
-int nns_exclusions_new(const struct nns_params *params, struct nns_trace *trace, struct nns_exclusions **out);
+/* Of exclude.namespaces; params outlive it. 0 or -ENOMEM. */
+int nns_exclusions_new(const struct nns_params *params, struct nns_exclusions **out);
 void nns_exclusions_free(struct nns_exclusions *exclusions); /* NULL is fine */
 
-/* Is this namespace, which is open (I5), an excluded one? Both members of id are known. */
+typedef void nns_exclusions_taker(void *context, uint64_t cookie);
+
+/* Who is told of each that was met for the first time, or that one path fewer leads to:
+ * nns_exclusions_have says what it is by now. On the owner thread. */
+void nns_exclusions_tell(struct nns_exclusions *exclusions, nns_exclusions_taker *take, void *context);
+
+/* Is this namespace, which is open (I5), an excluded one? Both members of id are known. Like the next one it
+ * looks where each path leads, and is called at home: of some, as /proc/thread-self/ns/net, that depends on
+ * where the thread is. */
 bool nns_exclusions_meet(struct nns_exclusions *exclusions, struct nns_netns_id id) NNS_OWNER_ONLY;
 
 /* From time to time: look whether paths still lead to whom they led to; who is excluded by none any more is
  * news again. True when that is so of any. */
 bool nns_exclusions_review(struct nns_exclusions *exclusions) NNS_OWNER_ONLY;
+
+/* The same question as the first, by what the last look at the paths showed: nothing is looked at, so it may
+ * be asked inside. Of one that was known before that look, and was entered since: then it lived at the time
+ * of the look, with its inum to itself (I5). */
+bool nns_exclusions_meet_again(struct nns_exclusions *exclusions, struct nns_netns_id id) NNS_OWNER_ONLY;
 
 /* Is there a path that leads to one? */
 bool nns_exclusions_lead(const struct nns_exclusions *exclusions) NNS_OWNER_ONLY;

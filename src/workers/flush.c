@@ -12,6 +12,7 @@
 #include "workers/hearing.h"
 #include "workers/news.h"
 #include "workers/room.h"
+#include "workers/told.h"
 #include "workers/waiters.h"
 
 static struct nns_log_limit detach_limit;
@@ -207,18 +208,10 @@ NNS_OWNER_ONLY static void remember_eviction(struct nns_owner *owner, const stru
     nns_count(NNS_COUNT_NAMESPACES_EVICTED, 1);
 }
 
-/* What happens there is none of our affairs any more. Of an excluded one that it is known stays told, or is
- * told again if it was astray, and of an evicted one it stays told: no task in it is news. */
-NNS_OWNER_ONLY static void untell(struct nns_owner *owner, const struct nns_namespace *ns, bool evicted)
+NNS_OWNER_ONLY static void uncover_all(struct nns_owner *owner, const struct nns_namespace *ns)
 {
-    uint64_t cookie = nns_namespace_cookie(ns);
-
     for (uint32_t i = 0; i < ns->devices.count; i++)
-        nns_trace_uncover(owner->context.trace, cookie, ns->devices.items[i].link.ifindex);
-    if (nns_exclusions_have(owner->context.exclusions, cookie))
-        nns_trace_know(owner->context.trace, cookie);
-    else if (!evicted)
-        nns_trace_forget(owner->context.trace, cookie);
+        nns_trace_uncover(owner->context.trace, nns_namespace_cookie(ns), ns->devices.items[i].link.ifindex);
 }
 
 static const char *reason_name(enum nns_flush_reason reason)
@@ -243,6 +236,8 @@ static const char *reason_name(enum nns_flush_reason reason)
 NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace *ns,
                                   enum nns_flush_reason reason)
 {
+    const uint64_t cookie = nns_namespace_cookie(ns);
+
     if (reason == NNS_FLUSH_EVICTED)
         remember_eviction(owner, ns);
     else if (reason == NNS_FLUSH_LONELY)
@@ -255,7 +250,7 @@ NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace 
         give_slot_back(owner, &ns->devices.items[i]);
     /* At the end the tracepoints end, too, and those who watch hear that it is the end. */
     if (reason != NNS_FLUSH_CLOSED) {
-        untell(owner, ns, reason == NNS_FLUSH_EVICTED);
+        uncover_all(owner, ns);
         nns_news_namespace_because(owner, ns, NNS_NEWS_NAMESPACE_GONE, reason_name(reason), 0);
     }
     nns_waiters_tell(owner, ns, reason == NNS_FLUSH_CLOSED ? -ECANCELED : -ESTALE);
@@ -263,6 +258,8 @@ NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace 
     nns_unhear(owner, ns, reason == NNS_FLUSH_DEAD);
     nns_handle_drop(owner, ns);
     nns_cache_remove(owner->context.cache, ns);
+    if (reason != NNS_FLUSH_CLOSED)
+        nns_tell_tasks(owner, cookie);
     nns_count(NNS_COUNT_NAMESPACES_FLUSHED, 1);
 }
 

@@ -22,6 +22,7 @@
 #include "workers/room.h"
 #include "workers/save.h"
 #include "workers/settle.h"
+#include "workers/told.h"
 
 /* Due namespaces between two looks at the mailbox. */
 enum { DUE_AT_ONCE = 16, OWNER_STACK = 1 << 20 };
@@ -79,6 +80,7 @@ int nns_owner_new(const struct nns_owner_context *context, struct nns_owner **ou
         free(owner);
         return rc;
     }
+    nns_exclusions_tell(context->exclusions, nns_tell_exclusion, owner);
     *out = owner;
     return 0;
 }
@@ -123,7 +125,8 @@ static struct nns_answer answer_saved(int saved, struct nns_netns_id id)
 }
 
 /* An excluded namespace is nobody's to save, save one where a former daemon of this instance may have had
- * filters: they are taken off first. It is opened once, when it is first met. */
+ * filters: they are taken off first. It is opened once, when it is first met, and so comes in even where
+ * another has to go for the moment: the operator named it. */
 NNS_OWNER_ONLY static int save(struct nns_owner *owner, struct nns_opened *opened, bool excluded, bool named,
                                struct nns_namespace **out)
 {
@@ -132,7 +135,7 @@ NNS_OWNER_ONLY static int save(struct nns_owner *owner, struct nns_opened *opene
     if (excluded && !(known && nns_is_astray(known)) &&
         !nns_heritage_in(owner, opened->fd, opened->id.cookie))
         return NNS_SAVED_NOTHING;
-    if (!named && !known && !nns_room_is_there(owner) && opened->id.inum != nns_netns_own().inum)
+    if (!named && !excluded && !known && !nns_room_is_there(owner) && opened->id.inum != nns_netns_own().inum)
         return -ENOSPC;
     return nns_save_opened(owner, opened->id, opened->fd, &opened->place, out);
 }
@@ -152,7 +155,7 @@ NNS_OWNER_ONLY static int save_for_all(struct nns_owner *owner, struct nns_opene
     int saved = save(owner, opened, excluded, !opened->request.batch->found, out);
 
     nns_claims_end(owner->context.claims, opened->claim, waiting);
-    if (saved != -ENOSPC || !opened->request.batch->found)
+    if (saved != -ENOSPC || excluded || !opened->request.batch->found)
         return saved;
     if (names_any(waiting))
         return save(owner, opened, excluded, true, out);
@@ -167,10 +170,15 @@ NNS_OWNER_ONLY static void receive_opened(struct nns_owner *owner, struct nns_op
     bool excluded = nns_exclusions_meet(owner->context.exclusions, opened->id);
     struct nns_request_list waiting;
     struct nns_namespace *ns = NULL;
-    int saved = save_for_all(owner, opened, excluded, &waiting, &ns);
-    bool ours = saved == NNS_SAVED_NEW || saved == NNS_SAVED_FOUND;
-    struct nns_answer answer = answer_saved(saved, opened->id);
+    struct nns_answer answer;
+    bool ours;
+    int saved;
 
+    if (excluded)
+        nns_room_found(owner, opened->id);
+    saved = save_for_all(owner, opened, excluded, &waiting, &ns);
+    ours = saved == NNS_SAVED_NEW || saved == NNS_SAVED_FOUND;
+    answer = answer_saved(saved, opened->id);
     if (excluded)
         answer = (struct nns_answer){
             .outcome = NNS_OUTCOME_EXCLUDED, .cookie = opened->id.cookie, .inum = opened->id.inum};

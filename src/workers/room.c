@@ -5,6 +5,7 @@
 
 #include "core/counters.h"
 #include "workers/flush.h"
+#include "workers/told.h"
 
 /* Between two offers: where namespaces come and go all the time there is room for a moment again and again.
  */
@@ -31,25 +32,29 @@ int nns_room_make(struct nns_owner *owner)
 
 /* ---- who is missed ---- */
 
-/* The tracepoints keep nothing of one that is not remembered here: it would stay hidden for ever. */
-NNS_OWNER_ONLY static void drop(struct nns_owner *owner, uint64_t cookie, uint32_t inum)
+/* The tracepoints keep nothing of one that is not remembered here: it would stay hidden for ever. Another may
+ * have its inum by now and be missed itself. */
+NNS_OWNER_ONLY static void drop(struct nns_owner *owner, uint64_t cookie)
 {
-    nns_trace_forget(owner->context.trace, cookie);
-    nns_evicted_forget(&owner->evicted, cookie, inum);
+    nns_evicted_forget(&owner->evicted, cookie, 0);
+    nns_tell_tasks(owner, cookie);
 }
 
 void nns_room_miss(struct nns_owner *owner, struct nns_netns_id id)
 {
     struct nns_evicted *missed = (struct nns_evicted *)nns_evicted_find(&owner->evicted, id.cookie, 0);
-    uint64_t former = missed ? 0 : nns_evicted_add(&owner->evicted, id.cookie, id.inum);
+    uint64_t former;
 
+    if (nns_exclusions_have(owner->context.exclusions, id.cookie))
+        return; /* it is uncovered by the operator's wish */
+    former = missed ? 0 : nns_evicted_add(&owner->evicted, id.cookie, id.inum);
     if (missed)
         missed->offered = false;
     owner->unoffered = true;
     nns_count(NNS_COUNT_EVICTED_UNLISTED, former != 0);
     if (former)
-        nns_trace_forget(owner->context.trace, former);
-    nns_trace_know(owner->context.trace, id.cookie);
+        nns_tell_tasks(owner, former);
+    nns_tell_tasks(owner, id.cookie);
 }
 
 void nns_room_found(struct nns_owner *owner, struct nns_netns_id id)
@@ -57,10 +62,9 @@ void nns_room_found(struct nns_owner *owner, struct nns_netns_id id)
     for (size_t i = 0; i < NNS_EVICTED_MAX && owner->evicted.count; i++) {
         const struct nns_evicted *missed = &owner->evicted.items[i];
 
-        if (missed->cookie && missed->cookie != id.cookie && missed->inum == id.inum)
-            nns_trace_forget(owner->context.trace, missed->cookie);
+        if (missed->cookie && (missed->cookie == id.cookie || missed->inum == id.inum))
+            drop(owner, missed->cookie);
     }
-    nns_evicted_forget(&owner->evicted, id.cookie, id.inum);
 }
 
 NNS_OWNER_ONLY static bool is_dead(struct nns_owner *owner, const struct nns_evicted *missed)
@@ -76,7 +80,7 @@ void nns_room_drop_dead(struct nns_owner *owner)
         const struct nns_evicted *missed = &owner->evicted.items[i];
 
         if (missed->cookie && is_dead(owner, missed))
-            drop(owner, missed->cookie, missed->inum);
+            drop(owner, missed->cookie);
     }
 }
 
@@ -86,15 +90,14 @@ void nns_room_seen(struct nns_owner *owner, struct nns_evicted *evicted, bool in
 
     nns_evicted_seen(&owner->evicted, evicted, inhabited);
     if (!evicted->cookie)
-        nns_trace_forget(owner->context.trace, cookie);
+        nns_tell_tasks(owner, cookie);
 }
 
 void nns_room_forget_all(struct nns_owner *owner)
 {
     for (size_t i = 0; i < NNS_EVICTED_MAX && owner->evicted.count; i++)
         if (owner->evicted.items[i].cookie)
-            nns_trace_forget(owner->context.trace, owner->evicted.items[i].cookie);
-    owner->evicted = (struct nns_evicted_set){0};
+            drop(owner, owner->evicted.items[i].cookie);
 }
 
 /* ---- when there is room again ---- */
@@ -106,7 +109,7 @@ NNS_OWNER_ONLY static bool may_offer(struct nns_owner *owner, const struct nns_e
         return false;
     if (!is_dead(owner, missed))
         return true;
-    drop(owner, missed->cookie, missed->inum);
+    drop(owner, missed->cookie);
     return false;
 }
 
@@ -119,8 +122,8 @@ NNS_OWNER_ONLY static size_t offer(struct nns_owner *owner, size_t room)
 
         if (!may_offer(owner, missed))
             continue;
-        nns_trace_forget(owner->context.trace, missed->cookie);
         missed->offered = true;
+        nns_tell_tasks(owner, missed->cookie);
         offered++;
     }
     return offered;

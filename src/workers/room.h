@@ -19,10 +19,10 @@ bool nns_room_is_there(const struct nns_owner *owner) NNS_OWNER_ONLY;
 /* Make some. 0, or -ENOSPC when only the host's own namespace is left. */
 int nns_room_make(struct nns_owner *owner) NNS_OWNER_ONLY;
 
-/* This one lives and is not covered, for want of room. */
+/* This one lives and is not covered, for want of room; nothing for one that is excluded. */
 void nns_room_miss(struct nns_owner *owner, struct nns_netns_id id) NNS_OWNER_ONLY;
 
-/* This one is known: it is not missed any more, nor is a dead one that had its inum. */
+/* This one is known, or excluded: it is not missed any more, nor is a dead one that had its inum. */
 void nns_room_found(struct nns_owner *owner, struct nns_netns_id id) NNS_OWNER_ONLY;
 
 /* Those that are dead are not missed. */

@@ -7,6 +7,7 @@
 #include "workers/handle.h"
 #include "workers/news.h"
 #include "workers/room.h"
+#include "workers/told.h"
 
 NNS_OWNER_ONLY static int add_entry(struct nns_owner *owner, struct nns_netns_id id,
                                     struct nns_namespace **out)
@@ -34,7 +35,7 @@ NNS_OWNER_ONLY static void welcome(struct nns_owner *owner, const struct nns_nam
     const struct nns_netns_id id = {.cookie = nns_namespace_cookie(ns), .inum = nns_namespace_inum(ns)};
 
     nns_room_found(owner, id);
-    nns_trace_know(owner->context.trace, id.cookie);
+    nns_tell_tasks(owner, id.cookie);
     nns_strangers_found(&owner->strangers, id.cookie);
     nns_count(NNS_COUNT_NAMESPACES_ADDED, 1);
     nns_news_namespace(owner, ns, NNS_NEWS_NAMESPACE_NEW);

@@ -15,6 +15,7 @@
 #include "workers/flush.h"
 #include "workers/handle.h"
 #include "workers/save.h"
+#include "workers/told.h"
 
 /*
  * An owner without its thread, for tests that play its role themselves, and namespaces for it to hold. What
@@ -49,8 +50,21 @@ static inline void owner_host_set_up(void)
                                              .claims = nns_claims_new(),
                                              .completions = &own.completions};
     cr_assert_eq(nns_meter_open(&own.params, NULL, &own.context.meter, error, sizeof(error)), 0, "%s", error);
-    cr_assert_eq(nns_exclusions_new(&own.params, NULL, &own.context.exclusions), 0);
+    cr_assert_eq(nns_exclusions_new(&own.params, &own.context.exclusions), 0);
     cr_assert_eq(nns_owner_new(&own.context, &own.owner), 0);
+}
+
+/* Names, as exclude.namespaces takes them, in place of those that were excluded before. */
+NNS_OWNER_ONLY static inline void owner_host_exclude(const char *items)
+{
+    char setting[512], error[128];
+
+    snprintf(setting, sizeof(setting), "exclude.namespaces=%s", items);
+    cr_assert_eq(nns_params_set(&own.params, setting, error, sizeof(error)), 0, "%s", error);
+    nns_exclusions_free(own.context.exclusions);
+    cr_assert_eq(nns_exclusions_new(&own.params, &own.context.exclusions), 0);
+    own.owner->context.exclusions = own.context.exclusions;
+    nns_exclusions_tell(own.context.exclusions, nns_tell_exclusion, own.owner);
 }
 
 /* ---- the owner's thread, for what only its loop does ---- */

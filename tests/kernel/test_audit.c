@@ -121,3 +121,56 @@ Test(audit, without_discovery_what_is_known_is_audited)
     cr_assert_eq(nns_counter_read(NNS_COUNT_NAMESPACES_AUDITED), 1);
     cr_assert_eq(scans, 0);
 }
+
+/* ---- exclusions ---- */
+
+NNS_OWNER_ONLY static void visit(struct nns_namespace *ns)
+{
+    nns_due_drop(&own.owner->due, ns);
+    nns_dequeue(own.owner, ns);
+}
+
+/* Inside it leads to whoever is visited. */
+Test(audit, a_path_of_the_thread_itself_leads_home)
+{
+    struct owner_held held = owner_host_hold();
+    struct nns_namespace *ns;
+
+    nns_role_assert_owner();
+    owner_host_exclude("/proc/thread-self/ns/net");
+    ns = owner_host_save(&held);
+    visit(ns);
+    cr_assert_eq(owner_host_filters(&held), 2);
+    go_through(BEGIN_MS, PARTS);
+    cr_assert(ns->remeet);
+    visit(ns);
+    cr_expect_not(ns->remeet);
+    cr_expect_not(nns_exclusions_have(own.context.exclusions, held.id.cookie));
+    cr_assert_eq(owner_host_find(&held), ns);
+    cr_assert_eq(owner_host_filters(&held), 2);
+    owner_host_let_go(&held);
+}
+
+Test(audit, a_path_that_leads_to_a_known_one_by_now_excludes_it)
+{
+    struct owner_held held = owner_host_hold();
+    char path[] = "/tmp/nns-audit-XXXXXX", link[64];
+    struct nns_namespace *ns;
+
+    nns_role_assert_owner();
+    cr_assert(mkdtemp(path));
+    snprintf(link, sizeof(link), "%s/ns", path);
+    owner_host_exclude(link);
+    ns = owner_host_save(&held);
+    visit(ns);
+    cr_assert_eq(owner_host_filters(&held), 2);
+    cr_assert_eq(symlink(held.path, link), 0);
+    go_through(BEGIN_MS, PARTS);
+    visit(ns);
+    cr_expect(nns_exclusions_have(own.context.exclusions, held.id.cookie));
+    cr_expect_null(owner_host_find(&held));
+    cr_expect_eq(owner_host_filters(&held), 0);
+    cr_expect_eq(unlink(link), 0);
+    cr_expect_eq(rmdir(path), 0);
+    owner_host_let_go(&held);
+}

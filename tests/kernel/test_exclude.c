@@ -31,7 +31,7 @@ static void exclude(const char *items)
     exclusions = NULL;
     snprintf(setting, sizeof(setting), "exclude.namespaces=%s", items);
     cr_assert_eq(nns_params_set(&params, setting, error, sizeof(error)), 0, "%s", error);
-    cr_assert_eq(nns_exclusions_new(&params, NULL, &exclusions), 0);
+    cr_assert_eq(nns_exclusions_new(&params, &exclusions), 0);
 }
 
 static bool meets(uint64_t cookie, uint32_t inum)

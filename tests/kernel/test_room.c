@@ -3,6 +3,7 @@
 #include "owner_host.h"
 
 #include "core/counters.h"
+#include "workers/astray.h"
 #include "workers/room.h"
 
 enum { MADE_UP = 1000000, SECOND = 1000 };
@@ -15,6 +16,47 @@ void __wrap_nns_pool_want(struct nns_pool *pool, enum nns_chore chore);
 void __wrap_nns_pool_want(struct nns_pool *pool, enum nns_chore chore)
 {
     scans += chore == NNS_CHORE_SCAN;
+}
+
+/* What the tracepoints were told last: the first cookies, in the order in which they were first named. */
+static struct {
+    uint64_t cookie;
+    bool known;
+} told[2 * NNS_EVICTED_MAX];
+
+static void note_told(uint64_t cookie, bool known)
+{
+    size_t i = 0;
+
+    while (told[i].cookie && told[i].cookie != cookie)
+        i++;
+    cr_assert_lt(i, sizeof(told) / sizeof(told[0]) - 1);
+    told[i].cookie = cookie;
+    told[i].known = known;
+}
+
+int __wrap_nns_trace_know(struct nns_trace *trace, uint64_t cookie);
+int __wrap_nns_trace_forget(struct nns_trace *trace, uint64_t cookie);
+
+int __wrap_nns_trace_know(struct nns_trace *trace, uint64_t cookie)
+{
+    note_told(cookie, true);
+    return 0;
+}
+
+int __wrap_nns_trace_forget(struct nns_trace *trace, uint64_t cookie)
+{
+    note_told(cookie, false);
+    return 0;
+}
+
+/* Are its tasks no news to them? */
+static bool is_known(uint64_t cookie)
+{
+    for (size_t i = 0; told[i].cookie; i++)
+        if (told[i].cookie == cookie)
+            return told[i].known;
+    return false;
 }
 
 static struct nns_netns_id made_up(unsigned which)
@@ -133,6 +175,137 @@ Test(room, one_that_somebody_named_while_it_was_found_does)
     cr_expect_eq(nns_counter_read(NNS_COUNT_NAMESPACES_ADDED), OWNER_HOST_CAPACITY + 1);
     stop_thread();
     owner_host_let_go(&held);
+}
+
+/* ---- one that is excluded ---- */
+
+static void exclude(unsigned which)
+{
+    char number[16];
+
+    nns_role_assert_owner();
+    snprintf(number, sizeof(number), "%u", made_up(which).inum);
+    owner_host_exclude(number);
+    cr_assert(nns_exclusions_meet(own.context.exclusions, made_up(which)));
+}
+
+static void exclude_held(const struct owner_held *held)
+{
+    char number[16];
+
+    nns_role_assert_owner();
+    snprintf(number, sizeof(number), "%u", held->id.inum);
+    owner_host_exclude(number);
+}
+
+/* It comes in for so long as what is to be taken off takes, and nobody looks for it when there is room. */
+Test(room, one_that_is_excluded_is_not_missed)
+{
+    struct owner_held held = owner_host_hold();
+
+    nns_role_assert_owner();
+    host_run("nsenter -t %d -n tc qdisc add dev lo clsact", held.pid);
+    exclude_held(&held);
+    fill();
+    post_found(&held, false);
+    owner_host_start();
+    await_batches(1);
+    stop_thread();
+    cr_expect_eq(nns_counter_read(NNS_COUNT_NAMESPACES_NO_ROOM), 0);
+    cr_expect_eq(nns_counter_read(NNS_COUNT_NAMESPACES_EVICTED), 1);
+    cr_expect_eq(nns_counter_read(NNS_COUNT_NAMESPACES_WITHDRAWN), 1);
+    cr_expect_null(nns_evicted_find(&own.owner->evicted, held.id.cookie, 0));
+    cr_expect(is_known(held.id.cookie));
+    owner_host_let_go(&held);
+}
+
+Test(room, one_that_was_missed_is_so_no_more_once_it_is_excluded)
+{
+    struct owner_held held = owner_host_hold();
+
+    nns_role_assert_owner();
+    host_run("nsenter -t %d -n ip link set lo up", held.pid); /* so that its qdisc is shown, and is not ours */
+    exclude_held(&held);
+    fill();
+    nns_room_miss(own.owner, held.id);
+    cr_expect_not_null(nns_evicted_find(&own.owner->evicted, held.id.cookie, 0));
+    post_found(&held, false);
+    owner_host_start();
+    await_batches(1);
+    cr_expect_eq(own.owner->evicted.count, 0);
+    stop_thread();
+    cr_expect(is_known(held.id.cookie));
+    owner_host_let_go(&held);
+}
+
+Test(room, what_is_excluded_stays_known_whoever_else_lets_go_of_it)
+{
+    struct nns_namespace *ns;
+
+    nns_role_assert_owner();
+    cr_assert_eq(owner_host_save_as(made_up(1), "/proc/self/ns/net", &ns), NNS_SAVED_NEW);
+    nns_room_miss(own.owner, made_up(2));
+    exclude(2);
+    nns_room_tick(own.owner, 100 * SECOND);
+    cr_expect(is_known(made_up(2).cookie), "offered");
+    nns_room_forget_all(own.owner);
+    cr_expect(is_known(made_up(2).cookie), "forgotten");
+    nns_room_miss(own.owner, made_up(2));
+    cr_expect_eq(own.owner->evicted.count, 0);
+
+    exclude(1);
+    nns_astray_begin(own.owner, ns);
+    cr_expect_not(is_known(made_up(1).cookie), "it is to be found, for what it carries");
+    nns_flush(own.owner, ns, NNS_FLUSH_EXCLUDED);
+    cr_expect(is_known(made_up(1).cookie));
+}
+
+/* ---- what the tracepoints are told ---- */
+
+Test(room, who_is_missed_is_known_until_there_is_room)
+{
+    nns_role_assert_owner();
+    fill();
+    cr_expect(is_known(made_up(0).cookie));
+    nns_room_miss(own.owner, made_up(100));
+    cr_expect(is_known(made_up(100).cookie));
+    make_room_for_one();
+    nns_room_tick(own.owner, 100 * SECOND);
+    cr_expect_not(is_known(made_up(100).cookie), "offered");
+    nns_room_miss(own.owner, made_up(100));
+    cr_expect(is_known(made_up(100).cookie), "missed again");
+    nns_room_forget_all(own.owner);
+    cr_expect_not(is_known(made_up(100).cookie));
+}
+
+Test(room, whoever_is_evicted_stays_known_and_whoever_is_flushed_does_not)
+{
+    struct nns_namespace *ns;
+
+    nns_role_assert_owner();
+    cr_assert_eq(owner_host_save_as(made_up(1), "/proc/self/ns/net", &ns), NNS_SAVED_NEW);
+    nns_flush(own.owner, ns, NNS_FLUSH_EVICTED);
+    cr_expect(is_known(made_up(1).cookie));
+    cr_assert_eq(owner_host_save_as(made_up(2), "/proc/self/ns/net", &ns), NNS_SAVED_NEW);
+    cr_expect(is_known(made_up(2).cookie));
+    nns_flush(own.owner, ns, NNS_FLUSH_ORDERED);
+    cr_expect_not(is_known(made_up(2).cookie));
+}
+
+/* Two may be missed under one inum: who had it before, and who has it now. */
+Test(room, none_that_is_forgotten_stays_hidden)
+{
+    const struct nns_netns_id dead = made_up(1);
+    const struct nns_netns_id heir = {.cookie = made_up(2).cookie, .inum = dead.inum};
+    struct nns_netns_id next = {.cookie = made_up(3).cookie, .inum = dead.inum};
+
+    nns_role_assert_owner();
+    nns_room_miss(own.owner, dead);
+    nns_room_miss(own.owner, heir);
+    nns_room_found(own.owner, next);
+    cr_expect_eq(own.owner->evicted.count, 0);
+    cr_expect_not(is_known(dead.cookie));
+    cr_expect_not(is_known(heir.cookie));
 }
 
 /* ---- when there is room ---- */
