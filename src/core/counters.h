@@ -47,8 +47,7 @@
       "listings under which devices came or went: what they showed was taken, and another is owed")          \
     X(LIST_GIVEN_UP, "list.given_up", "listings owed and left to the next audit, after the last retry")      \
     X(LIST_FAILED, "list.failed", "device listings that failed and will be tried again")                     \
-    X(LIST_INTERRUPTED, "list.interrupted",                                                                  \
-      "dumps of devices or qdiscs spoilt by a change meanwhile, and asked for again")                        \
+    X(LIST_INTERRUPTED, "list.interrupted", "dumps of devices or qdiscs spoilt by a change meanwhile")       \
     X(NAMESPACES_ADDED, "namespaces.added", "namespaces added to the cache")                                 \
     X(NAMESPACES_EVICTED, "namespaces.evicted", "live namespaces flushed because the cache was full")        \
     X(NAMESPACES_WITHDRAWN, "namespaces.withdrawn", "excluded namespaces our filters were taken off")        \

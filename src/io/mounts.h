@@ -33,8 +33,8 @@ int nns_mounts_changed(struct nns_mounts *mounts);
 int nns_mounts_each(int (*visit)(void *context, const char *path, uint32_t inum), void *context);
 
 /*
- * Likewise, but only mounts that nns_mounts_changed has found new, or moved, since they were shown last. Where
- * they were too many, or not told one by one, it is every mount there is. NULL has none.
+ * Likewise, but only mounts that nns_mounts_changed has found new, or moved, since they were shown last.
+ * Where they were too many, or not told one by one, it is every mount there is. NULL has none.
  */
 int nns_mounts_each_new(struct nns_mounts *mounts,
                         int (*visit)(void *context, const char *path, uint32_t inum), void *context);
