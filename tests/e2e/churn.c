@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * churn COUNT RATE MOST RESIDENTS EXCUSE: COUNT containers come and go, RATE of them a second, at most MOST
- * at a time; RESIDENTS more, spread over the run, stay until standard input ends. A container is a process in
- * a namespace of its own: lo and eth0, whose peer stays in the namespace this was started in. It sends
- * packets, and listens which devices are given a filter of ours on both hooks. Once, when its youngest device
- * is EXCUSE milliseconds old, or when it is to die earlier, it asks the kernel. Half of them live longer than
- * that. Nobody asks over and over: that would hold the very lock that is waited for. With an EXCUSE of 0 all
- * have lives of the same kind, and ask when they die. What they saw goes to standard output, in nanoseconds
- * of the monotonic clock:
+ * churn COUNT RATE MOST RESIDENTS EXCUSE SLOWNESS: COUNT containers come and go, RATE of them a second, at
+ * most MOST at a time; RESIDENTS more, spread over the run, stay until standard input ends. A container is a
+ * process in a namespace of its own: lo and eth0, whose peer stays in the namespace this was started in. It
+ * sends packets, and listens which devices are given a filter of ours on both hooks. Once, when its youngest
+ * device is EXCUSE milliseconds old, or when it is to die earlier, it asks the kernel. Half of them live
+ * longer than that. Nobody asks over and over: that would hold the very lock that is waited for. With an
+ * EXCUSE of 0 all have lives of the same kind, and ask when they die. On a machine that is SLOWNESS times
+ * slower than others they live as much longer, and send as much more seldom. What they saw goes to standard
+ * output, in nanoseconds of the monotonic clock:
  *
  *   born PID
  *   device PID NAME UP TOLD ASKED COVERED GONE    TOLD: when it was heard of, 0 when it was not; COVERED:
@@ -62,7 +63,7 @@ struct run {
     int home;     /* a fd of the namespace this began in */
     int leash[2]; /* a pipe that ends with the run */
     int frames;   /* a packet socket at home */
-    unsigned count, rate, most, residents, excuse_ms;
+    unsigned count, rate, most, residents, excuse_ms, slowness;
     unsigned started, live, failed;
     /* When the peers at home were covered, by those who listen there: one process for all, in memory they
      * share. */
@@ -216,9 +217,9 @@ static bool wait_until(struct container *container, uint64_t end)
 {
     struct pollfd polled[] = {{.fd = container->run->leash[0], .events = POLLIN},
                               {.fd = container->news, .events = POLLIN}};
-    int wait = milliseconds_until(end);
+    int wait = milliseconds_until(end), most = SEND_EVERY_MS * (int)container->run->slowness;
 
-    poll(polled, 2, wait < SEND_EVERY_MS ? wait : SEND_EVERY_MS);
+    poll(polled, 2, wait < most ? wait : most);
     ours_hear(container->news, take_news, container);
     return !polled[0].revents;
 }
@@ -329,7 +330,7 @@ static unsigned choose_life(const struct run *run)
     unsigned excuse = run->excuse_ms;
 
     if (!excuse)
-        return between(USUAL_MS, 2 * USUAL_MS);
+        return between(USUAL_MS, 2 * USUAL_MS) * run->slowness;
     if (random() % 2)
         return between(excuse + SHORTEST_MS, excuse + SHORTEST_MS + excuse / 4);
     return between(SHORTEST_MS, excuse > SHORTEST_MS ? excuse : SHORTEST_MS);
@@ -430,12 +431,13 @@ static void open_all(struct run *run, const char *home)
 int main(int count, char **arguments)
 {
     struct run run = {.live = 0};
-    unsigned *const numbers[] = {&run.count, &run.rate, &run.most, &run.residents, &run.excuse_ms};
+    unsigned *const numbers[] = {&run.count,     &run.rate,      &run.most,
+                                 &run.residents, &run.excuse_ms, &run.slowness};
 
-    for (int i = 0; i < 5 && i + 1 < count; i++)
+    for (int i = 0; i < 6 && i + 1 < count; i++)
         *numbers[i] = (unsigned)strtoul(arguments[i + 1], NULL, 10);
-    if (count != 6 || !run.count || !run.rate || !run.most) {
-        fprintf(stderr, "usage: churn COUNT RATE MOST RESIDENTS EXCUSE\n");
+    if (count != 7 || !run.count || !run.rate || !run.most || !run.slowness) {
+        fprintf(stderr, "usage: churn COUNT RATE MOST RESIDENTS EXCUSE SLOWNESS\n");
         return 2;
     }
     open_all(&run, "/proc/self/ns/net");

@@ -8,7 +8,7 @@ import time
 
 import host
 
-SET_UP_NS = 500 * 10 ** 6  # what a container takes until its last device is up, and more
+SET_UP_NS = 500 * 10 ** 6 * host.SLOWNESS  # what a container takes until its last device is up, and more
 UNPACED = 10 ** 6  # as many a second as there is room for
 
 
@@ -32,7 +32,7 @@ class Churn:
     def __init__(self, count, residents=0, live=32, tell=None, rate=UNPACED, excuse=0):
         self.count, self.tell, self.last_birth, self.excuse = count, tell, 0, excuse * 10 ** 6
         self.born, self.devices, self.failed, self.nanoseconds = [], [], [], None
-        words = (f"{host.BUILD}/churn", count, rate, live, residents, excuse)
+        words = (f"{host.BUILD}/churn", count, rate, live, residents, excuse, host.SLOWNESS)
         self.process = subprocess.Popen([str(word) for word in words], text=True, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE)
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -56,7 +56,7 @@ class Churn:
     def wait(self):
         """Until all but the residents have ended."""
         host.until(lambda: self.nanoseconds or self.process.poll() is not None, "the churn is over",
-                   host.PATIENCE + self.count / 10)
+                   host.PATIENCE + self.count / 10 + 2 * self.excuse / 1e9)
 
     @property
     def living(self):

@@ -16,9 +16,9 @@ import host
 RESTARTS = 50 if host.LONG else 8
 SEED = int(os.environ.get("NNS_SEED", random.SystemRandom().randrange(1 << 32)))
 # Containers of one churn; the next one begins when so many of them were born.
-COUNT, RESIDENTS, ENOUGH = 2400, 40, 1200
+COUNT, RESIDENTS, ENOUGH = host.crowd(2400), host.crowd(40), host.crowd(1200)
 # No container that is not to stay gets older.
-OLD_S = 3
+OLD_S = 3 * host.SLOWNESS
 WATCHFUL = {"discover.enabled": "true", "audit.interval": "24h"}
 
 

@@ -266,7 +266,7 @@ class Lost(Deaf):
     def flood_tracepoints(self, ns):
         """More than the buffer holds: each qdisc at the root of a device that is down is one of 16,384."""
         words = "qdisc add dev flood root pfifo\nqdisc del dev flood root\n"
-        ns.run("tc", "-batch", "-", input=17000 * words, timeout=120)
+        ns.run("tc", "-batch", "-", input=17000 * words, timeout=4 * host.PATIENCE)
 
     def test_of_rtnetlink(self):
         made = [self.unnamed() for _ in range(3)]
