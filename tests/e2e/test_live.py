@@ -191,7 +191,8 @@ class Gone(host.HostTest):
             ns.add_veth("eth0", own, f"h{i}")
         daemon.sync(*[ns.pid for ns in made])
         self.skipWherePinned(daemon, made[0])
-        noticed = "dead" if kernel.opens_by_id(made[0]) else "lonely"
+        told = kernel.opens_by_id(made[0]) or kernel.traces("qdisc_destroy")
+        noticed = "dead" if told else "lonely"
         before = daemon.fds()
         cookies = {ns.cookie for ns in made}
         for ns in made:
