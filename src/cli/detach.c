@@ -152,8 +152,7 @@ static int sweep(const struct arguments *arguments, const char *instance)
 }
 
 /* What the daemon let go of. */
-static int sweep_qdiscs(const struct arguments *arguments, const char *instance,
-                        struct nns_targets *targets)
+static int sweep_qdiscs(const struct arguments *arguments, const char *instance, struct nns_targets *targets)
 {
     struct nns_qdiscs qdiscs;
     struct nns_sweep sweep;

@@ -21,9 +21,9 @@
 enum { LISTINGS_MAX = 8 };
 
 struct walk {
-    const char *instance;              /* whose filters; NULL: only the targets' qdiscs */
-    struct nns_targets *targets;       /* where there is no instance */
-    struct nns_qdiscs *qdiscs;         /* NULL: they stay */
+    const char *instance;        /* whose filters; NULL: only the targets' qdiscs */
+    struct nns_targets *targets; /* where there is no instance */
+    struct nns_qdiscs *qdiscs;   /* NULL: they stay */
     struct nns_sweep *sweep;
     size_t met;     /* targets, each once */
     uint64_t *seen; /* cookies, one a namespace swept */

@@ -9,8 +9,8 @@
 
 /*
  * Removing what an instance left behind, without its daemon: every namespace that a process, a thread or a
- * mount leads to is entered, and the instance's filters there are removed. Where devices come and go while they
- * are listed, those that were shown are swept, and it is listed again, within bounds.
+ * mount leads to is entered, and the instance's filters there are removed. Where devices come and go while
+ * they are listed, those that were shown are swept, and it is listed again, within bounds.
  */
 struct nns_sweep {
     size_t filters;    /* removed */

@@ -224,7 +224,8 @@ Test(room, one_that_was_missed_is_so_no_more_once_it_is_excluded)
     struct owner_held held = owner_host_hold();
 
     nns_role_assert_owner();
-    host_run("nsenter -t %d -n ip link set lo up", held.pid); /* so that its qdisc is shown, and is not ours */
+    host_run("nsenter -t %d -n ip link set lo up",
+             held.pid); /* so that its qdisc is shown, and is not ours */
     exclude_held(&held);
     fill();
     nns_room_miss(own.owner, held.id);

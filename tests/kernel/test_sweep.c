@@ -40,8 +40,8 @@ static void spoil(struct nlmsghdr *message)
 {
     const struct ifinfomsg *link = NLMSG_DATA(message);
 
-    if (message->nlmsg_type != RTM_NEWLINK || !(message->nlmsg_flags & NLM_F_MULTI) ||
-        link->ifi_index != A || !dumps.interrupted)
+    if (message->nlmsg_type != RTM_NEWLINK || !(message->nlmsg_flags & NLM_F_MULTI) || link->ifi_index != A ||
+        !dumps.interrupted)
         return;
     message->nlmsg_flags |= NLM_F_DUMP_INTR;
     dumps.interrupted--;
