@@ -400,6 +400,14 @@ static _Noreturn void run_command(char **command, const struct sock_fprog *progr
     _exit(STATUS_NO_COMMAND);
 }
 
+/* A short command may have before we get to look; its status is for later. */
+static bool has_ended(pid_t pid)
+{
+    siginfo_t info = {.si_pid = 0};
+
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) != 0 || info.si_pid == pid;
+}
+
 /*
  * With one table of descriptors for both until COMMAND's exec: so the child's listener is ours without its
  * having to send it. Returns the child's pid, or -errno.
@@ -418,13 +426,15 @@ static pid_t start_command(char **command, const struct sock_fprog *program)
         run_command(command, program, listener);
     if (pid < 0)
         return -errno;
-    while (atomic_load(listener) == NOTHING_YET && waitpid(pid, NULL, WNOHANG | __WALL) == 0)
+    supervisor.child = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (supervisor.child < 0)
+        return -errno;
+    while (atomic_load(listener) == NOTHING_YET && !has_ended(pid))
         sched_yield();
     supervisor.listener = atomic_load(listener);
     if (supervisor.listener < 0)
         return supervisor.listener == NOTHING_YET ? -ECHILD : supervisor.listener;
-    supervisor.child = (int)syscall(SYS_pidfd_open, pid, 0);
-    return supervisor.child < 0 ? -errno : pid;
+    return pid;
 }
 
 /* Until the command has ended. */
