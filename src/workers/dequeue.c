@@ -191,17 +191,23 @@ NNS_OWNER_ONLY static void drop_unlisted(struct nns_owner *owner, struct nns_nam
 }
 
 /* 0; -errno: nothing is known of these. */
+static int get_links(int socket, const uint32_t *ifindexes, uint32_t count, struct nns_links *links)
+{
+    int rc = nns_links_get(socket, ifindexes, count, links);
+
+    nns_count(rc ? NNS_COUNT_LIST_FAILED : NNS_COUNT_LIST_LOOKS, rc ? 1 : count);
+    return rc;
+}
+
+/* As above. */
 NNS_OWNER_ONLY static int drop_dead_of(struct nns_owner *owner, struct nns_namespace *ns, int socket,
                                        const uint32_t *ifindexes, uint32_t count)
 {
     struct nns_links links = NNS_LINKS_NULL;
-    int rc = nns_links_get(socket, ifindexes, count, &links);
+    int rc = get_links(socket, ifindexes, count, &links);
 
-    if (rc) {
-        nns_count(NNS_COUNT_LIST_FAILED, 1);
+    if (rc)
         return rc;
-    }
-    nns_count(NNS_COUNT_LIST_LOOKS, count);
     for (uint32_t i = 0; i < count; i++)
         if (!lists(&links, ifindexes[i]))
             take_gone(owner, ns, ifindexes[i]);
@@ -610,13 +616,10 @@ NNS_OWNER_ONLY static int ask_for_some(struct nns_owner *owner, struct nns_names
                                        const uint32_t *ifindexes, uint32_t count)
 {
     struct nns_links links = NNS_LINKS_NULL;
-    int rc = nns_links_get(socket, ifindexes, count, &links);
+    int rc = get_links(socket, ifindexes, count, &links);
 
-    if (rc) {
-        nns_count(NNS_COUNT_LIST_FAILED, 1);
+    if (rc)
         return rc;
-    }
-    nns_count(NNS_COUNT_LIST_LOOKS, count);
     rc = take_looks(owner, ns, ifindexes, count, &links);
     nns_links_deinit(&links);
     return rc;
