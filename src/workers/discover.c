@@ -8,16 +8,14 @@
 #include "core/counters.h"
 #include "core/log.h"
 #include "workers/letters.h"
-
-/* After a failure: it would come again at once, and descriptors may stay readable. */
-enum { REST_MS = 1000 };
+#include "workers/rest.h"
 
 /* Batches kept for workers who have no room: as many pids as the kernel's buffer holds events. */
 enum { WAITING_MAX = 64 };
 
 struct nns_discover {
     uv_poll_t trace_poll, mounts_poll;
-    uv_timer_t trace_rest, mounts_rest;
+    struct nns_rest trace_rest, mounts_rest;
     uv_idle_t first_turns; /* until the first look at everything */
     int turns_left;
     struct nns_trace *trace;   /* borrowed, or NULL */
@@ -183,10 +181,11 @@ static void read_events(struct nns_discover *discover)
     if (nns_mailbox_full(discover->owner)) {
         stop_reading(discover);
     } else if (pass_on(discover)) {
+        nns_rest_forget(&discover->trace_rest);
         nns_discover_resume(discover);
     } else {
         stop_reading(discover);
-        uv_timer_start(&discover->trace_rest, on_rest, REST_MS, 0);
+        nns_rest_begin(&discover->trace_rest, on_rest);
     }
 }
 
@@ -217,7 +216,7 @@ static void hold_off_mounts(struct nns_discover *discover, int error)
      * to poll anew loses one. */
     if (discover->mounts_way == NNS_MOUNTS_FANOTIFY)
         uv_poll_stop(&discover->mounts_poll);
-    uv_timer_start(&discover->mounts_rest, retry_mounts, REST_MS, 0);
+    nns_rest_begin(&discover->mounts_rest, retry_mounts);
 }
 
 static void look_at_mounts(struct nns_discover *discover, int status)
@@ -228,11 +227,17 @@ static void look_at_mounts(struct nns_discover *discover, int status)
         nns_pool_want(discover->pool, NNS_CHORE_MOUNTS);
     if (changed < 0)
         hold_off_mounts(discover, changed);
+    else
+        nns_rest_forget(&discover->mounts_rest);
 }
 
+/* What changes during a rest is seen at its end. */
 static void on_mounts(uv_poll_t *poll, int status, int happened)
 {
-    look_at_mounts(poll->data, status);
+    struct nns_discover *discover = poll->data;
+
+    if (!nns_rest_lasts(&discover->mounts_rest))
+        look_at_mounts(discover, status);
 }
 
 /* mountinfo is readable always. */
@@ -270,7 +275,7 @@ void nns_discover_resume(struct nns_discover *discover)
 
     hand_on_tasks(discover);
     if (!discover->trace || discover->reading || uv_is_closing((uv_handle_t *)poll) ||
-        uv_is_active((uv_handle_t *)&discover->trace_rest))
+        nns_rest_lasts(&discover->trace_rest))
         return;
     discover->reading = uv_poll_start(poll, UV_READABLE, on_trace) == 0;
 }
@@ -301,24 +306,25 @@ void nns_discover_close(struct nns_discover *discover)
     }
     if (discover->trace) {
         uv_close((uv_handle_t *)&discover->trace_poll, on_closed);
-        uv_close((uv_handle_t *)&discover->trace_rest, on_closed);
+        uv_close((uv_handle_t *)&discover->trace_rest.timer, on_closed);
     }
     if (discover->mounts) {
         uv_close((uv_handle_t *)&discover->mounts_poll, on_closed);
-        uv_close((uv_handle_t *)&discover->mounts_rest, on_closed);
+        uv_close((uv_handle_t *)&discover->mounts_rest.timer, on_closed);
     }
     if (discover->first_turns.data)
         uv_close((uv_handle_t *)&discover->first_turns, on_closed);
 }
 
-static int watch(struct nns_discover *discover, uv_loop_t *loop, uv_poll_t *poll, uv_timer_t *rest, int fd)
+static int watch(struct nns_discover *discover, uv_loop_t *loop, uv_poll_t *poll, struct nns_rest *rest,
+                 int fd)
 {
     int rc = uv_poll_init(loop, poll, fd);
 
     if (rc)
         return rc;
-    uv_timer_init(loop, rest);
-    poll->data = rest->data = discover;
+    nns_rest_init(rest, loop, discover);
+    poll->data = discover;
     discover->open += 2;
     return 0;
 }

@@ -9,13 +9,11 @@
 #include "core/log.h"
 #include "io/netns.h"
 #include "workers/letters.h"
-
-/* After a read that failed: it would fail again at once, and the descriptor may stay readable. */
-enum { REST_MS = 1000 };
+#include "workers/rest.h"
 
 struct nns_link_feed {
     uv_poll_t poll;
-    uv_timer_t rest;
+    struct nns_rest rest;
     struct nns_link_events *events;
     struct nns_mailbox *owner;
     struct nns_link_news *news; /* being filled */
@@ -103,10 +101,11 @@ static void read_events(struct nns_link_feed *feed)
     if (nns_mailbox_full(feed->owner)) {
         stop_reading(feed);
     } else if (pass_on(feed)) {
+        nns_rest_forget(&feed->rest);
         nns_link_feed_resume(feed);
     } else {
         stop_reading(feed);
-        uv_timer_start(&feed->rest, on_rest, REST_MS, 0);
+        nns_rest_begin(&feed->rest, on_rest);
     }
 }
 
@@ -139,8 +138,7 @@ int nns_link_feed_prepare(struct nns_link_events **out)
 
 void nns_link_feed_resume(struct nns_link_feed *feed)
 {
-    if (!feed || feed->reading || uv_is_closing((uv_handle_t *)&feed->poll) ||
-        uv_is_active((uv_handle_t *)&feed->rest))
+    if (!feed || feed->reading || uv_is_closing((uv_handle_t *)&feed->poll) || nns_rest_lasts(&feed->rest))
         return;
     feed->reading = uv_poll_start(&feed->poll, UV_READABLE, on_links) == 0;
 }
@@ -160,7 +158,7 @@ void nns_link_feed_close(struct nns_link_feed *feed)
     if (!feed)
         return;
     uv_close((uv_handle_t *)&feed->poll, on_closed);
-    uv_close((uv_handle_t *)&feed->rest, on_closed);
+    uv_close((uv_handle_t *)&feed->rest.timer, on_closed);
 }
 
 int nns_link_feed_open(uv_loop_t *loop, struct nns_link_events *events, struct nns_mailbox *owner,
@@ -179,8 +177,8 @@ int nns_link_feed_open(uv_loop_t *loop, struct nns_link_events *events, struct n
         free(feed);
         return rc;
     }
-    uv_timer_init(loop, &feed->rest);
-    feed->poll.data = feed->rest.data = feed;
+    nns_rest_init(&feed->rest, loop, feed);
+    feed->poll.data = feed;
     feed->open = 2;
     feed->events = events;
     feed->owner = owner;

@@ -1,25 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "workers/discover.h"
 
-#include "loop_host.h"
+#include "feed_host.h"
 
-#include <errno.h>
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "core/counters.h"
 #include "fail_alloc.h"
-#include "workers/letters.h"
 
 /* The feeds with kernel, workers and owner played by the test. */
-enum { BOX = 2, TASK = 77, KEPT = 64 * NNS_BATCH_MAX };
+enum { TASK = 77, KEPT = 64 * NNS_BATCH_MAX };
 
 static struct {
     int trace_fd, mounts_fd; /* readable while there is something */
-    struct nns_mailbox owner;
     struct nns_discover *discover;
     unsigned devices, tasks; /* that a read hands over */
     int error;               /* of each read; 0: none */
@@ -45,13 +40,6 @@ uint64_t nns_trace_lost(const struct nns_trace *trace)
     return h.lost;
 }
 
-static void drain(int fd)
-{
-    uint64_t value;
-
-    cr_assert_eq(read(fd, &value, sizeof(value)) < 0 && errno != EAGAIN, 0);
-}
-
 int nns_trace_read(struct nns_trace *trace, nns_trace_taker *take, void *context)
 {
     struct nns_trace_event event = {.kind = NNS_TRACE_DEVICE_BARE, .number = 7};
@@ -59,7 +47,7 @@ int nns_trace_read(struct nns_trace *trace, nns_trace_taker *take, void *context
     h.reads++;
     if (h.error)
         return h.error;
-    drain(h.trace_fd);
+    feed_host_drain(h.trace_fd);
     for (unsigned i = 0; i < h.devices; i++)
         take(context, &event);
     event = (struct nns_trace_event){.kind = NNS_TRACE_TASK, .number = TASK};
@@ -80,7 +68,7 @@ int nns_mounts_changed(struct nns_mounts *mounts)
     h.mount_looks++;
     /* By mountinfo to look is to take the word away, whatever becomes of it. */
     if (recv(h.mounts_fd, &byte, 1, MSG_OOB) < 0 && errno == ENOTSOCK && h.mounts_changed >= 0)
-        drain(h.mounts_fd);
+        feed_host_drain(h.mounts_fd);
     return h.mounts_changed;
 }
 
@@ -110,7 +98,7 @@ void nns_pool_want(struct nns_pool *pool, enum nns_chore chore)
 static void open_with(enum nns_mounts_way way, bool look)
 {
     cr_assert_eq(nns_discover_open(&loop, (struct nns_trace *)&h, (struct nns_mounts *)&h, way, look,
-                                   (struct nns_pool *)&h, &h.owner, &h.discover),
+                                   (struct nns_pool *)&h, &box, &h.discover),
                  0);
 }
 
@@ -118,18 +106,15 @@ static void set_up(void)
 {
     h.trace_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     h.mounts_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    loop_host_open();
-    cr_assert_eq(nns_mailbox_init(&h.owner, BOX), 0);
+    feed_host_open();
 }
 
 static void end(void)
 {
     nns_discover_close(h.discover);
-    loop_host_close();
-    nns_mailbox_deinit(&h.owner);
     close(h.trace_fd);
     close(h.mounts_fd);
-    loop_host_expect_no_leak();
+    feed_host_close();
 }
 
 TestSuite(discover, .init = set_up, .timeout = 60);
@@ -145,28 +130,18 @@ static struct {
     unsigned letters, events, lost, passed_over;
 } came;
 
-static void collect(void)
+static void see(const struct nns_letter *letter)
 {
-    struct nns_letter *letter = nns_mailbox_take(&h.owner, 0);
+    const struct nns_events *events = (const struct nns_events *)letter;
 
-    while (letter) {
-        struct nns_letter *next = letter->next;
-        const struct nns_events *events = (struct nns_events *)letter;
-
-        cr_assert_eq(letter->kind, NNS_LETTER_EVENTS);
-        came.letters++;
-        came.events += events->count;
-        came.lost += events->lost;
-        came.passed_over += events->passed_over;
-        free(letter);
-        letter = next;
-    }
+    came.events += events->count;
+    came.lost += events->lost;
+    came.passed_over += events->passed_over;
 }
 
-static void turn(unsigned times)
+static void collect(void)
 {
-    for (unsigned i = 0; i < times; i++)
-        uv_run(&loop, UV_RUN_ONCE);
+    came.letters += feed_host_take(NNS_LETTER_EVENTS, see);
 }
 
 LOOP_TEST(discover, devices_go_to_the_owner_and_tasks_to_the_workers, end)
@@ -238,7 +213,7 @@ LOOP_TEST(discover, nothing_is_read_while_the_mailbox_is_full, end)
     turn(20);
     cr_assert_eq(h.reads, 1);
     collect();
-    cr_assert(nns_mailbox_awaited(&h.owner), "whoever takes is told");
+    cr_assert(nns_mailbox_awaited(&box), "whoever takes is told");
     nns_discover_resume(h.discover);
     TURN_UNTIL(h.reads == 2);
     collect();
@@ -317,6 +292,22 @@ LOOP_TEST(discover, what_cannot_be_read_rests, end)
     cr_assert_eq(came.events, 1);
 }
 
+LOOP_TEST(discover, it_rests_longer_with_each_failure_in_a_row, end)
+{
+    open_with(NNS_MOUNTS_FANOTIFY, false);
+    h.error = -ENOMEM;
+    pauses.ms = 1;
+    happen(1, 0);
+    TURN_UNTIL(h.reads == NNS_TRIES_MAX + 1);
+    expect_growing_pauses(NNS_TRIES_MAX + 1);
+    h.error = 0;
+    TURN_UNTIL(h.reads == NNS_TRIES_MAX + 2);
+    h.error = -ENOMEM;
+    happen(1, 0);
+    TURN_UNTIL(pauses.count == 1);
+    expect_growing_pauses(1);
+}
+
 LOOP_TEST(discover, it_begins_with_a_look_at_everything_where_that_is_wanted, end)
 {
     open_with(NNS_MOUNTS_FANOTIFY, true);
@@ -360,6 +351,22 @@ LOOP_TEST(discover, mounts_that_could_not_be_read_are_read_again, end)
     cr_expect_eq(h.wanted[NNS_CHORE_MOUNTS], 1);
 }
 
+LOOP_TEST(discover, pauses_grow_while_mounts_cannot_be_read, end)
+{
+    open_with(NNS_MOUNTS_FANOTIFY, false);
+    h.mounts_changed = -ENOMEM;
+    pauses.ms = 1;
+    eventfd_write(h.mounts_fd, 1);
+    TURN_UNTIL(h.mount_looks == NNS_TRIES_MAX + 1);
+    expect_growing_pauses(NNS_TRIES_MAX + 1);
+    h.mounts_changed = 1;
+    TURN_UNTIL(h.mount_looks == NNS_TRIES_MAX + 2);
+    h.mounts_changed = -ENOMEM;
+    eventfd_write(h.mounts_fd, 1);
+    TURN_UNTIL(pauses.count == 1);
+    expect_growing_pauses(1);
+}
+
 /* A connection whose one end has POLLPRI when the other was sent a byte out of band. */
 static void connect_out_of_band(int ends[2])
 {
@@ -390,6 +397,9 @@ LOOP_TEST(discover, mounts_by_mountinfo_that_could_not_be_read_are_read_again, e
     TURN_UNTIL(h.mount_looks == 1);
     turn(20);
     cr_expect_eq(h.mount_looks, 1, "its poll took the word away");
+    cr_assert_eq(send(ends[1], "x", 1, MSG_OOB), 1);
+    turn(20);
+    cr_expect_eq(h.mount_looks, 1, "whatever changes meanwhile");
     h.mounts_changed = 1;
     TURN_UNTIL(h.mount_looks == 2);
     turn(20);

@@ -1,23 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "workers/link_feed.h"
 
-#include "loop_host.h"
+#include "feed_host.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "core/counters.h"
 #include "fail_alloc.h"
-#include "workers/letters.h"
 
 /* The feed with rtnetlink and owner played by the test. */
-enum { BOX = 2 };
-
 static struct {
     int fd; /* readable while there are events */
-    struct nns_mailbox owner;
     struct nns_link_feed *feed;
     int events; /* that a read hands over */
     int error;  /* of each read; 0: none */
@@ -41,13 +34,12 @@ int nns_link_events_read(struct nns_link_events *events, nns_link_event_taker *t
                          bool *lost)
 {
     struct nns_link_event event = {.kind = NNS_LINK_CHANGED, .number = 7};
-    uint64_t value;
     int count = h.events;
 
     h.reads++;
     if (h.error)
         return h.error;
-    cr_assert_eq(read(h.fd, &value, sizeof(value)) < 0 && errno != EAGAIN, 0);
+    feed_host_drain(h.fd);
     for (int i = 0; i < count; i++)
         take(context, &event);
     *lost = *lost || h.lost;
@@ -61,18 +53,15 @@ static void set_up(void)
 {
     h.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     cr_assert_geq(h.fd, 0);
-    loop_host_open();
-    cr_assert_eq(nns_mailbox_init(&h.owner, BOX), 0);
-    cr_assert_eq(nns_link_feed_open(&loop, (struct nns_link_events *)&h, &h.owner, &h.feed), 0);
+    feed_host_open();
+    cr_assert_eq(nns_link_feed_open(&loop, (struct nns_link_events *)&h, &box, &h.feed), 0);
 }
 
 static void end(void)
 {
     nns_link_feed_close(h.feed);
-    loop_host_close();
-    nns_mailbox_deinit(&h.owner);
     close(h.fd);
-    loop_host_expect_no_leak();
+    feed_host_close();
 }
 
 TestSuite(link_feed, .init = set_up, .timeout = 60);
@@ -88,27 +77,17 @@ static struct {
     unsigned letters, events, lost;
 } came;
 
-static void collect(void)
+static void see(const struct nns_letter *letter)
 {
-    struct nns_letter *letter = nns_mailbox_take(&h.owner, 0);
+    const struct nns_link_news *news = (const struct nns_link_news *)letter;
 
-    while (letter) {
-        struct nns_letter *next = letter->next;
-        const struct nns_link_news *news = (struct nns_link_news *)letter;
-
-        cr_assert_eq(letter->kind, NNS_LETTER_LINKS);
-        came.letters++;
-        came.events += news->count;
-        came.lost += news->lost;
-        free(letter);
-        letter = next;
-    }
+    came.events += news->count;
+    came.lost += news->lost;
 }
 
-static void turn(unsigned times)
+static void collect(void)
 {
-    for (unsigned i = 0; i < times; i++)
-        uv_run(&loop, UV_RUN_ONCE);
+    came.letters += feed_host_take(NNS_LETTER_LINKS, see);
 }
 
 LOOP_TEST(link_feed, events_go_to_the_owner, end)
@@ -145,8 +124,8 @@ LOOP_TEST(link_feed, nothing_is_read_while_the_mailbox_is_full, end)
     turn(20);
     cr_assert_eq(h.reads, 1);
     collect();
-    cr_assert(nns_mailbox_awaited(&h.owner), "whoever takes is told");
-    cr_assert_not(nns_mailbox_awaited(&h.owner), "once");
+    cr_assert(nns_mailbox_awaited(&box), "whoever takes is told");
+    cr_assert_not(nns_mailbox_awaited(&box), "once");
     nns_link_feed_resume(h.feed);
     TURN_UNTIL(h.reads == 2);
     collect();
@@ -177,6 +156,21 @@ LOOP_TEST(link_feed, what_cannot_be_read_rests_and_is_a_loss, end)
     cr_assert_eq(came.lost, 1);
 }
 
+LOOP_TEST(link_feed, it_rests_longer_with_each_failure_in_a_row, end)
+{
+    h.error = -ENOMEM;
+    pauses.ms = 1;
+    happen(1);
+    TURN_UNTIL(h.reads == NNS_TRIES_MAX + 1);
+    expect_growing_pauses(NNS_TRIES_MAX + 1);
+    h.error = 0;
+    TURN_UNTIL(h.reads == NNS_TRIES_MAX + 2);
+    h.error = -ENOMEM;
+    happen(1);
+    TURN_UNTIL(pauses.count == 1);
+    expect_growing_pauses(1);
+}
+
 LOOP_TEST(link_feed, without_memory_an_event_is_lost_and_that_is_told_later, end)
 {
     happen(1);
@@ -195,7 +189,7 @@ LOOP_TEST(link_feed, without_events_there_is_none, end)
 {
     struct nns_link_feed *none = h.feed;
 
-    cr_assert_eq(nns_link_feed_open(&loop, NULL, &h.owner, &none), 0);
+    cr_assert_eq(nns_link_feed_open(&loop, NULL, &box, &none), 0);
     cr_assert_null(none);
     nns_link_feed_resume(none);
     nns_link_feed_close(none);
