@@ -158,7 +158,7 @@ void nns_astray_judge(struct nns_owner *owner, const struct nns_looked *looked)
         }
         if (!looked->error && !ns->host)
             judge(owner, ns, looked);
-        nns_waiters_tell(owner, ns, looked->error ? looked->error : -EAGAIN);
+        nns_waiters_tell(owner, ns, looked->error ? looked->error : NNS_WAIT_ASTRAY);
     }
 }
 

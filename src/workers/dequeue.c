@@ -761,7 +761,7 @@ void nns_dequeue(struct nns_owner *owner, struct nns_namespace *ns)
         visit_failed(owner, ns, rc);
     } else if (rc == VISITED_IN_PART) {
         visited_in_part(owner, ns);
-        rc = -EINTR;
+        rc = NNS_WAIT_INTERRUPTED;
     } else {
         visited(owner, ns);
     }

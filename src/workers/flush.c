@@ -253,7 +253,7 @@ NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace 
         uncover_all(owner, ns);
         nns_news_namespace_because(owner, ns, NNS_NEWS_NAMESPACE_GONE, reason_name(reason), 0);
     }
-    nns_waiters_tell(owner, ns, reason == NNS_FLUSH_CLOSED ? -ECANCELED : -ESTALE);
+    nns_waiters_tell(owner, ns, reason == NNS_FLUSH_CLOSED ? -ECANCELED : NNS_WAIT_FORGOTTEN);
     nns_due_drop(&owner->due, ns);
     nns_unhear(owner, ns, reason == NNS_FLUSH_DEAD);
     nns_handle_drop(owner, ns);

@@ -91,16 +91,23 @@ enum nns_order_kind {
 
 #define NNS_ORDER_ROWS 64
 
+/* What a WAIT can come to that no errno says, and none is positive. */
+enum nns_wait_end {
+    NNS_WAIT_FORGOTTEN = 1, /* a namespace is known no more */
+    NNS_WAIT_ASTRAY,        /* nothing leads to it that a look could find */
+    NNS_WAIT_INTERRUPTED,   /* its listings are */
+    NNS_WAIT_UNANSWERED     /* the kernel gave no answer for a device */
+};
+
 /* From the loop thread: a question or a command, sent back answered through the completions. */
 struct nns_order {
     struct nns_letter letter;
     struct nns_order *next; /* among the completions */
     void *job;              /* the loop's */
     enum nns_order_kind kind;
-    int error; /* 0, or -errno (-ENOENT: no such namespace; -EBUSY: some filter could not be
-                * removed; -ECANCELED: the daemon is stopping). WAIT: -ESTALE: a namespace is known no
-                * more; -EAGAIN: it is astray; -EINTR: its listings are interrupted; -ENODATA: the kernel
-                * gave no answer for a device; else why a namespace could not be visited */
+    int error; /* 0, or -errno (-ENOENT: no such namespace; -EBUSY: some filter could not be removed;
+                * -ECANCELED: the daemon is stopping). WAIT: an end above, or why a namespace could not be
+                * visited or looked for */
 
     struct nns_selector selector; /* GET, FLUSH, WATCH: 0 for all; answered with the cookie of a known one */
     struct nns_cache_cursor cursor; /* LIST: where to go on */

@@ -145,18 +145,18 @@ static void fail_to_wait(struct job *job, int error)
     char sentence[160];
 
     switch (error) {
-    case -ESTALE:
+    case NNS_WAIT_FORGOTTEN:
         finish(job, nns_answer_error("a namespace was flushed or evicted meanwhile: ask again"));
         break;
-    case -EAGAIN:
+    case NNS_WAIT_ASTRAY:
         finish(job,
                nns_answer_error("no process and no mount is found that leads to a namespace: ask again"));
         break;
-    case -EINTR:
+    case NNS_WAIT_INTERRUPTED:
         finish(job,
                nns_answer_error("the devices of a namespace change faster than they are listed: ask again"));
         break;
-    case -ENODATA:
+    case NNS_WAIT_UNANSWERED:
         finish(job, nns_answer_error("the kernel has not answered for every device: ask again"));
         break;
     case -ECANCELED:

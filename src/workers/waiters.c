@@ -25,7 +25,7 @@ NNS_OWNER_ONLY static int add_one(struct nns_owner *owner, struct nns_order *ord
     struct nns_waiter *waiter;
 
     if (!ns)
-        return -ESTALE;
+        return NNS_WAIT_FORGOTTEN;
     waiter = malloc(sizeof(*waiter));
     if (!waiter)
         return -ENOMEM;
@@ -91,7 +91,7 @@ void nns_waiters_visited(struct nns_owner *owner, struct nns_namespace *ns, int 
     struct nns_waiter *waiter, **link = &ns->waiters;
 
     if (ns->waiters && !error && !all_settled(ns))
-        error = -ENODATA;
+        error = NNS_WAIT_UNANSWERED;
     while ((waiter = *link)) {
         if (error && has_patience(waiter, ns)) {
             link = &waiter->next;

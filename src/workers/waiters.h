@@ -12,8 +12,9 @@
 void nns_waiters_add(struct nns_owner *owner, struct nns_order *order) NNS_OWNER_ONLY;
 
 /* A visit to this namespace is over and its next one, if any, scheduled. 0: whoever waits is told, if every
- * device is attached or has a reason. Else, and where the kernel gave no answer for a device (-ENODATA), they
- * wait on for the next visits, for some seconds at most, and are told the error then. */
+ * device is attached or has a reason. Else, and where the kernel gave no answer for a device
+ * (NNS_WAIT_UNANSWERED), they wait on for the next visits, for some seconds at most, and are told the error
+ * then. */
 void nns_waiters_visited(struct nns_owner *owner, struct nns_namespace *ns, int error) NNS_OWNER_ONLY;
 
 /* This namespace is no more, or not to be had: whoever waits for it is told so at once. */

@@ -259,7 +259,7 @@ Test(astray, who_waits_is_told_when_a_look_has_ended)
     cr_assert_null(nns_completions_take(&own.completions).orders);
     judge(look(false, 0));
     cr_assert_eq(owner_host_await_order(), order);
-    cr_assert_eq(order->error, -EAGAIN);
+    cr_assert_eq(order->error, NNS_WAIT_ASTRAY);
     nns_order_free(order);
 }
 

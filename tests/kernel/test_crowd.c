@@ -351,5 +351,5 @@ Test(crowd, who_waits_is_told_that_it_was_interrupted)
     ns->tries = NNS_TRIES_MAX - 2; /* the next is later than anybody waits */
     visit_interrupted();
     cr_assert_null(ns->waiters);
-    cr_assert_eq(order->error, -EINTR);
+    cr_assert_eq(order->error, NNS_WAIT_INTERRUPTED);
 }

@@ -262,7 +262,7 @@ Test(dequeue, who_waits_at_the_end_is_told_that_it_is_the_end)
 Test(dequeue, who_waits_for_a_namespace_that_is_forgotten_meanwhile_is_answered)
 {
     nns_role_assert_owner();
-    cr_assert_eq(wait_through(NNS_FLUSH_ORDERED), -ESTALE);
+    cr_assert_eq(wait_through(NNS_FLUSH_ORDERED), NNS_WAIT_FORGOTTEN);
 }
 
 /* Waits for namespaces; answered orders come back. */
@@ -365,7 +365,7 @@ Test(dequeue, one_that_is_not_known_does_not_keep_others_from_being_waited_for)
     expect_none_answered("the other has not been visited");
     nns_dequeue(own.owner, ns);
     cr_expect_eq(owner_host_filters(&held), 2);
-    expect_answer(order, -ESTALE);
+    expect_answer(order, NNS_WAIT_FORGOTTEN);
     owner_host_let_go(&held);
 }
 
@@ -400,7 +400,7 @@ Test(dequeue, a_device_the_kernel_did_not_answer_for_is_waited_for)
     leave_unanswered(owner_host_device(ns, "lo"));
     nns_due_drop(&own.owner->due, ns);
     nns_waiters_visited(own.owner, ns, 0);
-    expect_answer(order, -ENODATA);
+    expect_answer(order, NNS_WAIT_UNANSWERED);
 
     /* A reason is an answer. */
     order = begin_to_wait(held.id.cookie, 0);

@@ -246,11 +246,14 @@ REQUESTS_TEST(wait_that_fails_tells_the_results_and_why)
         int error;
         const char *says;
     } cases[] = {
-        {-ESTALE, "flushed or evicted"},
-        {-EAGAIN, "no process and no mount"},
-        {-EINTR, "change faster than they are listed"},
-        {-ENODATA, "has not answered"},
+        {NNS_WAIT_FORGOTTEN, "flushed or evicted"},
+        {NNS_WAIT_ASTRAY, "no process and no mount"},
+        {NNS_WAIT_INTERRUPTED, "change faster than they are listed"},
+        {NNS_WAIT_UNANSWERED, "has not answered"},
         {-EMFILE, "cannot be listed or reached: Too many open files"},
+        {-EAGAIN, "cannot be listed or reached: Resource temporarily unavailable"},
+        {-EINTR, "cannot be listed or reached: Interrupted system call"},
+        {-ESTALE, "cannot be listed or reached: Stale file handle"},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
