@@ -12,6 +12,7 @@
 #include "core/index.h"
 #include "core/looks.h"
 #include "core/nsids.h"
+#include "core/visits.h"
 
 /*
  * One network namespace as the daemon knows it: the entry of the cache.
@@ -71,16 +72,12 @@ struct nns_namespace {
     struct nns_handle handle;
     struct nns_devices devices;
     struct nns_device_queue queue;
+    struct nns_visits visits;   /* when the next is, and what it lists */
     struct nns_looks *looks;    /* devices to be asked for at the next piece of work; owned, or NULL */
-    bool relist;                /* list the devices again at the next piece of work */
-    bool barred;                /* retry_ms is for any visit, else for the listing alone */
     bool doomed;                /* to be flushed at the next piece of work */
-    uint8_t tries;              /* failed visits, or interrupted listings, in a row */
-    uint16_t list_error;        /* positive errno of the last listing, 0 when it went well */
     int32_t nsid;               /* by which rtnetlink tells of it, or NNS_NSID_NONE */
     uint32_t shard_slot;        /* place in its shard's eviction ring */
     int32_t due_slot;           /* place in the owner's heap of due namespaces, -1 outside */
-    uint64_t retry_ms;          /* after a failure: when the next try is; UINT64_MAX: given up; 0: none */
     uint64_t due_ms;            /* when work is due, on the monotonic clock */
     uint64_t lonely_ms;         /* since when no process and no mount was found; 0: some were */
     uint64_t astray_ms;         /* since when it is astray */

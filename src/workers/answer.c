@@ -63,7 +63,7 @@ NNS_OWNER_ONLY static int fill_row(struct nns_owner *owner, const struct nns_nam
         .inum = nns_namespace_inum(ns),
         .handle = ns->handle.kind,
         .host = ns->host,
-        .list_error = ns->list_error ? strerrordesc_np(ns->list_error) : NULL,
+        .list_error = nns_visits_error_text(&ns->visits),
     };
     if (!ns->devices.count)
         return 0;
@@ -161,7 +161,7 @@ NNS_OWNER_ONLY static void add_coverage(struct nns_owner *owner, struct nns_stat
     struct nns_namespace *ns;
 
     while ((ns = nns_cache_next(owner->context.cache, &cursor))) {
-        status->namespaces_unlisted += ns->list_error != 0;
+        status->namespaces_unlisted += ns->visits.error != 0;
         for (uint32_t i = 0; i < ns->devices.count; i++)
             add_device(status, &ns->devices.items[i]);
     }

@@ -29,7 +29,7 @@ void nns_astray_begin(struct nns_owner *owner, struct nns_namespace *ns)
     ns->astray_ms = nns_now_ms();
     ns->lonely_ms = 0;
     ns->doomed = false;
-    ns->relist = true;
+    nns_visits_owe(&ns->visits);
     if (!owner->astray.count++)
         owner->astray.search.had_ms = ns->astray_ms; /* the first one is due after a scan only */
     owner->astray.wanted = true;
@@ -52,9 +52,8 @@ void nns_astray_found(struct nns_owner *owner, struct nns_namespace *ns)
         return;
     nns_astray_forget(owner, ns);
     ns->lonely_ms = 0;
-    ns->doomed = ns->barred = false;
-    ns->tries = 0;
-    ns->retry_ms = 0; /* of the way that led there no more */
+    ns->doomed = false;
+    nns_visits_begin_anew(&ns->visits);
     nns_count(NNS_COUNT_NAMESPACES_FOUND, 1);
     nns_tell_tasks(owner, nns_namespace_cookie(ns));
 }

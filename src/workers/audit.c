@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "core/counters.h"
-#include "workers/dequeue.h"
+#include "workers/look.h"
 #include "workers/room.h"
 
 enum { PARTS = 4, SHARDS_A_PART = NNS_CACHE_SHARDS / PARTS };

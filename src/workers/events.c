@@ -3,8 +3,8 @@
 
 #include "core/counters.h"
 #include "workers/astray.h"
-#include "workers/dequeue.h"
 #include "workers/flush.h"
+#include "workers/look.h"
 
 /* How long a namespace whose device came up may take to be found by a task in it, and how far apart two looks
  * at everything are: a host that goes on losing events is not to be kept busy with listing. */

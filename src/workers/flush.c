@@ -7,9 +7,9 @@
 #include "core/counters.h"
 #include "core/log.h"
 #include "workers/astray.h"
-#include "workers/dequeue.h"
 #include "workers/handle.h"
 #include "workers/hearing.h"
+#include "workers/look.h"
 #include "workers/news.h"
 #include "workers/room.h"
 #include "workers/told.h"
@@ -267,7 +267,7 @@ NNS_OWNER_ONLY static void forget(struct nns_owner *owner, struct nns_namespace 
  * meanwhile. Of one that was never listed nobody can say. */
 static bool is_settled(const struct nns_namespace *ns)
 {
-    return !ns->relist && ns->handle.kind != NNS_HANDLE_NONE;
+    return !ns->visits.owed && ns->handle.kind != NNS_HANDLE_NONE;
 }
 
 int nns_flush(struct nns_owner *owner, struct nns_namespace *ns, enum nns_flush_reason reason)

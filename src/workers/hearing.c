@@ -6,7 +6,7 @@
 
 #include "core/counters.h"
 #include "core/log.h"
-#include "workers/dequeue.h"
+#include "workers/look.h"
 
 enum { PARTS = 8, SHARDS_A_PART = NNS_CACHE_SHARDS / PARTS };
 
@@ -75,7 +75,7 @@ void nns_hear(struct nns_owner *owner, struct nns_namespace *ns)
     if (nsid < 0)
         return;
     ns->nsid = nsid;
-    ns->relist = true;
+    nns_visits_owe(&ns->visits);
     owner->heard++;
 }
 
@@ -163,7 +163,7 @@ void nns_take_link_news(struct nns_owner *owner, const struct nns_link_news *new
  * can be. */
 static bool wants_listing(const struct nns_namespace *ns)
 {
-    return ns->nsid < 0 && ns->handle.kind != NNS_HANDLE_NONE && !ns->barred;
+    return ns->nsid < 0 && ns->handle.kind != NNS_HANDLE_NONE && !ns->visits.barred;
 }
 
 /* Returns how many were found. */

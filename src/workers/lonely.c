@@ -6,7 +6,6 @@
 
 #include "core/counters.h"
 #include "core/log.h"
-#include "workers/dequeue.h"
 #include "workers/room.h"
 
 static struct nns_log_limit sweep_limit;

@@ -186,7 +186,7 @@ NNS_OWNER_ONLY static void receive_opened(struct nns_owner *owner, struct nns_op
     nns_settle_all(owner->context.completions, &waiting, &answer);
     if (ours) {
         ns->excluded = excluded;
-        ns->relist = true;
+        nns_visits_owe(&ns->visits);
         nns_dequeue(owner, ns);
     } else {
         if (ns)

@@ -13,7 +13,8 @@
 
 /*
  * What the owner thread holds, for the files that are its parts: save and handle (ways into namespaces),
- * dequeue (attaching), flush (forgetting), lonely (who has left), astray (who is to be found again), heritage
+ * dequeue (visits) with snapshot (listing), devices (what is known and queued) and attach, look (what makes
+ * visits due), flush (forgetting), lonely (who has left), astray (who is to be found again), heritage
  * (what a former daemon left), events and hearing (what is told of devices), audit (checking), answer
  * (orders), waiters (who waits for devices), told (what the tracepoints are told of namespaces), news
  * (telling those who watch). Nobody else includes this.

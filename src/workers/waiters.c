@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "workers/dequeue.h"
+#include "workers/look.h"
 
 /* What passes by itself has passed within that time as a rule: retries of a visit, or of a device the kernel
  * did not answer for, come after 50 ms, 100, 200… Whoever starts a container is not kept longer by what does

@@ -14,6 +14,7 @@
 #include "workers/dequeue.h"
 #include "workers/flush.h"
 #include "workers/handle.h"
+#include "workers/look.h"
 #include "workers/save.h"
 #include "workers/told.h"
 
@@ -210,7 +211,7 @@ NNS_OWNER_ONLY static inline struct nns_namespace *owner_host_save(const struct 
     struct nns_namespace *ns = NULL;
 
     cr_assert_eq(owner_host_save_as(held->id, held->path, &ns), NNS_SAVED_NEW);
-    ns->relist = true;
+    ns->visits.owed = true;
     return ns;
 }
 

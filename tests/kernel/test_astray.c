@@ -151,7 +151,7 @@ Test(astray, one_is_found_again_with_all_it_had)
     nns_role_assert_owner();
     cr_assert_eq(nns_save_opened(own.owner, held.id, nns_netns_open_path(held.path), &place, &ns),
                  NNS_SAVED_NEW);
-    ns->relist = true;
+    ns->visits.owed = true;
     nns_dequeue(own.owner, ns);
     cr_assert_eq(owner_host_filters(&held), 2);
     cr_assert_eq(enter(ns), -ENOENT);

@@ -84,7 +84,7 @@ Test(audit, those_that_were_asked_for_wait_for_a_part_at_most)
     nns_audit_tick(own.owner, BEGIN_MS);
     nns_namespace_ask(ns);
     nns_audit_tick(own.owner, BEGIN_MS + PART_MS);
-    cr_assert(ns->relist);
+    cr_assert(ns->visits.owed);
     cr_assert_eq(nns_counter_read(NNS_COUNT_NAMESPACES_RELISTED), 1);
     nns_audit_tick(own.owner, BEGIN_MS + 2 * PART_MS);
     cr_assert_eq(nns_counter_read(NNS_COUNT_NAMESPACES_RELISTED), 1);

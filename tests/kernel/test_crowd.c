@@ -86,7 +86,7 @@ NNS_OWNER_ONLY static void visit(void)
 
 NNS_OWNER_ONLY static void retry(void)
 {
-    ns->retry_ms = 1;
+    ns->visits.retry_ms = 1;
     visit();
 }
 
@@ -94,8 +94,8 @@ NNS_OWNER_ONLY static void retry(void)
 NNS_OWNER_ONLY static uint64_t put_off_far(void)
 {
     nns_due_drop(&own.owner->due, ns);
-    ns->retry_ms = nns_now_ms() + 3600 * 1000;
-    return ns->retry_ms;
+    ns->visits.retry_ms = nns_now_ms() + 3600 * 1000;
+    return ns->visits.retry_ms;
 }
 
 NNS_OWNER_ONLY static void expect(uint64_t partial, uint64_t whole)
@@ -103,7 +103,7 @@ NNS_OWNER_ONLY static void expect(uint64_t partial, uint64_t whole)
     cr_assert_eq(nns_counter_read(NNS_COUNT_LIST_PARTIAL), partial);
     cr_assert_eq(nns_counter_read(NNS_COUNT_LIST_DUMPS), whole);
     cr_assert_eq(nns_counter_read(NNS_COUNT_VISITS_FAILED), 0);
-    cr_assert_eq(ns->relist, partial != 0 && ns->list_error != 0);
+    cr_assert_eq(ns->visits.owed, partial != 0 && ns->visits.error != 0);
 }
 
 NNS_OWNER_ONLY static bool is_attached(const char *name)
@@ -129,15 +129,15 @@ Test(crowd, what_an_interrupted_listing_shows_is_attached)
     visit_interrupted();
     expect(1, 0);
     cr_assert_eq(owner_host_filters(&held), 2 * 3);
-    cr_assert_eq(ns->list_error, EAGAIN);
-    cr_assert_eq(nns_due_next(&own.owner->due), ns->retry_ms);
-    cr_assert_geq(ns->retry_ms, before + nns_backoff_ms(1), "at once is no backoff");
+    cr_assert_eq(ns->visits.error, NNS_VISIT_INTERRUPTED);
+    cr_assert_eq(nns_due_next(&own.owner->due), ns->visits.retry_ms);
+    cr_assert_geq(ns->visits.retry_ms, before + nns_backoff_ms(1), "at once is no backoff");
     dumps.interrupted = false;
     retry();
     expect(1, 1);
-    cr_assert_eq(ns->list_error, 0);
-    cr_assert_eq(ns->tries, 0);
-    cr_assert_eq(ns->retry_ms, 0);
+    cr_assert_eq(ns->visits.error, 0);
+    cr_assert_eq(ns->visits.tries, 0);
+    cr_assert_eq(ns->visits.retry_ms, 0);
     cr_assert_eq(nns_due_next(&own.owner->due), UINT64_MAX, "nothing is owed");
 }
 
@@ -212,7 +212,7 @@ Test(crowd, news_are_served_while_the_listing_waits)
     expect(1, 0);
     cr_assert(is_attached("c"));
     cr_assert(is_attached("d"));
-    cr_assert_eq(ns->tries, 1, "the listing is still owed");
+    cr_assert_eq(ns->visits.tries, 1, "the listing is still owed");
     cr_assert_eq(nns_due_next(&own.owner->due), retry_ms);
     in("ip link del c");
     nns_look_at(own.owner, ns, C);
@@ -264,7 +264,7 @@ Test(crowd, news_do_not_hurry_a_listing)
     nns_look_again(own.owner, ns, NNS_LOOK_NEWS);
     nns_look_again(own.owner, ns, NNS_LOOK_AUDIT);
     cr_assert_eq(nns_due_next(&own.owner->due), retry_ms);
-    cr_assert_eq(ns->tries, 1);
+    cr_assert_eq(ns->visits.tries, 1);
     nns_look_again(own.owner, ns, NNS_LOOK_EVERYWHERE);
     cr_assert_leq(nns_due_next(&own.owner->due), nns_now_ms(), "who waits for it does");
 }
@@ -279,16 +279,16 @@ Test(crowd, news_do_not_hurry_a_visit_that_failed)
     owner_host_deny_descriptors(&before);
     visit();
     owner_host_allow_descriptors(&before);
-    cr_assert_eq(nns_due_next(&own.owner->due), ns->retry_ms);
+    cr_assert_eq(nns_due_next(&own.owner->due), ns->visits.retry_ms);
     retry_ms = put_off_far();
     nns_due_add(&own.owner->due, ns, retry_ms);
     nns_look_at(own.owner, ns, A);
     nns_look_again(own.owner, ns, NNS_LOOK_NEWS);
     cr_assert_eq(nns_due_next(&own.owner->due), retry_ms);
-    cr_assert_eq(ns->tries, 1);
+    cr_assert_eq(ns->visits.tries, 1);
     visit();
-    cr_assert_eq(ns->tries, 0);
-    cr_assert_not(ns->relist);
+    cr_assert_eq(ns->visits.tries, 0);
+    cr_assert_not(ns->visits.owed);
 }
 
 Test(crowd, a_listing_owed_has_so_many_tries)
@@ -298,9 +298,9 @@ Test(crowd, a_listing_owed_has_so_many_tries)
     for (unsigned tries = 1; tries < NNS_TRIES_MAX; tries++) {
         uint64_t before = nns_now_ms();
 
-        cr_assert_eq(ns->tries, tries);
+        cr_assert_eq(ns->visits.tries, tries);
         retry();
-        cr_assert_geq(ns->retry_ms, before + nns_backoff_ms(tries + 1));
+        cr_assert_geq(ns->visits.retry_ms, before + nns_backoff_ms(tries + 1));
     }
     expect(NNS_TRIES_MAX, 0);
     cr_assert_eq(nns_counter_read(NNS_COUNT_LIST_GIVEN_UP), 1);
@@ -318,7 +318,7 @@ Test(crowd, a_listing_owed_has_so_many_tries)
     nns_look_again(own.owner, ns, NNS_LOOK_NEWS);
     visit();
     expect(NNS_TRIES_MAX + 2, 0);
-    cr_assert_eq(ns->tries, 1, "news begin again");
+    cr_assert_eq(ns->visits.tries, 1, "news begin again");
     dumps.interrupted = false;
     retry();
     expect(NNS_TRIES_MAX + 2, 1);
@@ -330,7 +330,7 @@ Test(crowd, a_listing_given_up_is_tried_by_routine)
     nns_role_assert_owner();
     visit_interrupted();
     nns_due_drop(&own.owner->due, ns);
-    ns->retry_ms = UINT64_MAX; /* as given up */
+    ns->visits.retry_ms = UINT64_MAX; /* as given up */
     nns_look_again(own.owner, ns, NNS_LOOK_ROUTINE);
     cr_assert_leq(nns_due_next(&own.owner->due), nns_now_ms());
     visit();
@@ -348,7 +348,7 @@ Test(crowd, who_waits_is_told_that_it_was_interrupted)
     order->cookies[0] = held.id.cookie;
     order->cookie_count = 1;
     nns_waiters_add(own.owner, order);
-    ns->tries = NNS_TRIES_MAX - 2; /* the next is later than anybody waits */
+    ns->visits.tries = NNS_TRIES_MAX - 2; /* the next is later than anybody waits */
     visit_interrupted();
     cr_assert_null(ns->waiters);
     cr_assert_eq(order->error, NNS_WAIT_INTERRUPTED);

@@ -124,14 +124,14 @@ Test(dequeue, a_failed_visit_says_why_until_the_next_goes_well)
     owner_host_deny_descriptors(&before);
     nns_dequeue(own.owner, ns);
     owner_host_allow_descriptors(&before);
-    cr_assert_eq(ns->list_error, EMFILE);
+    cr_assert_eq(ns->visits.error, EMFILE);
     cr_assert_gt(nns_due_next(&own.owner->due), nns_now_ms(), "at once is no backoff");
     cr_assert_neq(nns_due_next(&own.owner->due), UINT64_MAX);
 
     nns_dequeue(own.owner, ns);
-    cr_assert_eq(ns->list_error, 0);
-    cr_assert_not(ns->relist);
-    cr_assert_eq(ns->tries, 0);
+    cr_assert_eq(ns->visits.error, 0);
+    cr_assert_not(ns->visits.owed);
+    cr_assert_eq(ns->visits.tries, 0);
     cr_assert_eq(owner_host_filters(&held), 6, "what has changed since was not looked for");
     owner_host_let_go(&held);
 }
@@ -346,7 +346,7 @@ Test(dequeue, who_waits_is_not_kept_by_one_that_is_given_up)
     nns_role_assert_owner();
     ns = owner_host_save(&held);
     order = begin_to_wait(held.id.cookie, 0);
-    ns->tries = NNS_TRIES_MAX - 1;
+    ns->visits.tries = NNS_TRIES_MAX - 1;
     nns_due_drop(&own.owner->due, ns);
     visit_in_vain(ns);
     expect_answer(order, -EMFILE);

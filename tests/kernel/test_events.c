@@ -299,10 +299,10 @@ Test(events, too_many_news_are_a_listing)
     for (uint32_t i = 0; i < NNS_LOOKS_MAX; i++)
         tell(NNS_TRACE_DEVICE_UP, 100 + i);
     tell(NNS_TRACE_DEVICE_BARE, 100);
-    cr_assert_not(ns->relist, "so many are asked for");
+    cr_assert_not(ns->visits.owed, "so many are asked for");
     make_pair();
     tell(NNS_TRACE_DEVICE_UP, V0);
-    cr_assert(ns->relist);
+    cr_assert(ns->visits.owed);
     nns_dequeue(own.owner, ns);
     cr_assert_eq(nns_counter_read(NNS_COUNT_LIST_DUMPS), dumps + 1);
     cr_assert_eq(nns_counter_read(NNS_COUNT_LIST_LOOKS), 0);
@@ -322,7 +322,7 @@ Test(events, what_could_not_be_asked_is_listed)
     deaf = true;
     nns_dequeue(own.owner, ns);
     deaf = false;
-    cr_assert_eq(ns->list_error, ENOBUFS);
+    cr_assert_eq(ns->visits.error, ENOBUFS);
     cr_assert_eq(nns_counter_read(NNS_COUNT_LIST_FAILED), 1);
     cr_assert_not_null(owner_host_device(ns, "lo"), "unknown is not gone");
     cr_assert_gt(nns_due_next(&own.owner->due), nns_now_ms(), "at once is no backoff");

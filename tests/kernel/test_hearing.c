@@ -453,7 +453,7 @@ Test(listings, each_namespace_once_an_interval)
     cr_assert_eq(nns_counter_read(NNS_COUNT_EVENTS_LISTINGS), MANY);
     cr_assert_eq(ended - begun, own.params.events_interval_ms);
     for (int i = 0; i < MANY; i++) {
-        cr_assert(ns[i]->relist);
+        cr_assert(ns[i]->visits.owed);
         visit(ns[i]);
     }
     tick(ROUND, ended);
@@ -497,13 +497,13 @@ Test(listings, what_fails_keeps_to_its_retries)
     lo = owner_host_device(ns[0], "lo");
     cr_assert_eq(lo->state, NNS_DEVICE_FAILED);
     lo->tries = 3;
-    lo->retry_ms = 0;     /* as given up */
-    ns[1]->barred = true; /* as not to be visited */
+    lo->retry_ms = 0;            /* as given up */
+    ns[1]->visits.barred = true; /* as not to be visited */
     tick(9, 1000);
-    cr_assert(ns[0]->relist);
+    cr_assert(ns[0]->visits.owed);
     cr_assert_eq(lo->tries, 3);
     cr_assert_eq(lo->retry_ms, 0);
-    cr_assert_not(ns[1]->relist);
+    cr_assert_not(ns[1]->visits.owed);
     for (int i = 0; i < 2; i++)
         owner_host_let_go(&held[i]);
 }
@@ -516,9 +516,9 @@ Test(listings, one_that_was_interrupted_is_listed_like_all)
 
     nns_role_assert_owner();
     ns = visit_new(&held);
-    ns->list_error = EAGAIN; /* as interrupted, and nothing that bars a visit */
+    ns->visits.error = NNS_VISIT_INTERRUPTED; /* as interrupted, and nothing that bars a visit */
     tick(9, 1000);
-    cr_assert(ns->relist);
+    cr_assert(ns->visits.owed);
     owner_host_let_go(&held);
 }
 
@@ -537,7 +537,7 @@ Test(hearing, only_who_is_not_heard_is_listed)
     ns[BOUND] = visit_new(&held[BOUND]);
     tick(9, 1000);
     for (int i = 0; i <= BOUND; i++) {
-        cr_assert_eq(ns[i]->relist, i == BOUND);
+        cr_assert_eq(ns[i]->visits.owed, i == BOUND);
         owner_host_let_go(&held[i]);
     }
 }

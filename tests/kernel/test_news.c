@@ -192,7 +192,7 @@ Test(news, a_namespace_that_cannot_be_reached_is_told_at_first_and_at_last)
     cr_assert_eq(told.kinds[NNS_NEWS_NAMESPACE_FAILED], 1);
     cr_assert_str_eq(told.last.text, "Too many open files");
     cr_assert_gt(told.last.amount, 0);
-    while (ns->tries < NNS_TRIES_MAX - 1)
+    while (ns->visits.tries < NNS_TRIES_MAX - 1)
         nns_dequeue(own.owner, ns);
     cr_assert_eq(take_told().pieces, 0);
     nns_dequeue(own.owner, ns);

@@ -123,7 +123,7 @@ Test(owner, a_vanished_device_is_forgotten_and_gives_its_slot_back)
     nns_dequeue(own.owner, ns);
     cr_assert_eq(nns_slots_in_use(&own.owner->slots), 3);
     host_run("nsenter -t %d -n ip link del da", held.pid);
-    ns->relist = true;
+    ns->visits.owed = true;
     nns_dequeue(own.owner, ns);
     cr_assert_eq(ns->devices.count, 1);
     cr_assert_eq(nns_slots_in_use(&own.owner->slots), 1);

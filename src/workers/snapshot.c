@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/snapshot.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/counters.h"
+#include "io/links.h"
+#include "workers/devices.h"
+
+static bool lists(const struct nns_links *links, uint32_t ifindex)
+{
+    size_t low = 0, high = links->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (links->items[middle].ifindex == ifindex)
+            return true;
+        if (links->items[middle].ifindex < ifindex)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
+/* 0, or -ENOMEM with part of it done. */
+NNS_OWNER_ONLY static int take_shown(struct nns_owner *owner, struct nns_namespace *ns,
+                                     const struct nns_links *links)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < links->count && !rc; i++)
+        rc = nns_see_device(owner, ns, &links->items[i]);
+    return rc;
+}
+
+NNS_OWNER_ONLY static void drop_unlisted(struct nns_owner *owner, struct nns_namespace *ns,
+                                         const struct nns_links *links)
+{
+    for (uint32_t i = ns->devices.count; i-- > 0;) {
+        uint32_t ifindex = ns->devices.items[i].link.ifindex;
+
+        if (!lists(links, ifindex))
+            nns_see_device_gone(owner, ns, ifindex);
+    }
+}
+
+/* Ask for some, and drop those that are not there. 0 with *links those that are; -errno: nothing is known of
+ * these. */
+NNS_OWNER_ONLY static int get(struct nns_owner *owner, struct nns_namespace *ns, int socket,
+                              const uint32_t *ifindexes, uint32_t count, struct nns_links *links)
+{
+    int rc = nns_links_get(socket, ifindexes, count, links);
+
+    nns_count(rc ? NNS_COUNT_LIST_FAILED : NNS_COUNT_LIST_LOOKS, rc ? 1 : count);
+    for (uint32_t i = 0; i < count && !rc; i++)
+        if (!lists(links, ifindexes[i]) && nns_devices_find(&ns->devices, ifindexes[i]))
+            nns_see_device_gone(owner, ns, ifindexes[i]);
+    return rc;
+}
+
+/* A listing that was interrupted may have passed over devices that are there: those it misses are asked for
+ * one by one (I9). What cannot be asked for is as it was, for the listing that is owed. */
+NNS_OWNER_ONLY static void drop_dead(struct nns_owner *owner, struct nns_namespace *ns, int socket,
+                                     const struct nns_links *links)
+{
+    uint32_t ifindexes[NNS_LOOKS_MAX], at = ns->devices.count;
+    int rc = 0;
+
+    while (at && !rc) {
+        struct nns_links there = NNS_LINKS_NULL;
+        uint32_t count = 0;
+
+        for (; at && count < NNS_LOOKS_MAX; at--)
+            if (!lists(links, ns->devices.items[at - 1].link.ifindex))
+                ifindexes[count++] = ns->devices.items[at - 1].link.ifindex;
+        rc = count ? get(owner, ns, socket, ifindexes, count, &there) : 0;
+        nns_links_deinit(&there);
+    }
+}
+
+int nns_snapshot_list(struct nns_owner *owner, struct nns_namespace *ns, int socket)
+{
+    struct nns_links links = NNS_LINKS_NULL;
+    int rc = nns_links_list(socket, &links);
+    bool part = rc == NNS_LINKS_PART;
+
+    if (rc < 0) {
+        nns_count(NNS_COUNT_LIST_FAILED, 1);
+        return rc;
+    }
+    nns_count(part ? NNS_COUNT_LIST_PARTIAL : NNS_COUNT_LIST_DUMPS, 1);
+    if (part)
+        drop_dead(owner, ns, socket, &links);
+    else
+        drop_unlisted(owner, ns, &links);
+    rc = take_shown(owner, ns, &links);
+    nns_links_deinit(&links);
+    return part && !rc ? NNS_LINKS_PART : rc;
+}
+
+/* What leads here is that a device came up, or that its clsact went: as a rule it has none, and where it does
+ * the kernel refuses a second one and it is looked at. News of another name say nothing of that. */
+NNS_OWNER_ONLY static int take_asked(struct nns_owner *owner, struct nns_namespace *ns, struct nns_link link)
+{
+    const struct nns_device *known = nns_devices_find(&ns->devices, link.ifindex);
+
+    if (!known || strncmp(known->link.name, link.name, sizeof(link.name)) == 0)
+        link.qdisc = NNS_QDISC_PRESUMED_NONE;
+    return nns_see_device(owner, ns, &link);
+}
+
+NNS_OWNER_ONLY static int ask_for_some(struct nns_owner *owner, struct nns_namespace *ns, int socket,
+                                       const uint32_t *ifindexes, uint32_t count)
+{
+    struct nns_links links = NNS_LINKS_NULL;
+    int rc = get(owner, ns, socket, ifindexes, count, &links);
+
+    for (size_t i = 0; i < links.count && !rc; i++)
+        rc = take_asked(owner, ns, links.items[i]);
+    nns_links_deinit(&links);
+    return rc;
+}
+
+int nns_snapshot_ask(struct nns_owner *owner, struct nns_namespace *ns, const struct nns_looks *looks,
+                     int socket)
+{
+    int rc = 0;
+
+    for (uint32_t at = 0; at < looks->count && !rc; at += NNS_LOOKS_MAX) {
+        uint32_t left = looks->count - at;
+
+        rc = ask_for_some(owner, ns, socket, looks->ifindexes + at,
+                          left < NNS_LOOKS_MAX ? left : NNS_LOOKS_MAX);
+    }
+    return rc;
+}
