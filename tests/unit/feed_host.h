@@ -64,7 +64,7 @@ static inline void turn(unsigned times)
 }
 
 /* Show what came for the owner, and free it. Returns how many letters it was. */
-static inline unsigned feed_host_take(enum nns_letter_kind kind, void (*see)(const struct nns_letter *letter))
+static inline unsigned feed_host_take(int kind, void (*see)(const struct nns_letter *letter))
 {
     struct nns_letter *letter = nns_mailbox_take(&box, 0);
     unsigned count = 0;
