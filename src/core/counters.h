@@ -51,6 +51,8 @@
     X(NAMESPACES_ADDED, "namespaces.added", "namespaces added to the cache")                                 \
     X(NAMESPACES_EVICTED, "namespaces.evicted", "live namespaces flushed because the cache was full")        \
     X(NAMESPACES_WITHDRAWN, "namespaces.withdrawn", "excluded namespaces our filters were taken off")        \
+    X(EXCLUDE_UNKNOWN, "exclude.unknown",                                                                    \
+      "looks that could not tell where a path in exclude.namespaces leads")                                  \
     X(NAMESPACES_NO_ROOM, "namespaces.no_room",                                                              \
       "times that one was found while the cache was full, and left uncovered")                               \
     X(EVICTED_UNLISTED, "namespaces.evicted_unlisted", "evicted namespaces not shown any more: too many")    \

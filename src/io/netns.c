@@ -214,24 +214,43 @@ static int open_place_now(const char *path)
     return fd < 0 ? -errno : fd;
 }
 
-/* 0, -EINVAL or -errno. By the device: statfs would ask the file system. */
-static int check_on_nsfs(int place)
+/* The inum of what is at a place, 0 for what is none of the kernel's namespaces: other file systems number
+ * their files as they like. By the device: statfs would ask the file system. 0 or -errno. */
+static int inum_at(int directory, const char *path, uint32_t *inum)
 {
     struct statx at, home;
     const int flags = AT_EMPTY_PATH | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
-    if (statx(place, "", flags, 0, &at) < 0 || statx(own.fd, "", flags, 0, &home) < 0)
+    if (statx(directory, path, flags, STATX_INO, &at) < 0 || statx(own.fd, "", flags, 0, &home) < 0)
         return -errno;
-    return at.stx_dev_major == home.stx_dev_major && at.stx_dev_minor == home.stx_dev_minor ? 0 : -EINVAL;
+    bool on_nsfs = at.stx_dev_major == home.stx_dev_major && at.stx_dev_minor == home.stx_dev_minor;
+    *inum = on_nsfs ? (uint32_t)at.stx_ino : 0;
+    return 0;
 }
 
 int nns_netns_open_path_now(const char *path)
 {
+    uint32_t inum;
     int place = open_place_now(path);
     if (place < 0)
         return place;
-    int r = check_on_nsfs(place), fd = r < 0 ? r : reopen_namespace(place);
+    int r = inum_at(place, "", &inum), fd = r < 0 ? r : inum ? reopen_namespace(place) : -EINVAL;
     close(place);
     return fd;
+}
+
+int nns_netns_led_to_now(const char *path, uint32_t *inum)
+{
+    int place = open_place_now(path);
+    if (place < 0)
+        return place;
+    int r = inum_at(place, "", inum);
+    close(place);
+    return r;
+}
+
+int nns_netns_led_to(const char *path, uint32_t *inum)
+{
+    return inum_at(AT_FDCWD, path, inum);
 }
 
 /* Answers that say of a path where it does not lead. */

@@ -56,6 +56,11 @@ int nns_netns_open_meant(const char *path, uint32_t inum);
 int nns_netns_open_path_now(const char *path);
 int nns_netns_open_meant_now(const char *path, uint32_t inum);
 
+/* Where a path leads, with nothing opened or mounted for it: the inum of a namespace of whatever type, or 0
+ * for anything else. 0 or -errno. The second as above. */
+int nns_netns_led_to(const char *path, uint32_t *inum);
+int nns_netns_led_to_now(const char *path, uint32_t *inum);
+
 /*
  * Open a namespace by its identity alone, both members known (an nsfs file handle): nothing needs to have
  * been kept of it. Returns an fd; -ESTALE when it is dead; -EACCES when the kernel denies it, which it tells

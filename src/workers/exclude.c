@@ -2,14 +2,23 @@
 #include "workers/exclude.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <fnmatch.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+#include <string.h>
+
+#include "core/counters.h"
+#include "core/log.h"
+#include "workers/asker.h"
+
+/* How long a file system may take to say where a path leads, before nobody waits for it any more. */
+enum { PATIENCE_MS = 500 };
+
+static struct nns_log_limit unknown_limit;
 
 struct exclusion {
     const char *path;        /* the parameter's; NULL: it is a number */
+    struct nns_asker *asker; /* of a path that the kernel did not know by itself once; else NULL */
     uint64_t inum;           /* the number; of a path, the owner's: that of the one met last */
     uint64_t leads;          /* of a path, the owner's: to which inum it did when it was last looked at */
     _Atomic uint64_t cookie; /* of the one met last; 0: none. The owner writes it. */
@@ -49,6 +58,8 @@ void nns_exclusions_tell(struct nns_exclusions *exclusions, nns_exclusions_taker
 
 void nns_exclusions_free(struct nns_exclusions *exclusions)
 {
+    for (size_t i = 0; exclusions && i < exclusions->count; i++)
+        nns_asker_free(exclusions->items[i].asker);
     free(exclusions);
 }
 
@@ -56,31 +67,38 @@ void nns_exclusions_free(struct nns_exclusions *exclusions)
 enum { NOWHERE = 0 };
 #define UNKNOWN UINT64_MAX
 
-/* No file server is asked for what the kernel knows already, and nothing is mounted for it. */
-static int look(const char *path, struct statx *status)
+/* A file system that has to be asked may not answer, and is asked elsewhere. */
+NNS_OWNER_ONLY static int ask_where(struct exclusion *item, uint32_t *inum)
 {
-    return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_INO, status);
+    int rc = nns_netns_led_to_now(item->path, inum);
+
+    if (rc != -EAGAIN)
+        return rc;
+    if (!item->asker)
+        item->asker = nns_asker_new(item->path);
+    return item->asker ? nns_asker_ask(item->asker, inum, PATIENCE_MS) : -ENOMEM;
 }
 
-/* Other file systems number their files as they like: only on nsfs is an inode number an inum. */
-static uint64_t look_where(const char *path)
+NNS_OWNER_ONLY static uint64_t look_where(struct exclusion *item)
 {
-    struct statx status, own;
+    uint32_t inum;
+    int rc = ask_where(item, &inum);
 
-    if (look(path, &status) < 0)
-        return errno == ENOENT || errno == ENOTDIR ? NOWHERE : UNKNOWN;
-    if (look("/proc/self/ns/net", &own) < 0)
-        return UNKNOWN;
-    return status.stx_dev_major == own.stx_dev_major && status.stx_dev_minor == own.stx_dev_minor
-               ? status.stx_ino
-               : NOWHERE;
+    if (!rc)
+        return inum;
+    if (rc == -ENOENT || rc == -ENOTDIR)
+        return NOWHERE;
+    nns_count(NNS_COUNT_EXCLUDE_UNKNOWN, 1);
+    nns_log_limited(&unknown_limit, NNS_LOG_WARNING, "exclude.namespaces: cannot see where %s leads: %s",
+                    item->path, rc == -EAGAIN ? "its file system does not answer" : strerrordesc_np(-rc));
+    return UNKNOWN;
 }
 
-static void look_everywhere(struct nns_exclusions *exclusions)
+NNS_OWNER_ONLY static void look_everywhere(struct nns_exclusions *exclusions)
 {
     for (size_t i = 0; i < exclusions->count; i++)
         if (exclusions->items[i].path)
-            exclusions->items[i].leads = look_where(exclusions->items[i].path);
+            exclusions->items[i].leads = look_where(&exclusions->items[i]);
 }
 
 static uint64_t cookie_of(const struct exclusion *item)

@@ -4,6 +4,7 @@ parameters."""
 
 import os
 import socket
+import tempfile
 
 import host
 import test_restart
@@ -198,6 +199,36 @@ class Namespaces(host.HostTest):
     def test_one_that_went_astray_is_found_by_a_search(self):
         daemon, ns, _ = self.lost_while_it_is_given_up("1s")
         self.assertWithdrawn(daemon, ns)
+
+
+class Deaf(host.HostTest):
+    """A path lies on a file system that nobody serves: whoever asks it for a name waits for as long as it is there."""
+
+    def mount(self):
+        try:
+            server = os.open("/dev/fuse", os.O_RDWR)
+        except OSError:
+            self.skipTest("no file system can be served here")
+        self.addCleanup(os.close, server)
+        path = tempfile.mkdtemp(prefix="nns-deaf-")
+        self.addCleanup(os.rmdir, path)
+        host.run("mount", "-i", "-t", "fuse", "-o", f"fd={server},rootmode=40000,user_id=0,group_id=0", "deaf", path,
+                 pass_fds=(server,))
+        self.addCleanup(host.run, "umount", "-f", path)
+        return path
+
+    def test_the_daemon_serves_all_others_and_ends(self):
+        ns, out = self.unnamed(), self.unnamed()
+        paths = (f"{self.mount()}/ns", f"/proc/{out.pid}/ns/net")
+        daemon = self.daemon({**SHORT, "exclude.namespaces": ",".join(paths)})
+        results = daemon.sync(ns.pid, out.pid, code=1)
+        self.assertEqual([results[one.pid]["outcome"] for one in (ns, out)], ["new", "excluded"])
+        self.assertCovered(ns)
+        host.until(lambda: daemon.counter("namespaces.audited") > 4, "audits go on")
+        self.assertGreater(daemon.counter("exclude.unknown"), 0)
+        self.assertTrue(out.bare())
+        daemon.stop()
+        self.assertTrue(ns.bare())
 
 
 class NobodyYet(host.HostTest):

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host.h"
 
+#include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "core/counters.h"
 #include "workers/exclude.h"
 
 static struct nns_params params;
@@ -10,8 +12,11 @@ static struct nns_exclusions *exclusions;
 
 static void set_up(void)
 {
+    struct nns_netns_abilities abilities;
+
     nns_role_assert_owner();
     cr_assert_eq(nns_params_init(&params), 0);
+    cr_assert_eq(nns_netns_probe(&abilities), 0);
 }
 
 static void tear_down(void)
@@ -126,6 +131,74 @@ Test(exclude, a_path_that_leads_there_no_more_excludes_nobody)
     cr_expect(nns_exclusions_have(exclusions, 9), "a number means the same for good");
     cr_expect_not(nns_exclusions_review(exclusions));
     cr_expect_eq(rmdir(path), 0);
+}
+
+static void make_mounts_private(void)
+{
+    cr_assert_eq(unshare(CLONE_NEWNS), 0);
+    host_run("mount --make-rprivate / && mount -t tmpfs tmpfs /mnt");
+}
+
+/* An overlay keeps in the kernel's cache what was asked for alone, and nobody has asked for that. */
+Test(exclude, a_path_that_is_not_cached_is_asked_for)
+{
+    uint32_t own = inum_of("/proc/self/ns/net"), inum;
+
+    nns_role_assert_owner();
+    make_mounts_private();
+    host_run("mkdir /mnt/lower /mnt/none /mnt/over && ln -s /proc/self/ns/net /mnt/lower/ns && "
+             "mount -t overlay -o lowerdir=/mnt/lower:/mnt/none overlay /mnt/over");
+    cr_assert_eq(nns_netns_led_to_now("/mnt/over/ns", &inum), -EAGAIN);
+    exclude("/mnt/over/ns");
+    cr_expect(meets(7, own));
+    exclude("/mnt/over/none");
+    cr_expect_not(meets(7, own));
+    cr_expect_eq(nns_counter_read(NNS_COUNT_EXCLUDE_UNKNOWN), 0);
+}
+
+/* Nobody serves this one until it ends. */
+static int mount_deaf(void)
+{
+    char options[96];
+    int server = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+    if (server < 0)
+        cr_skip_test("no file system can be served here");
+    make_mounts_private();
+    host_run("mkdir /mnt/deaf");
+    snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", server);
+    cr_assert_eq(mount("fuse", "/mnt/deaf", "fuse", 0, options), 0);
+    return server;
+}
+
+/* It is waited for once, and for a moment only. */
+Test(exclude, a_file_system_that_does_not_answer_keeps_nobody_waiting, .timeout = 20)
+{
+    enum { MEETINGS = 1000 };
+    uint32_t own = inum_of("/proc/self/ns/net");
+    int server = mount_deaf();
+
+    nns_role_assert_owner();
+    exclude("/mnt/deaf/ns,/mnt/deaf/another,/proc/self/ns/net,4711");
+    for (unsigned i = 0; i < MEETINGS; i++)
+        cr_assert_not(meets(7, own + 1));
+    cr_expect_eq(nns_counter_read(NNS_COUNT_EXCLUDE_UNKNOWN), 2 * MEETINGS);
+    cr_expect(meets(8, own), "the others are known");
+    cr_expect(meets(9, 4711));
+    close(server);
+}
+
+Test(exclude, once_it_answers_the_path_means_what_it_leads_to, .timeout = 20)
+{
+    uint32_t own = inum_of("/proc/self/ns/net");
+    int server = mount_deaf();
+
+    nns_role_assert_owner();
+    exclude("/mnt/deaf/ns");
+    cr_expect_not(meets(7, own));
+    close(server);
+    host_run("umount /mnt/deaf && touch /mnt/deaf/ns && mount --bind /proc/self/ns/net /mnt/deaf/ns");
+    cr_expect(meets(7, inum_of("/mnt/deaf/ns")));
 }
 
 Test(exclude, a_path_outside_the_kernels_namespaces_names_none)
