@@ -296,8 +296,6 @@ void nns_trace_stop(struct nns_trace *trace)
     if (!trace)
         return;
     detach(trace, ALL_PIECES);
-    ring_buffer__free(trace->ring);
-    trace->ring = NULL;
 }
 
 void nns_trace_close(struct nns_trace *trace)
@@ -305,6 +303,7 @@ void nns_trace_close(struct nns_trace *trace)
     if (!trace)
         return;
     nns_trace_stop(trace);
+    ring_buffer__free(trace->ring);
     trace_bpf__destroy(trace->skeleton);
     free(trace);
 }

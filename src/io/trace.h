@@ -57,8 +57,8 @@ int nns_trace_open(uint32_t namespaces, uint32_t devices, bool discover, struct 
                    struct nns_trace_abilities *abilities);
 void nns_trace_close(struct nns_trace *trace); /* NULL is fine */
 
-/* The first part of closing, by whoever reads: no events any more. Others may still use the tables meanwhile.
- */
+/* The first part of closing, by whoever walks: nothing more is told. Others may still read what was, and use
+ * the tables, meanwhile. */
 void nns_trace_stop(struct nns_trace *trace);
 
 /* Readable when there are events; -1 when no tracepoint could be attached. */

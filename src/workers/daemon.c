@@ -200,8 +200,6 @@ static void on_completions(uv_async_t *async)
         nns_dispatch_room(&daemon->dispatch);
     if (daemon->feed && nns_dispatch_clear(&daemon->dispatch))
         nns_feed_resume(daemon->feed);
-    if (taken.room && daemon->discover)
-        nns_discover_resume(daemon->discover);
     if (taken.room)
         nns_link_feed_resume(daemon->link_feed);
     stop_threads(daemon);
@@ -459,9 +457,9 @@ static int open_feeds(struct daemon *daemon)
         nns_error("%s", error);
         return rc;
     }
-    rc = nns_discover_open(&daemon->loop, daemon->trace, daemon->mounts, daemon->mounts_way,
+    rc = nns_discover_open(&daemon->loop, daemon->mounts, daemon->mounts_way,
                            params->network_enabled && params->discover_enabled, daemon->pool,
-                           nns_owner_mailbox(daemon->owner), &daemon->discover);
+                           &daemon->discover);
     if (!rc)
         rc = nns_link_feed_open(&daemon->loop, daemon->link_events, nns_owner_mailbox(daemon->owner),
                                 &daemon->link_feed);

@@ -48,7 +48,7 @@ static void begin_life(struct nns_device *device, const struct nns_trace_event *
 
 /* A device that is reported although it is covered by our account is checked against the kernel. One of a
  * namespace that is not known yet is found when that is saved. */
-NNS_OWNER_ONLY static void take_event(struct nns_owner *owner, const struct nns_trace_event *event)
+void nns_take_event(struct nns_owner *owner, const struct nns_trace_event *event)
 {
     struct nns_namespace *ns = nns_cache_find(owner->context.cache, event->cookie);
     struct nns_device *device;
@@ -82,14 +82,6 @@ NNS_OWNER_ONLY static void resync(struct nns_owner *owner, uint64_t now_ms)
     nns_count(NNS_COUNT_EVENTS_RESYNCS, 1);
     while ((ns = nns_cache_next(owner->context.cache, &cursor)))
         nns_look_again(owner, ns, NNS_LOOK_AUDIT);
-}
-
-void nns_take_events(struct nns_owner *owner, const struct nns_events *events)
-{
-    for (uint32_t i = 0; i < events->count; i++)
-        take_event(owner, &events->items[i]);
-    owner->lost_events = owner->lost_events || events->lost;
-    owner->unseen_tasks = owner->unseen_tasks || events->lost || events->passed_over;
 }
 
 /* Milliseconds until what was done last at this time may be done again. */

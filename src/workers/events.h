@@ -4,9 +4,9 @@
 
 #include "workers/owner_state.h"
 
-/* What the kernel tells of devices. All on the owner thread. Events only say where to look: the namespace is
+/* What the kernel tells of a device. All on the owner thread. Events only say where to look: the namespace is
  * made due, and the visit finds out what is true. */
-void nns_take_events(struct nns_owner *owner, const struct nns_events *events) NNS_OWNER_ONLY;
+void nns_take_event(struct nns_owner *owner, const struct nns_trace_event *event) NNS_OWNER_ONLY;
 
 /* Make everything due when events were lost, and have a look at all tasks when some were lost or passed over:
  * either at most once in five seconds. Have that look, too, when devices came up in a namespace that nobody

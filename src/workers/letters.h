@@ -21,7 +21,6 @@ enum nns_letter_kind {
     NNS_LETTER_OPENED,
     NNS_LETTER_SWEPT,
     NNS_LETTER_LOOKED,
-    NNS_LETTER_EVENTS,
     NNS_LETTER_LINKS,
     NNS_LETTER_ORDER
 };
@@ -54,19 +53,10 @@ struct nns_looked {
 
 #define NNS_EVENTS_MAX 128
 
-/* From the loop thread: what the kernel told of devices. */
-struct nns_events {
-    struct nns_letter letter;
-    bool lost;        /* others were lost: anything may have changed */
-    bool passed_over; /* tasks were, in namespaces that are not known */
-    uint32_t count;
-    struct nns_trace_event items[NNS_EVENTS_MAX];
-};
-
-/* From the loop thread: what rtnetlink told of them. */
+/* From the loop thread: what rtnetlink told of devices. */
 struct nns_link_news {
     struct nns_letter letter;
-    bool lost; /* as above, in the namespaces it tells of */
+    bool lost; /* others were: anything may have changed in the namespaces it tells of */
     uint32_t count;
     struct nns_link_event items[NNS_EVENTS_MAX];
 };

@@ -7,7 +7,7 @@
 #include <uv.h>
 
 /*
- * The owner's mailbox: many senders, one receiver.
+ * The owner's mailbox: many senders, one receiver, who may wait for one thing more beside letters.
  *
  * Workers post opened namespaces and wait while the box is full: that is the backpressure which, through the
  * workers' own queue, ends at the senders of the pid queue. The loop thread must never wait: what it posts is
@@ -20,14 +20,16 @@ struct nns_letter {
 };
 
 struct nns_mailbox {
-    uv_mutex_t lock; /* guards all below; held for a few instructions */
-    uv_cond_t filled, emptied;
+    uv_mutex_t lock; /* guards all below but the descriptors; held for a few instructions */
+    uv_cond_t emptied;
     struct nns_letter *first, **last;
     uint32_t count, bound;
     bool awaited; /* the loop thread found it full, and leaves its feeds unread */
+    bool asleep;  /* the receiver waits, and the bell has not been rung for it yet */
+    int bell, epoll;
 };
 
-/* 0 or -errno. */
+/* Two descriptors. 0 or -errno. */
 int nns_mailbox_init(struct nns_mailbox *box, uint32_t bound);
 void nns_mailbox_deinit(struct nns_mailbox *box); /* what is still in it is lost */
 
@@ -43,8 +45,13 @@ bool nns_mailbox_full(struct nns_mailbox *box);
 /* Was it found full since the last call? After taking. */
 bool nns_mailbox_awaited(struct nns_mailbox *box);
 
-/* Take all letters, in order of posting; waits up to timeout_ms for the first (UINT64_MAX: without end).
- * NULL: none came. */
+/* By the receiver: wait also for a descriptor of its own to be readable; or not any more. It stays open
+ * meanwhile. One at a time. 0 or -errno. */
+int nns_mailbox_watch(struct nns_mailbox *box, int fd);
+void nns_mailbox_unwatch(struct nns_mailbox *box, int fd);
+
+/* Take all letters, in order of posting; waits up to timeout_ms for the first (UINT64_MAX: without end), or
+ * for what else is watched. NULL: none came. */
 struct nns_letter *nns_mailbox_take(struct nns_mailbox *box, uint64_t timeout_ms);
 
 /* Would taking have to wait? */

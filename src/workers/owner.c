@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/counters.h"
+#include "workers/admit.h"
 #include "workers/answer.h"
 #include "workers/astray.h"
 #include "workers/audit.h"
@@ -20,9 +21,10 @@
 #include "workers/news.h"
 #include "workers/owner_state.h"
 #include "workers/room.h"
-#include "workers/save.h"
 #include "workers/settle.h"
+#include "workers/tasks.h"
 #include "workers/told.h"
+#include "workers/trace_feed.h"
 
 /* Due namespaces between two looks at the mailbox. */
 enum { DUE_AT_ONCE = 16, OWNER_STACK = 1 << 20 };
@@ -111,35 +113,6 @@ int nns_owner_reserve(struct nns_owner *owner, size_t count)
 
 /* ---- letters ---- */
 
-static struct nns_answer answer_saved(int saved, struct nns_netns_id id)
-{
-    struct nns_answer answer = {.cookie = id.cookie, .inum = id.inum, .outcome = NNS_OUTCOME_NEW};
-
-    if (saved < 0)
-        return nns_answer_for_error(saved);
-    if (saved == NNS_SAVED_NOTHING)
-        return nns_answer_for_error(-ENODATA); /* no cookie: a kernel before 5.14 */
-    if (saved == NNS_SAVED_KNOWN || saved == NNS_SAVED_FOUND)
-        answer.outcome = NNS_OUTCOME_KNOWN;
-    return answer;
-}
-
-/* An excluded namespace is nobody's to save, save one where a former daemon of this instance may have had
- * filters: they are taken off first. It is opened once, when it is first met, and so comes in even where
- * another has to go for the moment: the operator named it. */
-NNS_OWNER_ONLY static int save(struct nns_owner *owner, struct nns_opened *opened, bool excluded, bool named,
-                               struct nns_namespace **out)
-{
-    const struct nns_namespace *known = nns_cache_find(owner->context.cache, opened->id.cookie);
-
-    if (excluded && !(known && nns_is_astray(known)) &&
-        !nns_heritage_in(owner, opened->fd, opened->id.cookie))
-        return NNS_SAVED_NOTHING;
-    if (!named && !excluded && !known && !nns_room_is_there(owner) && opened->id.inum != nns_netns_own().inum)
-        return -ENOSPC;
-    return nns_save_opened(owner, opened->id, opened->fd, &opened->place, out);
-}
-
 static bool names_any(const struct nns_request_list *requests)
 {
     for (size_t i = 0; i < requests->count; i++)
@@ -148,52 +121,35 @@ static bool names_any(const struct nns_request_list *requests)
     return false;
 }
 
-/* For one that was found, and not named, nobody is evicted; but whoever waits for it may have named it. */
-NNS_OWNER_ONLY static int save_for_all(struct nns_owner *owner, struct nns_opened *opened, bool excluded,
-                                       struct nns_request_list *waiting, struct nns_namespace **out)
+/* It may have been found only; but whoever waits for it may have named it. */
+NNS_OWNER_ONLY static void save_for_all(struct nns_owner *owner, const struct nns_opened *opened,
+                                        struct nns_arrival *arrival, struct nns_request_list *waiting)
 {
-    int saved = save(owner, opened, excluded, !opened->request.batch->found, out);
+    bool named = !opened->request.batch->found;
 
+    nns_admit_save(owner, arrival, named);
     nns_claims_end(owner->context.claims, opened->claim, waiting);
-    if (saved != -ENOSPC || excluded || !opened->request.batch->found)
-        return saved;
+    if (arrival->saved != -ENOSPC || arrival->excluded || named)
+        return;
     if (names_any(waiting))
-        return save(owner, opened, excluded, true, out);
-    nns_count(NNS_COUNT_NAMESPACES_NO_ROOM, 1);
-    nns_room_miss(owner, opened->id);
-    return saved;
+        nns_admit_save(owner, arrival, true);
+    else
+        nns_admit_miss(owner, arrival);
 }
 
 /* The requests are answered before the devices are attached: they asked for the namespace. */
 NNS_OWNER_ONLY static void receive_opened(struct nns_owner *owner, struct nns_opened *opened)
 {
-    bool excluded = nns_exclusions_meet(owner->context.exclusions, opened->id);
+    struct nns_arrival arrival = {.id = opened->id, .fd = opened->fd, .place = opened->place};
     struct nns_request_list waiting;
-    struct nns_namespace *ns = NULL;
     struct nns_answer answer;
-    bool ours;
-    int saved;
 
-    if (excluded)
-        nns_room_found(owner, opened->id);
-    saved = save_for_all(owner, opened, excluded, &waiting, &ns);
-    ours = saved == NNS_SAVED_NEW || saved == NNS_SAVED_FOUND;
-    answer = answer_saved(saved, opened->id);
-    if (excluded)
-        answer = (struct nns_answer){
-            .outcome = NNS_OUTCOME_EXCLUDED, .cookie = opened->id.cookie, .inum = opened->id.inum};
+    nns_admit_meet(owner, &arrival);
+    save_for_all(owner, opened, &arrival, &waiting);
+    answer = nns_admit_answer(&arrival);
     nns_settle(owner->context.completions, opened->request, &answer);
     nns_settle_all(owner->context.completions, &waiting, &answer);
-    if (ours) {
-        ns->excluded = excluded;
-        nns_visits_owe(&ns->visits);
-        nns_dequeue(owner, ns);
-    } else {
-        if (ns)
-            nns_namespace_ask(ns); /* as every request does that finds it known */
-        close(opened->fd);
-    }
-    free(opened->place.path);
+    nns_admit_visit(owner, &arrival);
     free(opened);
 }
 
@@ -216,10 +172,6 @@ NNS_OWNER_ONLY static void receive(struct nns_owner *owner, struct nns_letter *l
         break;
     case NNS_LETTER_LOOKED:
         nns_astray_judge(owner, (struct nns_looked *)letter);
-        free(letter);
-        break;
-    case NNS_LETTER_EVENTS:
-        nns_take_events(owner, (struct nns_events *)letter);
         free(letter);
         break;
     case NNS_LETTER_LINKS:
@@ -259,7 +211,8 @@ NNS_OWNER_ONLY static uint64_t next_wait_ms(struct nns_owner *owner)
     uint64_t now = nns_now_ms();
     const uint64_t waits[] = {nns_lonely_tick(owner, now),  nns_audit_tick(owner, now),
                               nns_events_tick(owner, now),  nns_astray_tick(owner, now),
-                              nns_listing_tick(owner, now), nns_room_tick(owner, now)};
+                              nns_listing_tick(owner, now), nns_room_tick(owner, now),
+                              nns_tasks_tick(owner),        nns_trace_feed_tick(owner, now)};
     uint64_t due = nns_due_next(&owner->due), wait = due;
 
     if (due != UINT64_MAX)
@@ -330,6 +283,8 @@ static void run_owner(void *argument)
     nns_role_assert_owner();
     while (!owner->stop) {
         work_off_mail(owner, trim_before(owner, next_wait_ms(owner)));
+        if (!owner->stop)
+            nns_trace_feed_read(owner);
         release_slots_in_time(owner);
         work_off_due(owner);
         nns_news_hand_on(owner);
@@ -366,6 +321,7 @@ void nns_owner_free(struct nns_owner *owner)
         uv_thread_join(&owner->thread);
         work_off_mail(owner, 0); /* of a worker that ended later */
     }
+    nns_tasks_drop(owner);
     nns_mailbox_deinit(&owner->mailbox);
     nns_due_deinit(&owner->due);
     nns_slots_deinit(&owner->slots);

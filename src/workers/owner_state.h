@@ -51,6 +51,16 @@ struct nns_owner {
     bool unoffered;      /* some of them may find room by now */
     uint64_t offered_ms; /* 0: never */
     struct nns_strangers strangers;
+    struct {
+        bool watched;           /* the mailbox waits for events, too */
+        uint64_t lost;          /* by the kernel, as last asked */
+        unsigned failures;      /* to read, in a row */
+        uint64_t rest_until_ms; /* after one; 0: none */
+    } tracing;
+    struct {
+        struct nns_batch *first, *last; /* the last one is being filled */
+        unsigned waiting;
+    } found; /* pids that the workers had no room for yet */
     bool lost_events;                 /* not made up for yet */
     bool unseen_tasks;                /* likewise: some were lost, or passed over */
     uint64_t resynced_ms, scanned_ms; /* 0: never */

@@ -244,7 +244,7 @@ bool nns_pool_submit(struct nns_pool *pool, struct nns_batch *batch)
     bool room;
 
     uv_mutex_lock(&pool->lock);
-    room = queue->waiting < pool->depth;
+    room = queue->waiting < pool->depth && !(batch->found && pool->stopping);
     if (room) {
         batch->next = NULL;
         *queue->last = batch;

@@ -24,7 +24,7 @@ int nns_pool_start(const struct nns_sync_context *context, unsigned threads, uin
                    struct nns_pool **out);
 
 /* Give a batch to the workers. False when the queue of its kind is full: keep it and come back on word of
- * room. Loop thread. */
+ * room; so is the one for what was found once the end has begun. Any thread but a worker. */
 bool nns_pool_submit(struct nns_pool *pool, struct nns_batch *batch);
 
 /* Have a worker do a chore; one of a kind at a time. Wanted while it is under way it is done once more, as

@@ -26,6 +26,11 @@ struct nns_answer nns_answer_for_error(int error)
     }
 }
 
+void nns_settle_unasked(const struct nns_answer *answer)
+{
+    nns_count(counter_of[answer->outcome], 1);
+}
+
 void nns_settle(struct nns_completions *completions, struct nns_request request,
                 const struct nns_answer *answer)
 {

@@ -17,6 +17,9 @@ struct nns_answer {
 /* The answer for a negative errno met on the way to a namespace: gone, denied, or the error itself. */
 struct nns_answer nns_answer_for_error(int error);
 
+/* Count what came of a namespace that nobody asked for. */
+void nns_settle_unasked(const struct nns_answer *answer);
+
 /* Write a request's result, count it, and hand the batch back when it was the last one. Worker or owner; once
  * a request. */
 void nns_settle(struct nns_completions *completions, struct nns_request request,

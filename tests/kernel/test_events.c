@@ -65,11 +65,10 @@ TestSuite(events, .init = set_up, .fini = tear_down, .timeout = 60);
 
 NNS_OWNER_ONLY static void tell(enum nns_trace_kind kind, uint32_t ifindex)
 {
-    struct nns_events events = {.count = 1};
-
-    events.items[0] = (struct nns_trace_event){
+    const struct nns_trace_event event = {
         .cookie = held.id.cookie, .inum = held.id.inum, .number = ifindex, .kind = (uint8_t)kind};
-    nns_take_events(own.owner, &events);
+
+    nns_take_event(own.owner, &event);
 }
 
 Test(events, news_that_comes_after_its_device_was_attached_is_none)
