@@ -45,8 +45,7 @@ void nns_admit_save(struct nns_owner *owner, struct nns_arrival *arrival, bool n
     else if (!named && !known && finds_no_room(owner, arrival))
         arrival->saved = -ENOSPC;
     else
-        arrival->saved =
-            nns_save_opened(owner, arrival->id, arrival->fd, &arrival->place, &arrival->ns);
+        arrival->saved = nns_save_opened(owner, arrival->id, arrival->fd, &arrival->place, &arrival->ns);
 }
 
 void nns_admit_miss(struct nns_owner *owner, const struct nns_arrival *arrival)

@@ -153,8 +153,8 @@ static void wait_for_any(const struct nns_mailbox *box, uint64_t timeout_ms)
 {
     struct epoll_event happened[2];
     eventfd_t rung;
-    int count = epoll_wait(box->epoll, happened, 2,
-                           timeout_ms < LONGEST_WAIT_MS ? (int)timeout_ms : LONGEST_WAIT_MS);
+    int count =
+        epoll_wait(box->epoll, happened, 2, timeout_ms < LONGEST_WAIT_MS ? (int)timeout_ms : LONGEST_WAIT_MS);
 
     for (int i = 0; i < count; i++)
         if (happened[i].data.fd == box->bell)

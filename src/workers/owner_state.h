@@ -60,7 +60,7 @@ struct nns_owner {
     struct {
         struct nns_batch *first, *last; /* the last one is being filled */
         unsigned waiting;
-    } found; /* pids that the workers had no room for yet */
+    } found;                          /* pids that the workers had no room for yet */
     bool lost_events;                 /* not made up for yet */
     bool unseen_tasks;                /* likewise: some were lost, or passed over */
     uint64_t resynced_ms, scanned_ms; /* 0: never */

@@ -356,9 +356,8 @@ Test(events, a_listing_of_many_devices_waits_for_more_news)
 
 NNS_OWNER_ONLY static void lose(bool devices, bool tasks)
 {
-    struct nns_events events = {.lost = devices, .passed_over = tasks};
-
-    nns_take_events(own.owner, &events);
+    own.owner->lost_events = own.owner->lost_events || devices;
+    own.owner->unseen_tasks = own.owner->unseen_tasks || devices || tasks;
 }
 
 /* A minute of it, ten times a second. */
