@@ -2,25 +2,18 @@
 #include "io/control.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/counters.h"
 #include "core/log.h"
 #include "core/protocol.h"
+#include "io/control_place.h"
 
-#define SOCKET_MODE      0660
-#define LOCK_MODE        0600 /* who could open it could lock it, and keep every daemon from starting */
-#define LOCK_SUFFIX      ".lock"
 #define BACKLOG          128
 #define BUFFER_FIRST     4096u /* bytes; what most requests fit in */
 #define ACCEPT_RETRY_MS  1000
@@ -33,16 +26,12 @@ _Static_assert(NNS_REQUEST_BYTES_MAX == 1048576, "TOO_LONG says another number")
 
 struct nns_control {
     uv_loop_t *loop;
+    struct nns_control_place place;
     uv_poll_t listener;
-    int fd;           /* of the listener */
     uv_timer_t timer; /* for connections that cannot be accepted now; once closing, the end of all patience */
     struct nns_control_ops ops;
     void *context;
     struct nns_control_client *clients;
-    char *path;
-    dev_t device; /* of the socket file: what tells ours from a successor's */
-    ino_t inode;
-    int lock; /* held until nobody can connect any more */
     uint64_t timeout_ms;
     uint32_t limit, admitted;
     unsigned references; /* open handles of our own, and clients not yet freed */
@@ -93,10 +82,8 @@ static void enter_phase(struct nns_control_client *client, enum phase phase);
 
 static void release(struct nns_control *control)
 {
-    if (--control->references == 0) {
-        free(control->path);
+    if (--control->references == 0)
         free(control);
-    }
 }
 
 static void handle_closed(uv_handle_t *handle)
@@ -502,7 +489,7 @@ static void admit(struct nns_control *control, struct nns_control_client *client
 static int accept_one(struct nns_control *control)
 {
     struct nns_control_client *client = calloc(1, sizeof(*client));
-    int fd = client ? accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
+    int fd = client ? accept4(control->place.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
     int error = client ? errno : ENOMEM;
 
     if (fd < 0) {
@@ -558,156 +545,6 @@ static void accept_again(uv_timer_t *timer)
 
 /* Listening. */
 
-/* Only those we make get the mode; the umask must not have a say in it. */
-static int make_directories(const char *path)
-{
-    char *copy = strdup(path);
-    int result = copy ? 0 : -ENOMEM;
-
-    for (char *slash = copy ? strchr(copy + 1, '/') : NULL; slash && !result;
-         slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(copy, 0755) == 0)
-            result = chmod(copy, 0755) ? -errno : 0;
-        else if (errno != EEXIST)
-            result = -errno;
-        *slash = '/';
-    }
-    free(copy);
-    return result;
-}
-
-/* Does anybody listen there? 0 no, -EADDRINUSE yes, -errno unknown. */
-static int probe_listener(const struct sockaddr_un *address)
-{
-    /* Not blocking: a full backlog would hold us, and is an answer too. */
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int error;
-
-    if (fd < 0)
-        return -errno;
-    error = connect(fd, (const struct sockaddr *)address, sizeof(*address)) ? errno : 0;
-    close(fd);
-    switch (error) {
-    case ECONNREFUSED:
-    case ENOENT:
-        return 0;
-    case 0:
-    case EAGAIN:
-    case EPROTOTYPE:
-        return -EADDRINUSE;
-    default:
-        return -error;
-    }
-}
-
-static int clear_stale(const struct sockaddr_un *address)
-{
-    struct stat status;
-    int result;
-
-    if (lstat(address->sun_path, &status))
-        return errno == ENOENT ? 0 : -errno;
-    if (!S_ISSOCK(status.st_mode))
-        return -EEXIST;
-    result = probe_listener(address);
-    if (result)
-        return result;
-    return unlink(address->sun_path) && errno != ENOENT ? -errno : 0;
-}
-
-/* Linux gives the file the socket's mode less the umask: so it is never more open than it should be, and what
- * the umask took is put back before anybody can connect. */
-static int bind_socket(int fd, const struct sockaddr_un *address, struct stat *status)
-{
-    int error;
-
-    if (fchmod(fd, SOCKET_MODE) || bind(fd, (const struct sockaddr *)address, sizeof(*address)))
-        return -errno;
-    if (lstat(address->sun_path, status) == 0 &&
-        ((status->st_mode & 07777) == SOCKET_MODE || chmod(address->sun_path, SOCKET_MODE) == 0))
-        return 0;
-    error = errno;
-    unlink(address->sun_path); /* ours: bind made it just now */
-    return -error;
-}
-
-/*
- * Only who holds the lock may take the socket's place. Connecting cannot tell a dead daemon's socket from one
- * that is bound but not yet listened on, and no link(2) or rename(2) puts a new one in the place of a dead
- * one without doing the same to a live one that came there meanwhile. The kernel drops the lock when its
- * holder dies, however. The file stays: were it removed, two daemons could each hold a lock of that name.
- *
- * Returns a descriptor, -EADDRINUSE when it is held, or -errno.
- */
-static int take_lock(const char *path)
-{
-    char name[sizeof(((struct sockaddr_un *)NULL)->sun_path) + sizeof(LOCK_SUFFIX)];
-    int fd, result;
-
-    snprintf(name, sizeof(name), "%s" LOCK_SUFFIX, path);
-    fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, LOCK_MODE);
-    if (fd < 0)
-        return -errno;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-        return fd;
-    result = errno == EWOULDBLOCK ? -EADDRINUSE : -errno;
-    close(fd);
-    return result;
-}
-
-/* A bound socket, or -errno. */
-static int open_bound(const struct sockaddr_un *address, struct stat *status)
-{
-    int fd, result = clear_stale(address);
-
-    if (result)
-        return result;
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    result = bind_socket(fd, address, status);
-    if (result) {
-        close(fd);
-        return result;
-    }
-    return fd;
-}
-
-/* A bound socket and the lock on its place, or -errno. */
-static int open_socket(const char *path, struct stat *status, int *lock)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd, held, result;
-
-    if (strlen(path) >= sizeof(address.sun_path))
-        return -ENAMETOOLONG;
-    if (!*path)
-        return -EINVAL;
-    strcpy(address.sun_path, path);
-    result = make_directories(path);
-    if (result)
-        return result;
-    held = take_lock(path);
-    if (held < 0)
-        return held;
-    fd = open_bound(&address, status);
-    if (fd < 0)
-        close(held);
-    else
-        *lock = held;
-    return fd;
-}
-
-static void remove_socket(const struct nns_control *control)
-{
-    struct stat status;
-
-    if (lstat(control->path, &status) == 0 && status.st_dev == control->device &&
-        status.st_ino == control->inode)
-        unlink(control->path);
-}
-
 static void close_all(uv_timer_t *timer)
 {
     struct nns_control *control = timer->data;
@@ -721,10 +558,8 @@ void nns_control_close(struct nns_control *control)
     if (!control || control->closing)
         return;
     control->closing = true;
-    remove_socket(control);
     uv_close((uv_handle_t *)&control->listener, handle_closed);
-    close(control->fd);
-    close(control->lock);
+    nns_control_place_leave(&control->place);
     uv_timer_start(&control->timer, close_all,
                    control->timeout_ms < CLOSE_MS ? control->timeout_ms : CLOSE_MS, 0);
     for (struct nns_control_client *client = control->clients; client; client = client->next)
@@ -732,20 +567,18 @@ void nns_control_close(struct nns_control *control)
     close_timer_if_alone(control);
 }
 
-/* 0 with the descriptor taken over, or -errno. */
-static int control_new(uv_loop_t *loop, const struct nns_params *params, int fd, struct nns_control **out)
+/* 0 with the place taken over, or -errno. */
+static int control_new(uv_loop_t *loop, const struct nns_params *params, struct nns_control_place place,
+                       struct nns_control **out)
 {
     struct nns_control *control = calloc(1, sizeof(*control));
-    char *path = strdup(params->control_path);
-    int result = control && path ? uv_poll_init(loop, &control->listener, fd) : -ENOMEM;
+    int result = control ? uv_poll_init(loop, &control->listener, place.fd) : -ENOMEM;
 
     if (result) {
-        free(path);
         free(control);
         return result;
     }
-    control->path = path;
-    control->fd = fd;
+    control->place = place;
     control->loop = loop;
     control->limit = params->control_clients;
     control->timeout_ms = params->control_timeout_ms;
@@ -759,25 +592,20 @@ static int control_new(uv_loop_t *loop, const struct nns_params *params, int fd,
 int nns_control_listen(uv_loop_t *loop, const struct nns_params *params, const struct nns_control_ops *ops,
                        void *context, struct nns_control **out)
 {
-    struct stat status;
+    struct nns_control_place place = NNS_CONTROL_PLACE_NULL;
     struct nns_control *control;
-    int lock = -1, result, fd = open_socket(params->control_path, &status, &lock);
+    int result = nns_control_place_take(&place, params->control_path);
 
-    if (fd < 0)
-        return fd;
-    result = control_new(loop, params, fd, &control);
+    if (result)
+        return result;
+    result = control_new(loop, params, place, &control);
     if (result) {
-        unlink(params->control_path);
-        close(fd);
-        close(lock);
+        nns_control_place_leave(&place);
         return result;
     }
     control->ops = *ops;
     control->context = context;
-    control->device = status.st_dev;
-    control->inode = status.st_ino;
-    control->lock = lock;
-    result = listen(fd, BACKLOG) ? -errno : start_accepting(control);
+    result = listen(place.fd, BACKLOG) ? -errno : start_accepting(control);
     if (result) {
         nns_control_close(control);
         return result;

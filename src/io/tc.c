@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/netlink.h"
+#include "core/tc_leave.h"
 
 /* One send: well below the default send buffer of 208 KiB, and 400 devices. */
 #define SEND_BYTES (128u << 10)
@@ -356,14 +357,21 @@ static int attach_round(struct attach *attach, bool *pending)
     return r;
 }
 
+static unsigned count_done(const struct nns_netlink_batch *batch)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < batch->count; i++)
+        count += batch->requests[i].answer == 0;
+    return count;
+}
+
 static int remove_surplus(struct attach *attach)
 {
     struct nns_netlink_batch *batch = &attach->talk.batch;
     nns_netlink_batch_clear(batch);
     nns_tc_work_surplus(&attach->work, batch);
     int r = exchange(&attach->talk, SIZE_MAX, NULL);
-    for (size_t i = 0; i < batch->count; i++)
-        attach->talk.stats->removed += batch->requests[i].answer == 0;
+    attach->talk.stats->removed += count_done(batch);
     return r;
 }
 
@@ -401,21 +409,19 @@ int nns_tc_attach(int socket, const struct nns_tc_set *set, struct nns_tc_job *j
     return r;
 }
 
-/* What is known of one hook's filter while it is being removed. SEEK: an attach ended without learning what
- * is there, so that it can be at any priority. */
-enum leave { LEAVE_DONE, LEAVE_SEEK, LEAVE_ASK, LEAVE_OURS, LEAVE_FOREIGN };
-
 struct detach {
     struct talk talk;
-    const struct nns_tc_set *set;
-    struct nns_tc_job *jobs;
-    size_t count;   /* of hooks: jobs × NNS_HOOKS */
-    uint8_t *state; /* enum leave, by hook */
+    const char *instance;
+    struct nns_tc_leave leave;
 };
 
-static struct nns_attachment *hook_of(const struct detach *detach, size_t index)
+static struct nns_tc_spot spot_of(const struct nns_tc_filter *filter, size_t index)
 {
-    return &detach->jobs[index / NNS_HOOKS].hooks[index % NNS_HOOKS];
+    return (struct nns_tc_spot){
+        .ifindex = filter->ifindex,
+        .priority = filter->priority,
+        .hook = (uint8_t)(index % NNS_HOOKS),
+    };
 }
 
 static void take_attached(void *context, uint32_t index, const struct nlmsghdr *message)
@@ -425,53 +431,10 @@ static void take_attached(void *context, uint32_t index, const struct nlmsghdr *
     if (!nns_tc_read_filter(message, &filter))
         return;
     int ours = 0;
-    if (filter.program_id == hook_of(detach, index)->program_id)
-        ours = is_ours(&detach->talk, detach->set->instance, &filter);
+    if (nns_tc_leave_expects(&detach->leave, index, &filter))
+        ours = is_ours(&detach->talk, detach->instance, &filter);
     if (ours >= 0)
-        detach->state[index] = ours ? LEAVE_OURS : LEAVE_FOREIGN;
-}
-
-static bool is_gone(int answer)
-{
-    return answer == -ENOENT || answer == -ENODEV || answer == -EINVAL || answer == -EOPNOTSUPP;
-}
-
-typedef void (*put_fn)(struct nns_netlink_batch *batch, struct nns_tc_spot spot, uint32_t about);
-
-static void put_hooks(struct detach *detach, enum leave state, put_fn put)
-{
-    nns_netlink_batch_clear(&detach->talk.batch);
-    for (size_t i = 0; i < detach->count; i++) {
-        struct nns_tc_spot spot = {
-            .ifindex = detach->jobs[i / NNS_HOOKS].ifindex,
-            .priority = hook_of(detach, i)->priority,
-            .hook = i % NNS_HOOKS,
-        };
-        if (detach->state[i] == state)
-            put(&detach->talk.batch, spot, (uint32_t)i);
-    }
-}
-
-static void left(struct detach *detach, size_t index)
-{
-    *hook_of(detach, index) = (struct nns_attachment){0};
-    detach->state[index] = LEAVE_DONE;
-}
-
-/* An answer that is neither yes nor "nothing there": kept as the reason, the program is still there. */
-static void settle_leaving(struct detach *detach, size_t index, int answer)
-{
-    struct nns_attachment *hook = hook_of(detach, index);
-    if (is_gone(answer)) {
-        left(detach, index);
-    } else if (answer == NNS_NETLINK_UNHEARD) {
-        hook->reason = NNS_REASON_UNKNOWN;
-        detach->state[index] = LEAVE_ASK;
-    } else if (answer < 0) {
-        hook->reason = NNS_REASON_KERNEL;
-        hook->error = (uint16_t)-answer;
-        detach->state[index] = LEAVE_DONE;
-    }
+        nns_tc_leave_see(&detach->leave, index, ours);
 }
 
 struct seek {
@@ -487,72 +450,46 @@ static void take_sought(void *context, uint32_t ifindex, const struct nlmsghdr *
     struct nns_tc_filter filter;
     if (!nns_tc_read_filter(message, &filter) || filter.ifindex != ifindex)
         return;
-    int ours = is_ours(&detach->talk, detach->set->instance, &filter);
+    int ours = is_ours(&detach->talk, detach->instance, &filter);
     seek->clean = seek->clean && ours == 0;
-    if (ours <= 0)
-        return;
-    struct nns_tc_spot spot = {
-        .ifindex = ifindex,
-        .priority = filter.priority,
-        .hook = (uint8_t)(seek->index % NNS_HOOKS),
-    };
-    nns_tc_put_delete(&detach->talk.batch, spot, (uint32_t)seek->index);
+    if (ours > 0)
+        nns_tc_put_delete(&detach->talk.batch, spot_of(&filter, seek->index), (uint32_t)seek->index);
 }
 
-/* A hook is left once a look shows nothing on it: the one after that which found something. */
 static int seek_hooks(struct detach *detach)
 {
-    struct nns_netlink_batch *batch = &detach->talk.batch;
-    nns_netlink_batch_clear(batch);
-    for (size_t i = 0; i < detach->count; i++) {
+    struct nns_tc_leave *leave = &detach->leave;
+    nns_netlink_batch_clear(&detach->talk.batch);
+    for (size_t i = 0; i < leave->hooks; i++) {
         struct seek seek = {.detach = detach, .index = i, .clean = true};
         struct nns_netlink_taker taker = {.take = take_sought, .context = &seek};
-        if (detach->state[i] != LEAVE_SEEK)
+        if (!nns_tc_leave_seeks(leave, i))
             continue;
-        int r = dump_filters(&detach->talk, detach->jobs[i / NNS_HOOKS].ifindex, i % NNS_HOOKS, &taker);
+        int r = dump_filters(&detach->talk, leave->jobs[i / NNS_HOOKS].ifindex, i % NNS_HOOKS, &taker);
         if (r < 0 && r != -EAGAIN)
             return r;
         if (r == 0 && seek.clean)
-            left(detach, i);
+            nns_tc_leave_left(leave, i);
     }
     int r = exchange(&detach->talk, SIZE_MAX, NULL);
-    for (size_t i = 0; i < batch->count; i++)
-        detach->talk.stats->removed += batch->requests[i].answer == 0;
+    detach->talk.stats->removed += count_done(&detach->talk.batch);
     return r;
 }
 
 static int ask_hooks(struct detach *detach)
 {
-    const struct nns_netlink_batch *batch = &detach->talk.batch;
-    put_hooks(detach, LEAVE_ASK, nns_tc_put_get);
     struct nns_netlink_taker taker = {.take = take_attached, .context = detach};
+    nns_tc_leave_ask(&detach->leave, &detach->talk.batch);
     int r = exchange(&detach->talk, SEND_QUESTIONS, &taker);
-    for (size_t i = 0; i < batch->count; i++) {
-        size_t index = batch->requests[i].about;
-        if (detach->state[index] == LEAVE_ASK)
-            settle_leaving(detach, index, batch->requests[i].answer);
-        if (detach->state[index] == LEAVE_FOREIGN) {
-            left(detach, index);
-            detach->talk.stats->foreign++;
-        }
-    }
+    nns_tc_leave_told(&detach->leave, &detach->talk.batch);
     return r;
 }
 
 static int delete_hooks(struct detach *detach)
 {
-    const struct nns_netlink_batch *batch = &detach->talk.batch;
-    put_hooks(detach, LEAVE_OURS, nns_tc_put_delete);
+    nns_tc_leave_delete(&detach->leave, &detach->talk.batch);
     int r = exchange(&detach->talk, SIZE_MAX, NULL);
-    for (size_t i = 0; i < batch->count; i++) {
-        size_t index = batch->requests[i].about;
-        if (batch->requests[i].answer == 0) {
-            detach->talk.stats->removed++;
-            left(detach, index);
-        } else {
-            settle_leaving(detach, index, batch->requests[i].answer);
-        }
-    }
+    nns_tc_leave_deleted(&detach->leave, &detach->talk.batch);
     return r;
 }
 
@@ -573,23 +510,13 @@ static int detach_all(struct detach *detach)
 int nns_tc_detach(int socket, const struct nns_tc_set *set, struct nns_tc_job *jobs, size_t count,
                   struct nns_tc_stats *stats)
 {
-    struct detach detach = {.set = set, .jobs = jobs, .count = count * NNS_HOOKS};
-    int r = talk_init(&detach.talk, socket, set, stats);
-    detach.state = calloc(count * NNS_HOOKS + 1, 1);
-    if (r == 0 && !detach.state)
-        r = -ENOMEM;
-    for (size_t i = 0; i < detach.count; i++) {
-        struct nns_attachment *hook = hook_of(&detach, i);
-        bool unknown = hook->reason == NNS_REASON_UNKNOWN;
-        if (!hook->program_id && !unknown)
-            continue;
-        hook->reason = NNS_REASON_UNKNOWN;
-        if (r == 0)
-            detach.state[i] = unknown ? LEAVE_SEEK : LEAVE_ASK;
-    }
+    struct detach detach = {.instance = set->instance};
+    int r = nns_tc_leave_init(&detach.leave, jobs, count, stats);
+    if (r == 0)
+        r = talk_init(&detach.talk, socket, set, stats);
     if (r == 0)
         r = detach_all(&detach);
-    free(detach.state);
+    nns_tc_leave_deinit(&detach.leave);
     talk_deinit(&detach.talk);
     return r;
 }
@@ -621,12 +548,7 @@ static void take_swept(void *context, uint32_t ifindex, const struct nlmsghdr *m
         note_left(sweep, ours);
     if (ours <= 0)
         return;
-    struct nns_tc_spot spot = {
-        .ifindex = ifindex,
-        .priority = filter.priority,
-        .hook = (uint8_t)(sweep->index % NNS_HOOKS),
-    };
-    nns_tc_put_delete(&sweep->talk.batch, spot, (uint32_t)sweep->index);
+    nns_tc_put_delete(&sweep->talk.batch, spot_of(&filter, sweep->index), (uint32_t)sweep->index);
 }
 
 static void settle_sweep(struct sweep *sweep, const struct nns_netlink_request *request)
@@ -637,7 +559,7 @@ static void settle_sweep(struct sweep *sweep, const struct nns_netlink_request *
             sweep->removed[request->about / NNS_HOOKS]++;
     } else if (request->answer == NNS_NETLINK_UNHEARD) {
         note_left(sweep, -EAGAIN);
-    } else if (!is_gone(request->answer)) {
+    } else if (!nns_tc_says_gone(request->answer)) {
         note_left(sweep, request->answer);
     }
 }

@@ -42,8 +42,9 @@ def stem(path):
 
 
 def is_sibling(path, target):
-    """io/tc.c and io/tc_reply.c are one thing with io/tc.h; io/links.h is another."""
-    return stem(path) != stem(target) and not stem(path).startswith(stem(target) + "_")
+    """io/tc.c and io/tc_reply.c are one thing, with io/tc.h and io/tc_reply.h; io/links.h is another."""
+    one, other = sorted((stem(path), stem(target)), key=len)
+    return one != other and not other.startswith(one + "_")
 
 
 def check(root):

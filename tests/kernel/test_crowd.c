@@ -2,10 +2,10 @@
 /* Devices that come and go while they are listed, with the test in the owner's role and between it and the
  * kernel's dumps: what was shown is taken, what was not is not gone, and the whole listing that is owed waits
  * its time while news do not. */
+#include "dump_host.h"
 #include "owner_host.h"
 
 #include <linux/rtnetlink.h>
-#include <sys/socket.h>
 
 #include "core/backoff.h"
 #include "core/counters.h"
@@ -23,17 +23,12 @@ static struct {
     uint32_t qdisc; /* one whose qdiscs are, in one dump */
 } dumps;
 
-ssize_t __real_recv(int fd, void *bytes, size_t length, int flags);
-ssize_t __wrap_recv(int fd, void *bytes, size_t length, int flags);
-
-static void spoil(struct nlmsghdr *message)
+void dump_host_spoil(struct nlmsghdr *message)
 {
     static bool hit;
     const struct ifinfomsg *link = NLMSG_DATA(message);
     const struct tcmsg *tc = NLMSG_DATA(message);
 
-    if (!(message->nlmsg_flags & NLM_F_MULTI))
-        return;
     if (dumps.interrupted && message->nlmsg_type == RTM_NEWLINK)
         message->nlmsg_flags |= NLM_F_DUMP_INTR;
     if (message->nlmsg_type == RTM_NEWLINK && (uint32_t)link->ifi_index == dumps.link)
@@ -44,16 +39,6 @@ static void spoil(struct nlmsghdr *message)
     }
     if (message->nlmsg_type == NLMSG_DONE && hit)
         dumps.qdisc = 0;
-}
-
-ssize_t __wrap_recv(int fd, void *bytes, size_t length, int flags)
-{
-    ssize_t n = __real_recv(fd, bytes, length, flags);
-    uint32_t left = n < 0 ? 0 : n < (ssize_t)length ? (uint32_t)n : (uint32_t)length;
-
-    for (struct nlmsghdr *message = bytes; NLMSG_OK(message, left); message = NLMSG_NEXT(message, left))
-        spoil(message);
-    return n;
 }
 
 static void in(const char *command)

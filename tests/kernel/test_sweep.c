@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sweeping without a daemon where devices come and go while they are listed. The test stands between the
  * command and the kernel's dumps. */
+#include "dump_host.h"
 #include "owner_host.h"
 
 #include <linux/rtnetlink.h>
-#include <sys/socket.h>
 
 #include "cli/cli.h"
 #include "cli/sweep.h"
@@ -33,15 +33,11 @@ int nns_cli_no_memory(void)
     return NNS_EXIT_FAILED;
 }
 
-ssize_t __real_recv(int fd, void *bytes, size_t length, int flags);
-ssize_t __wrap_recv(int fd, void *bytes, size_t length, int flags);
-
-static void spoil(struct nlmsghdr *message)
+void dump_host_spoil(struct nlmsghdr *message)
 {
     const struct ifinfomsg *link = NLMSG_DATA(message);
 
-    if (message->nlmsg_type != RTM_NEWLINK || !(message->nlmsg_flags & NLM_F_MULTI) || link->ifi_index != A ||
-        !dumps.interrupted)
+    if (message->nlmsg_type != RTM_NEWLINK || link->ifi_index != A || !dumps.interrupted)
         return;
     message->nlmsg_flags |= NLM_F_DUMP_INTR;
     dumps.interrupted--;
@@ -49,16 +45,6 @@ static void spoil(struct nlmsghdr *message)
         return;
     dumps.passed_over--;
     message->nlmsg_type = NLMSG_NOOP;
-}
-
-ssize_t __wrap_recv(int fd, void *bytes, size_t length, int flags)
-{
-    ssize_t n = __real_recv(fd, bytes, length, flags);
-    uint32_t left = n < 0 ? 0 : n < (ssize_t)length ? (uint32_t)n : (uint32_t)length;
-
-    for (struct nlmsghdr *message = bytes; NLMSG_OK(message, left); message = NLMSG_NEXT(message, left))
-        spoil(message);
-    return n;
 }
 
 /* Filters that no daemon knows of any more. */
