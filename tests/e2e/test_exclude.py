@@ -162,10 +162,11 @@ class Namespaces(host.HostTest):
     def lost_while_it_is_given_up(self, timeout):
         """By member: its filters cannot be taken off at first, and the process that led there ends meanwhile."""
         ns, name = self.unnamed(), f"later{timeout}"
-        faults = f"/run/{name}.faults"
+        faults, path = f"/run/{name}.faults", f"/run/{name}.excluded"
+        os.symlink(f"/run/netns/{name}", path)
         under = (f"{host.BUILD}/fault", "--control", faults, "sendto", "--")
-        daemon = self.daemon({**SHORT, "handle.mode": "member", "lonely.timeout": timeout,
-                              "exclude.namespaces": f"/run/netns/{name}"}, under=under)
+        daemon = self.daemon({**SHORT, "handle.mode": "member", "lonely.timeout": timeout, "exclude.namespaces": path},
+                             under=under)
         daemon.sync(ns.pid)
         self.assertCovered(ns)
         visitor = self.visitor(ns)
@@ -176,9 +177,10 @@ class Namespaces(host.HostTest):
         host.until(lambda: daemon.counter("namespaces.audited") > audited, "an audit wants to know")
         failed = daemon.counter("visits.failed")
         host.until(lambda: daemon.counter("visits.failed") > failed + 1, "it has been met")
+        # Who was excluded stays so while nobody can say where the path leads; at no moment may it lead nowhere.
+        os.symlink(path, f"{path}.next")
+        os.rename(f"{path}.next", path)
         host.run("umount", f"/run/netns/{name}")
-        os.rename(f"/run/netns/{name}", f"/run/netns/{name}.gone")
-        os.symlink(f"/run/netns/{name}", f"/run/netns/{name}")  # who was excluded stays so while that is unknown
         ns.kill()
         host.until(lambda: daemon.counter("namespaces.astray") > 0, "it is astray")
         tell(faults, "off")
