@@ -2,6 +2,7 @@
 """What the operator does not want touched: named before it was seen, after it was covered, or by the next daemon's
 parameters."""
 
+import json
 import os
 import socket
 
@@ -144,7 +145,9 @@ class Namespaces(host.HostTest):
             self.assertEqual(after[name], before[name], name)
         self.assertEqual([row for row in ns.qdiscs() if row["kind"] == "clsact"], [])
         daemon.stop()
-        self.assertNotIn(str(ns.cookie).encode(), watcher.at_end())
+        told = [json.loads(line).get("event", {}) for line in watcher.at_end().splitlines()]
+        self.assertEqual(told[0]["event"], "watching")
+        self.assertNotIn(ns.cookie, [event.get("cookie") for event in told])
 
     def test_tasks_in_one_are_no_news(self):
         ns = self.unnamed()
