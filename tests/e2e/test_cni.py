@@ -9,7 +9,7 @@ import tempfile
 import host
 
 PLUGINS = "/usr/lib/cni"
-PODS = 25
+PODS = host.crowd(25)
 
 
 class Cni(host.HostTest):

@@ -2,6 +2,7 @@
 """What the operator does not want touched: named before it was seen, after it was covered, or by the next daemon's
 parameters."""
 
+import json
 import os
 import socket
 import tempfile
@@ -145,7 +146,9 @@ class Namespaces(host.HostTest):
             self.assertEqual(after[name], before[name], name)
         self.assertEqual([row for row in ns.qdiscs() if row["kind"] == "clsact"], [])
         daemon.stop()
-        self.assertNotIn(str(ns.cookie).encode(), watcher.at_end())
+        told = [json.loads(line).get("event", {}) for line in watcher.at_end().splitlines()]
+        self.assertEqual(told[0]["event"], "watching")
+        self.assertNotIn(ns.cookie, [event.get("cookie") for event in told])
 
     def test_tasks_in_one_are_no_news(self):
         ns = self.unnamed()
@@ -163,10 +166,11 @@ class Namespaces(host.HostTest):
     def lost_while_it_is_given_up(self, timeout):
         """By member: its filters cannot be taken off at first, and the process that led there ends meanwhile."""
         ns, name = self.unnamed(), f"later{timeout}"
-        faults = f"/run/{name}.faults"
+        faults, path = f"/run/{name}.faults", f"/run/{name}.excluded"
+        os.symlink(f"/run/netns/{name}", path)
         under = (f"{host.BUILD}/fault", "--control", faults, "sendto", "--")
-        daemon = self.daemon({**SHORT, "handle.mode": "member", "lonely.timeout": timeout,
-                              "exclude.namespaces": f"/run/netns/{name}"}, under=under)
+        daemon = self.daemon({**SHORT, "handle.mode": "member", "lonely.timeout": timeout, "exclude.namespaces": path},
+                             under=under)
         daemon.sync(ns.pid)
         self.assertCovered(ns)
         visitor = self.visitor(ns)
@@ -177,9 +181,10 @@ class Namespaces(host.HostTest):
         host.until(lambda: daemon.counter("namespaces.audited") > audited, "an audit wants to know")
         failed = daemon.counter("visits.failed")
         host.until(lambda: daemon.counter("visits.failed") > failed + 1, "it has been met")
+        # Who was excluded stays so while nobody can say where the path leads; at no moment may it lead nowhere.
+        os.symlink(path, f"{path}.next")
+        os.rename(f"{path}.next", path)
         host.run("umount", f"/run/netns/{name}")
-        os.rename(f"/run/netns/{name}", f"/run/netns/{name}.gone")
-        os.symlink(f"/run/netns/{name}", f"/run/netns/{name}")  # who was excluded stays so while that is unknown
         ns.kill()
         host.until(lambda: daemon.counter("namespaces.astray") > 0, "it is astray")
         tell(faults, "off")

@@ -43,11 +43,17 @@ GOOD = {
     "bench/floor/bare.c": '#include "bare.h"\n',
     "tests/unit/test_part.c": '#include "core/part.h"\n',
     "tests/helper.h": "int helper(void);\n",
+    "tests/kernel/test_part.c": "int tested;\n",
+    "tests/e2e/test_part.py": "tested = 1\n",
+    "tests/e2e/test_whole.py": "tested = 1\n",
+    "tests/qemu/run": 'TESTS=(\n    kernel_part "--real-pids test_part.py"\n)\n'
+                      'declare -A LEFT_OUT=(\n    [test_whole.py]="too long"\n)\n',
     "CMakeLists.txt": "project(good)\n",
     "scripts/run": "ls /proc/1/root/etc $prefix/home/x somewhere/root/of ~/root/x\n",
 }
-FIRST_LINE = {"CMakeLists.txt": "# SPDX-License-Identifier: Apache-2.0\n",
-              "scripts/run": "#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n"}
+SCRIPT = "#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n"
+FIRST_LINE = {"CMakeLists.txt": SCRIPT.partition("\n")[2], "scripts/run": SCRIPT, "tests/qemu/run": SCRIPT,
+              "tests/e2e/test_part.py": SCRIPT, "tests/e2e/test_whole.py": SCRIPT}
 
 
 def include(name):
@@ -96,6 +102,13 @@ WRONG = [
     ("manual", "src/cli/main.c", '    {"undo", "NS", "Take it back", nns_cli_undo},\n', "Commands: lacks undo"),
     ("manual", "docs/netnsync.1", "=.Sh SYNOPSIS\n.Cm get\n.Ss Commands\n.It Cm get\n.It Cm list\n", "SYNOPSIS: lacks list"),
     ("manual", "docs/netnsync.1", ".Ss Commands\n.It Cm get\n.It Cm list\n.It Cm gone\n", "there is no command gone"),
+    ("machines", "tests/kernel/test_new.c", "int tested;\n", "neither runs nor leaves out kernel_new"),
+    ("machines", "tests/e2e/test_new.py", "tested = 1\n", "neither runs nor leaves out test_new.py"),
+    ("machines", "tests/qemu/run", '=TESTS=(\n    kernel_part test_part.py\n)\n', "neither runs nor leaves out test_whole.py"),
+    ("machines", "tests/qemu/run", '=TESTS=(\n    kernel_part test_part.py test_whole.py test_old.py\n)\n', "is no test_old.py"),
+    ("machines", "tests/qemu/run", '=declare -A LEFT_OUT=(\n    [kernel_part]=""\n)\n', "leaves out kernel_part for no reason"),
+    ("machines", "tests/qemu/run", '=TESTS=(\n    kernel_part\n)\ndeclare -A LEFT_OUT=(\n    [kernel_part]="x"\n)\n',
+     "runs and leaves out kernel_part"),
     ("headers", "src/core/part.h", "int size(struct undeclared_here value);\n", "alone with gcc"),
     ("headers", "src/core/part.h", "struct twice {\n    int field;\n};\n", "alone with clang"),
     ("headers", "bench/floor/bare.h", "size_t bare_size(void);\n", "bench/floor/bare.h"),

@@ -233,8 +233,8 @@ NNS_OWNER_ONLY static inline struct nns_device *owner_host_device(const struct n
 static inline char *owner_host_filter_text(const struct owner_held *held)
 {
     return host_ask(
-        "nsenter -t %d -n sh -c 'for d in $(ip -o link | cut -d: -f2 | cut -d@ -f1); do tc filter "
-        "show dev $d ingress; tc filter show dev $d egress; done 2>/dev/null; true'",
+        "nsenter -t %d -n sh -c 'for d in $(ip -o link | cut -d: -f2 | cut -d@ -f1); do echo filter show dev "
+        "$d ingress; echo filter show dev $d egress; done | tc -force -batch - 2>/dev/null; true'",
         held->pid);
 }
 
