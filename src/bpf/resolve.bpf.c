@@ -53,22 +53,34 @@ static __always_inline void in_order(void)
  * Reading cannot fault, and what was read holds if the task still has the same one afterwards: it kept the
  * namespace alive all that time.
  */
+static __always_inline bool look_once(struct task_struct *task, struct nns_resolve_answer *answer)
+{
+    struct nsproxy *nsproxy = task->nsproxy;
+    struct net *net;
+
+    *answer = (struct nns_resolve_answer){.cookie = 0};
+    if (!nsproxy)
+        return true;
+    net = nsproxy->net_ns;
+    if (net) {
+        answer->cookie = net->net_cookie;
+        answer->inum = net->ns.inum;
+    }
+    in_order();
+    return task->nsproxy == nsproxy;
+}
+
+/*
+ * The same one, or one that was put in its place after another task had it: where a processor of a virtual
+ * machine stands still between two readings, there is time for both. It does not stand still twice in a row.
+ */
 static __always_inline bool look_at(struct task_struct *task, struct nns_resolve_answer *answer)
 {
     for (int look = 0; look < LOOKS; look++) {
-        struct nsproxy *nsproxy = task->nsproxy;
-        struct net *net;
+        struct nns_resolve_answer again;
 
-        *answer = (struct nns_resolve_answer){.cookie = 0};
-        if (!nsproxy)
-            return true;
-        net = nsproxy->net_ns;
-        if (net) {
-            answer->cookie = net->net_cookie;
-            answer->inum = net->ns.inum;
-        }
-        in_order();
-        if (task->nsproxy == nsproxy)
+        if (look_once(task, answer) && look_once(task, &again) && again.cookie == answer->cookie &&
+            again.inum == answer->inum)
             return true;
     }
     return false;

@@ -189,7 +189,7 @@ class Crashes(Succession):
             checked += self.assertAllTakenOver(daemon)
             self.go_on()
             self.kill_soon(daemon, 0.1)
-        self.assertGreater(checked, RESTARTS, "of the churn's own some each time")
+        self.assertGreater(checked, host.crowd(RESTARTS), "of the churn's own some each time")
         daemon = self.begin()
         daemon.wait_ready()
         self.churn.wait()

@@ -178,12 +178,13 @@ class Telling:
 
 
 class Names(Racing):
-    def renaming(self, ns):
-        """Commands that rename a device there and back; where one that is up cannot be, it goes down meanwhile."""
-        if kernel.renames_what_is_up(ns, "b"):
-            return "link set dev a name other\nlink set dev other name a\n"
-        return ("link set dev a down\nlink set dev a name other\nlink set dev other up\n"
-                "link set dev other down\nlink set dev other name a\nlink set dev a up\n")
+    def renaming(self, ns, *names):
+        """Commands that give a device one name after the other; where one that is up cannot be renamed, it goes down
+        meanwhile."""
+        line = "link set dev {0} name {1}\n"
+        if not kernel.renames_what_is_up(ns, "b"):
+            line = "link set dev {0} down\n" + line + "link set dev {1} up\n"
+        return "".join(line.format(*pair) for pair in zip(names, names[1:]))
 
     def test_a_device_renamed_while_it_is_attached(self):
         """No audit comes to help, and nothing tells a daemon with tracepoints of a name."""
@@ -192,7 +193,7 @@ class Names(Racing):
         self.up(ns, "a", "b")
         steady = host.Namespace(ns.path, ns.pid)
         steady.devices.append("b")
-        batch = self.renaming(ns) * 50
+        batch = self.renaming(ns, "a", "other", "a") * 50
         daemon = self.serve(ns)
         telling = Telling(ns)
         self.addCleanup(telling.socket.close)
@@ -210,7 +211,7 @@ class Names(Racing):
             host.until(strip, "a device is renamed between its clsact and its filters")
         self.assertGreater(daemon.counter("attach.done"), attached + ROUNDS // 10)
         self.assertGreater(telling.hear().renamed, 100)
-        ns.ip("link", "set", "dev", "a", "name", "last")
+        ns.run("ip", "-batch", "-", input=self.renaming(ns, "a", "last"))
         ns.devices[ns.devices.index("a")] = "last"
         self.assertCovered(ns)
         daemon.sync(ns.pid)
