@@ -22,6 +22,8 @@ LONG = os.environ.get("NNS_LONG") == "1"
 HOME = f"setns~net:[{host.netns_inum('self')}]"
 # As where the kernel denies namespaces to whoever is not in them.
 OTHERS = f"open_by_handle_at!{host.own_namespace().cookie}"
+# With that no event of a task is enough to let its namespace in: its pid is opened, by whoever is told of it.
+BY_PID = f"{OTHERS}=EMFILE"
 # Calls that a daemon may make because the ones before failed; a loop without a pause makes ten times as many.
 CALLS_A_SECOND, CALLS_AT_ONCE = 3000, 500
 QUEUE = "/nns-e2e-faults"  # one for all daemons of a test: what queues may take together is bounded
@@ -48,10 +50,10 @@ BEST = [
     Call("socket", "EPERM EMFILE ENFILE ENOMEM ENOBUFS", "visits.failed"),
     Call("setsockopt", "EPERM ENOMEM ENOBUFS"),  # only asks for smaller answers and more room
     Call("ioctl:0x8008b70d", "EPERM", "visits.failed"),  # NS_GET_ID
-    Call("ioctl:0xb703", "EPERM", "sync.error"),  # NS_GET_NSTYPE
-    Call("ioctl:0xff04", "EPERM EMFILE ENFILE ENOMEM", "sync.error sync.denied"),  # PIDFD_GET_NET_NAMESPACE
-    Call("pidfd_open", "EPERM EMFILE ENFILE ENOMEM", "sync.error sync.denied"),
-    Call("newfstatat", "EACCES ENOMEM", "sync.error sync.denied"),
+    Call("ioctl:0xb703", "EPERM", "sync.error", beside=BY_PID),  # NS_GET_NSTYPE
+    Call("ioctl:0xff04", "EPERM EMFILE ENFILE ENOMEM", "sync.error sync.denied", beside=BY_PID),  # PIDFD_GET_NET_NAMESPACE
+    Call("pidfd_open", "EPERM EMFILE ENFILE ENOMEM", "sync.error sync.denied", beside=BY_PID),
+    Call("newfstatat", "EACCES ENOMEM", "sync.error sync.denied", beside=BY_PID),
     Call("fstatfs", "EPERM ENOMEM", "discover.failed"),
     Call("openat", "EPERM EMFILE ENFILE ENOMEM", "discover.failed"),  # io/mounts.c and proc.c, too
     Call("openat", "EINTR/2"),
@@ -65,7 +67,7 @@ BEST = [
     # io/trace.c: its tables, the walk
     Call("bpf@0:2", "EPERM ENOMEM E2BIG EBUSY", "events.untold"),
     Call("bpf@0:3", "EPERM ENOMEM EBUSY", "events.untold"),
-    Call("bpf@0:25", "EPERM ENOMEM EBUSY", "discover.unwalked", beside="pidfd_open=EMFILE"),
+    Call("bpf@0:25", "EPERM ENOMEM EBUSY", "discover.unwalked", beside=f"pidfd_open=EMFILE {BY_PID}"),
     Call("bpf@0:33", "EPERM EMFILE ENFILE ENOMEM", "discover.unwalked"),
     Call("read~bpf_iter", "EPERM ENOMEM", "discover.unwalked"),
     Call("read~bpf_iter", "EAGAIN/2 EINTR/2"),
