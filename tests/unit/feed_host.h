@@ -71,7 +71,7 @@ static inline unsigned feed_host_take(int kind, void (*see)(const struct nns_let
 
     for (struct nns_letter *next; letter; letter = next, count++) {
         next = letter->next;
-        cr_assert_eq((enum nns_letter_kind)letter->kind, kind);
+        cr_assert_eq(letter->kind, kind);
         see(letter);
         free(letter);
     }
