@@ -33,7 +33,7 @@ NNS_OWNER_ONLY static void list_everything(void)
     nns_visits_went_well(&visits);
 }
 
-typedef uint64_t failure(uint64_t now_ms) NNS_OWNER_ONLY;
+typedef uint64_t failure(uint64_t now_ms);
 
 NNS_OWNER_ONLY static uint64_t fail(uint64_t now_ms)
 {
