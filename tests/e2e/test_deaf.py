@@ -215,7 +215,8 @@ class Chosen(Deaf):
         self.add_up(ns, "a", "b")
         host.until(lambda: daemon.counter("events.errors") >= 3, "it is tried again")
         status = daemon.status()
-        self.assertLessEqual(status["counters"]["events.errors"], 1 + status["uptime_ms"] / 1000, "with rests")
+        errors = status["counters"]["events.errors"]
+        self.assertLessEqual(50 * (2 ** (errors - 1) - 1), status["uptime_ms"], "each rest doubles the one before")
         daemon.sync(ns.pid)
         self.assertCovered(ns)
         daemon.stop()
