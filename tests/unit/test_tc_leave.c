@@ -42,12 +42,14 @@ static void expect_requests(unsigned hooks, uint16_t type)
     size_t at = 0, start = 0;
 
     for (uint32_t hook = 0; hook < NNS_HOOKS; hook++) {
-        const struct nlmsghdr *message = (const struct nlmsghdr *)(here.batch.bytes + start);
-        const struct tcmsg *tc = NLMSG_DATA(message);
+        const struct nlmsghdr *message;
+        const struct tcmsg *tc;
 
         if (!(hooks & 1u << hook))
             continue;
         cr_assert_lt(at, here.batch.count);
+        message = (const struct nlmsghdr *)(here.batch.bytes + start);
+        tc = NLMSG_DATA(message);
         cr_expect_eq(message->nlmsg_type, type);
         cr_expect_eq(tc->tcm_ifindex, DEVICE);
         cr_expect_eq(tc->tcm_parent, nns_tc_parent(hook));
