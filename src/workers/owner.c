@@ -26,8 +26,9 @@
 #include "workers/told.h"
 #include "workers/trace_feed.h"
 
-/* Due namespaces between two looks at the mailbox. */
-enum { DUE_AT_ONCE = 16, OWNER_STACK = 1 << 20 };
+/* How long letters, and then due namespaces, are worked off before it is the others' turn: where the kernel
+ * is slow a single visit may take longer. */
+enum { TURN_MS = 5, OWNER_STACK = 1 << 20 };
 
 /* The time between two trims of memory, and what is not worth one. */
 enum { TRIM_MS = 1000 };
@@ -199,10 +200,10 @@ NNS_OWNER_ONLY static void work_off(struct nns_owner *owner, struct nns_namespac
 
 NNS_OWNER_ONLY static void work_off_due(struct nns_owner *owner)
 {
-    uint64_t now = nns_now_ms();
+    uint64_t since = nns_now_ms();
     struct nns_namespace *ns;
 
-    for (int i = 0; i < DUE_AT_ONCE && (ns = nns_due_take(&owner->due, now)); i++)
+    while (nns_now_ms() - since < TURN_MS && (ns = nns_due_take(&owner->due, since)))
         work_off(owner, ns);
 }
 
@@ -228,7 +229,8 @@ NNS_OWNER_ONLY static uint64_t trim_before(struct nns_owner *owner, uint64_t wai
 {
     uint64_t since = nns_now_ms() - owner->trimmed_ms;
 
-    if (!owner->context.trim || !owner->untrimmed || wait_ms < TRIM_MS || !nns_mailbox_empty(&owner->mailbox))
+    if (!owner->context.trim || !owner->untrimmed || wait_ms < TRIM_MS || owner->mail ||
+        !nns_mailbox_empty(&owner->mailbox))
         return wait_ms;
     if (since < TRIM_MS)
         return TRIM_MS - since;
@@ -250,20 +252,34 @@ NNS_OWNER_ONLY static void turn_away(struct nns_owner *owner, struct nns_letter 
     }
 }
 
-NNS_OWNER_ONLY static void work_off_mail(struct nns_owner *owner, uint64_t wait_ms)
+/* Waits only where none are left over from the last turn. */
+NNS_OWNER_ONLY static void fetch_mail(struct nns_owner *owner, uint64_t wait_ms)
 {
-    struct nns_letter *letter = nns_mailbox_take(&owner->mailbox, wait_ms);
-
+    if (owner->mail)
+        return;
+    owner->mail = nns_mailbox_take(&owner->mailbox, wait_ms);
     if (nns_mailbox_awaited(&owner->mailbox))
         nns_completions_add_room(owner->context.completions);
-    while (letter) {
-        struct nns_letter *next = letter->next;
+}
 
-        if (owner->stop)
-            turn_away(owner, letter);
-        else
-            receive(owner, letter);
-        letter = next;
+NNS_OWNER_ONLY static void work_off_mail(struct nns_owner *owner)
+{
+    uint64_t since = nns_now_ms();
+    struct nns_letter *letter;
+
+    while ((letter = owner->mail) && !owner->stop && nns_now_ms() - since < TURN_MS) {
+        owner->mail = letter->next;
+        receive(owner, letter);
+    }
+}
+
+NNS_OWNER_ONLY static void turn_all_away(struct nns_owner *owner)
+{
+    struct nns_letter *letter;
+
+    while (fetch_mail(owner, 0), (letter = owner->mail)) {
+        owner->mail = letter->next;
+        turn_away(owner, letter);
     }
 }
 
@@ -282,7 +298,8 @@ static void run_owner(void *argument)
 
     nns_role_assert_owner();
     while (!owner->stop) {
-        work_off_mail(owner, trim_before(owner, next_wait_ms(owner)));
+        fetch_mail(owner, trim_before(owner, next_wait_ms(owner)));
+        work_off_mail(owner);
         if (!owner->stop)
             nns_trace_feed_read(owner);
         release_slots_in_time(owner);
@@ -293,7 +310,7 @@ static void run_owner(void *argument)
     owner->stop->error = nns_flush_all(owner, NNS_FLUSH_CLOSED);
     owner->leaves_filters =
         owner->context.params->keep_attached || owner->stop->error || nns_heritage_remains(owner);
-    work_off_mail(owner, 0);
+    turn_all_away(owner);
     nns_completions_add_order(owner->context.completions, owner->stop);
 }
 
@@ -319,7 +336,7 @@ void nns_owner_free(struct nns_owner *owner)
         return;
     if (owner->started) {
         uv_thread_join(&owner->thread);
-        work_off_mail(owner, 0); /* of a worker that ended later */
+        turn_all_away(owner); /* of a worker that ended later */
     }
     nns_tasks_drop(owner);
     nns_mailbox_deinit(&owner->mailbox);

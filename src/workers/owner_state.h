@@ -40,6 +40,7 @@ struct nns_owner {
     bool started;
 
     /* The owner thread's alone. */
+    struct nns_letter *mail; /* taken out of the mailbox, and not worked off yet */
     struct nns_tc_set sets[NNS_SETS_MAX];
     unsigned set_count;
     struct nns_slots slots;

@@ -234,3 +234,38 @@ Test(owner, free_memory_is_given_back_after_a_busy_time_and_seldom)
     last = await_trims(2);
     cr_assert_leq(trims, 2 + (last - first) / 1000, "%u times", trims);
 }
+
+static void post(struct nns_order *order)
+{
+    nns_mailbox_post_now(nns_owner_mailbox(own.owner), &order->letter);
+}
+
+/* The last of them, which all wait before the thread begins, sees what was done meanwhile. */
+Test(owner, many_letters_do_not_keep_a_due_namespace_waiting)
+{
+    enum { LETTERS = 20000 };
+    struct owner_held held = owner_host_hold();
+    struct nns_namespace *ns;
+    struct nns_order *last = owner_host_order(NNS_ORDER_GET), *order, *next;
+
+    nns_role_assert_owner();
+    ns = owner_host_save(&held);
+    nns_due_add(&own.owner->due, ns, nns_now_ms());
+    for (int i = 0; i < LETTERS; i++)
+        post(owner_host_order(NNS_ORDER_LIST));
+    last->selector.cookie = held.id.cookie;
+    post(last);
+    owner_host_start();
+    for (bool done = false; !done;)
+        for (order = owner_host_await_orders(); order; order = next) {
+            next = order->next;
+            done = done || order == last;
+            if (order != last)
+                nns_order_free(order);
+        }
+    cr_assert_eq(last->row_count, 1);
+    cr_assert_eq(last->rows[0].device_count, 1);
+    cr_assert_eq(last->rows[0].devices[0].device.state, NNS_DEVICE_ATTACHED);
+    nns_order_free(last);
+    owner_host_let_go(&held);
+}
