@@ -409,7 +409,8 @@ class Daemon:
         # The real host's namespace cannot be seen from here; naming it makes sure that nothing acts on it.
         excluded = [os.environ["NNS_REAL_NETNS"]] + [
             word for word in [settings.pop("exclude.namespaces", "")] if word]
-        self.settings = {"queue.name": self.queue_name, "control.path": self.socket,
+        # Small queues: what all tests' queues may take together is bounded.
+        self.settings = {"queue.name": self.queue_name, "queue.msgsize": "2048", "control.path": self.socket,
                          "discover.enabled": "false", "exclude.namespaces": ",".join(excluded), **settings}
         flags = [word for name, value in self.settings.items() for word in ("--set", f"{name}={value}")]
         flags += ["--config", config] if config else []
