@@ -24,6 +24,7 @@ import time
 import unittest
 
 import kernel
+import rtnl
 
 BUILD = os.environ["NNS_BUILD"]
 SANITIZE = os.environ.get("NNS_SANITIZE", "")
@@ -279,9 +280,15 @@ class Namespace:
                 for place, text in self.filter_texts().items()}
 
     def ours(self, instance="default"):
-        """{(device, hook): the filters of an instance of ours}."""
-        return {place: [row for row in rows if is_ours(row, instance)]
-                for place, rows in self.filters().items()}
+        """{(device, hook): the filters of an instance of ours}, as rtnl.Filter. Asked without a process, by whose
+        coming and going a daemon could find this namespace."""
+        try:
+            with rtnl.Route(self) as route:
+                indexes = {device: route.index(device) for device in self.devices}
+                return {(device, hook): [row for row in route.filters(index, hook) if is_of(row, instance)]
+                        for device, index in indexes.items() for hook in HOOKS}
+        except OSError as error:
+            raise AssertionError(f"{self.path}, {self.devices}: {error}") from error
 
     def covered(self, instance="default"):
         """True when every device of the log carries exactly one filter of ours on both hooks."""
@@ -301,7 +308,13 @@ class Namespace:
                 "egress": (stats["tx"]["packets"], stats["tx"]["bytes"])}
 
 
+def is_of(row, instance):
+    """Is this rtnl.Filter one of that instance of ours?"""
+    return row.kind == "bpf" and row.handle == int(OUR_HANDLE, 16) and row.name.startswith(f"netnsync:{instance}:")
+
+
 def is_ours(row, instance="default"):
+    """The same of a row of tc's."""
     options = row.get("options", {})
     return (row.get("kind") == "bpf" and options.get("handle") == OUR_HANDLE
             and options.get("bpf_name", "").startswith(f"netnsync:{instance}:"))
@@ -320,6 +333,16 @@ def less_ours(text, instance="default"):
 def programs():
     """{id: what the kernel says of that BPF program}."""
     return {row["id"]: row for row in json.loads(run("bpftool", "-j", "prog", "show").stdout)}
+
+
+_programs = {}
+
+
+def program_of(row):
+    """Likewise of the program of an rtnl.Filter. An id is not given twice."""
+    if row.program not in _programs:
+        _programs.update(programs())
+    return _programs[row.program]
 
 
 def compile_bpf(directory, name, text):
@@ -729,15 +752,12 @@ class HostTest(unittest.TestCase):
 
     def assertProgramsRun(self, ns, instance="default"):
         """Every filter of ours runs a program that the kernel knows, under the name and tag it carries."""
-        known = programs()
         for place, rows in ns.ours(instance).items():
             for row in rows:
-                options = row["options"]
-                program = known[options["prog"]["id"]]
+                program = program_of(row)
                 self.assertEqual(program["type"], "sched_cls", place)
-                self.assertTrue(options["direct-action"], place)
-                self.assertEqual(options["bpf_name"],
-                                 f"netnsync:{instance}:{program['name']}:{program['tag']}", place)
+                self.assertTrue(row.direct, place)
+                self.assertEqual(row.name, f"netnsync:{instance}:{program['name']}:{program['tag']}", place)
 
     def assertBare(self, ns, instance="default"):
         left = {place: rows for place, rows in ns.ours(instance).items() if rows}

@@ -6,12 +6,14 @@ import errno
 import os
 import socket
 import struct
+import typing
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_GETTFILTER = 16, 17, 18, 46
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP, NLM_F_EXCL, NLM_F_CREATE = 0x1, 0x4, 0x300, 0x200, 0x400
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 3, 18, 1, 2, 1
-TCA_KIND, TCA_OPTIONS, TCA_BPF_NAME, TCA_BPF_ID = 1, 2, 7, 11
+TCA_KIND, TCA_OPTIONS, TCA_BPF_NAME, TCA_BPF_FLAGS, TCA_BPF_ID = 1, 2, 7, 8, 11
+TCA_BPF_FLAG_ACT_DIRECT = 1
 IFF_UP = 1
 PARENTS = {"ingress": 0xfffffff2, "egress": 0xfffffff3}  # of clsact
 _HEAD, _LINK, _FILTER = "=IHHII", "=BxHiII", "=BxxxiIII"
@@ -22,7 +24,7 @@ def _attribute(kind, value):
 
 
 def _text(kind, value):
-    return _attribute(kind, value.encode() + b"\0")
+    return _attribute(kind, os.fsencode(value) + b"\0")
 
 
 def _attributes(data):
@@ -40,6 +42,27 @@ def _link(flags=0):
 
 def _error(body):
     return -struct.unpack_from("=i", body)[0]
+
+
+class Filter(typing.NamedTuple):
+    """One on a hook; what only bpf has is empty with others."""
+
+    kind: str
+    handle: int
+    priority: int
+    name: str
+    direct: bool
+    program: int  # its id
+
+
+def _filter(answer):
+    _, _, handle, _, info = struct.unpack_from(_FILTER, answer)
+    attributes = _attributes(answer[20:])
+    options = _attributes(attributes.get(TCA_OPTIONS, b"")) if attributes[TCA_KIND] == b"bpf\0" else {}
+    return Filter(attributes[TCA_KIND].rstrip(b"\0").decode(), handle, info >> 16,
+                  options.get(TCA_BPF_NAME, b"").rstrip(b"\0").decode(),
+                  bool(int.from_bytes(options.get(TCA_BPF_FLAGS, b""), "little") & TCA_BPF_FLAG_ACT_DIRECT),
+                  int.from_bytes(options.get(TCA_BPF_ID, b""), "little"))
 
 
 class Route:
@@ -110,14 +133,6 @@ class Route:
         return struct.unpack_from(_LINK, self.ask(RTM_GETLINK, _link() + _text(IFLA_IFNAME, name)))[2]
 
     def filters(self, ifindex, hook):
-        """[(kind, handle, name, program's id)] of a device, priorities' heads left out."""
+        """Those of a device, without the heads of priorities, which have no handle."""
         body = struct.pack(_FILTER, socket.AF_UNSPEC, ifindex, 0, PARENTS[hook], 0)
-        rows = []
-        for answer in self.dump(RTM_GETTFILTER, body):
-            handle, attributes = struct.unpack_from(_FILTER, answer)[2], _attributes(answer[20:])
-            options = _attributes(attributes.get(TCA_OPTIONS, b""))
-            if handle:
-                rows.append((attributes[TCA_KIND].rstrip(b"\0").decode(), handle,
-                             options.get(TCA_BPF_NAME, b"").rstrip(b"\0").decode(),
-                             int.from_bytes(options.get(TCA_BPF_ID, b""), "little")))
-        return rows
+        return [found for found in map(_filter, self.dump(RTM_GETTFILTER, body)) if found.handle]

@@ -177,7 +177,7 @@ class Crash(host.HostTest):
 
     @staticmethod
     def programs_of(ns):
-        return {row["options"]["prog"]["id"] for rows in ns.ours().values() for row in rows}
+        return {row.program for rows in ns.ours().values() for row in rows}
 
     def texts(self, instance):
         return [{place: host.less_ours(text, instance) for place, text in ns.filter_texts().items()}

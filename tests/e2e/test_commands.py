@@ -233,7 +233,7 @@ class Deciding(host.HostTest):
         self.assertTrue(self.ns.covered())
         self.assertProgramsRun(self.ns)
         for (_, hook), rows in self.ns.ours().items():
-            self.assertEqual(rows[0]["options"]["prog"]["name"], settings[f"program.{hook}"])
+            self.assertEqual(host.program_of(rows[0])["name"], settings[f"program.{hook}"])
         self.assertNotIn("packets", daemon.device(self.ns, "lo")["ingress"], "nobody counts here")
 
         # A successor with other programs replaces them in place.

@@ -45,7 +45,9 @@ class First(host.HostTest):
         self.assertEqual(row["inum"], ns.inum)
         self.assertIn(row["handle"], ("weak", "pinned"))
         self.assertEqual({device["name"] for device in row["devices"]}, set(ns.devices))
-        asked = ns.ours()
+        asked = ns.filters()
+        self.assertEqual({place: [found["options"]["prog"]["id"] for found in rows] for place, rows in asked.items()},
+                         {place: [found.program for found in rows] for place, rows in ns.ours().items()})
         for device in row["devices"]:
             self.assertEqual(device["state"], "attached")
             self.assertFalse(device["error"])

@@ -58,7 +58,7 @@ class Foreign(host.HostTest):
 
     def priorities(self, device="a"):
         ours = self.ns.ours()
-        return tuple([row["pref"] for row in ours[device, hook]] for hook in host.HOOKS)
+        return tuple([row.priority for row in ours[device, hook]] for hook in host.HOOKS)
 
     def assertAttachesAt(self, ingress, egress, **settings):
         """The daemon finds these priorities free on a, and nobody else notices."""

@@ -357,7 +357,7 @@ class Vandals(Racing):
     def test_filters_one_by_one(self):
         """Of which no event tells."""
         daemon = self.serve(self.ns, settings={"audit.interval": "100ms"})
-        places = {place: rows[0]["pref"] for place, rows in self.ns.ours().items()}
+        places = {place: rows[0].priority for place, rows in self.ns.ours().items()}
         batch = "".join(f"filter del dev {name} {hook} protocol all prio {priority} handle {host.OUR_HANDLE} bpf\n"
                         for (name, hook), priority in places.items())
         self.vandalise(daemon, lambda: self.ns.run("tc", "-force", "-batch", "-", input=batch, check=False))

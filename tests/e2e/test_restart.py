@@ -123,7 +123,7 @@ class Pair(host.HostTest):
 
     def running(self):
         """The programs of ours that packets meet."""
-        return {row["options"]["prog"]["id"] for ns in self.ends for rows in ns.ours().values() for row in rows}
+        return {row.program for ns in self.ends for rows in ns.ours().values() for row in rows}
 
     def fail_to_start(self, settings, code=1):
         failing = self.daemon(settings, wait=False)

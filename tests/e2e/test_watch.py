@@ -113,8 +113,8 @@ class Told(WatchTest):
         self.assertEqual((event["state"], event["covered"], event["error"]), ("attached", True, None))
         for hook in host.HOOKS:
             (row,) = ns.ours()[(name, hook)]
-            self.assertEqual(event[hook]["program_id"], row["options"]["prog"]["id"])
-            self.assertEqual(event[hook]["priority"], row["pref"])
+            self.assertEqual(event[hook]["program_id"], row.program)
+            self.assertEqual(event[hook]["priority"], row.priority)
 
     def test_a_life(self):
         ns = self.unnamed()
