@@ -239,10 +239,10 @@ class Namespace:
         self.ip("link", "add", "name", name, "type", "veth", "peer", "name", peer)
         self.devices += [name, peer]
 
-    def add_veths(self, count, prefix="v"):
+    def add_veths(self, count, prefix="v", group=0):
         """Many pairs, both ends here, in one go."""
         pairs = [(f"{prefix}{i}a", f"{prefix}{i}b") for i in range(count)]
-        batch = "".join(f"link add name {a} type veth peer name {b}\n" for a, b in pairs)
+        batch = "".join(f"link add name {a} group {group} type veth peer name {b}\n" for a, b in pairs)
         self.run("ip", "-batch", "-", input=batch)
         self.devices += [name for pair in pairs for name in pair]
 

@@ -14,8 +14,8 @@ class Lost(host.HostTest):
     def setUp(self):
         self.noise = self.unnamed()
         self.noise.add_pair("noisy", "b")
-        self.noise.devices.remove("noisy")  # excluded, and so told of however often it is
-        self.noise.ip("link", "set", "dev", "noisy", "up")
+        # Excluded, and so told of however often it is; down, or each qdisc would take a grace period to let go of.
+        self.noise.devices.remove("noisy")
         self.made = [self.unnamed() for _ in range(4)]
         for i, ns in enumerate(self.made):
             ns.add_pair(f"a{i}", f"b{i}")

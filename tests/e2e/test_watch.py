@@ -344,6 +344,7 @@ class Behind(WatchTest):
     """The loop's thread does not come round, and the owner goes on working: what it may leave there is bounded."""
 
     SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+    GROUP = 7  # of devices that go together, as one by one each takes a grace period
 
     def ptrace(self, request, thread):
         libc = ctypes.CDLL(None, use_errno=True)
@@ -371,9 +372,9 @@ class Behind(WatchTest):
         with self.without_loop(daemon):
             # The first 4,096 at most wait for the loop; each round makes two events a device.
             for number in range(4):
-                ns.add_veths(400, f"v{number}x")
+                ns.add_veths(400, f"v{number}x", group=self.GROUP)
                 host.until(ns.covered, "listings go on")
-                ns.run("ip", "-batch", "-", input="".join(f"link del v{number}x{i}a\n" for i in range(400)))
+                ns.ip("link", "del", "group", self.GROUP)
                 ns.devices = list(steady)
         ns.add_pair("last", "but")
         daemon.sync(ns.pid)
