@@ -236,7 +236,8 @@ class Namespace:
 
     def add_pair(self, name, peer):
         """A veth pair with both ends here."""
-        self.ip("link", "add", "name", name, "type", "veth", "peer", "name", peer)
+        with rtnl.Route(self) as route:
+            route.add_pair(name, peer)
         self.devices += [name, peer]
 
     def add_veths(self, count, prefix="v", group=0):
@@ -524,22 +525,32 @@ class Daemon:
         """The JSON a subcommand prints."""
         return json.loads(self.command("--json", *arguments).stdout)
 
+    def answers(self, command):
+        """What the daemon itself answers, without a process of netnsync's each time."""
+        try:
+            *answers, last = Client(self.socket).ask({"version": 1, "command": command})
+        except OSError as error:
+            raise AssertionError(f"{command}: {error}\n{self.stderr()}") from error
+        if not last["done"]:
+            raise AssertionError(f"{command}: {last}")
+        return [value for answer in answers for value in answer.values()]
+
     def status(self):
-        return self.ask("status")
+        return self.answers("status")[0]
 
     def counter(self, name):
         return self.status()["counters"][name]
 
     def row(self, ns):
         """The namespace's row of `list`, found by the kernel's cookie, or None."""
-        rows = [row for row in self.ask("list")["namespaces"] if row["cookie"] == ns.cookie]
+        rows = [row for row in self.answers("list") if row["cookie"] == ns.cookie]
         if len(rows) > 1:
             raise AssertionError(f"one namespace, {len(rows)} rows: {rows}")
         return rows[0] if rows else None
 
     def cookies(self):
         """Which namespaces it knows."""
-        return {row["cookie"] for row in self.ask("list")["namespaces"]}
+        return {row["cookie"] for row in self.answers("list")}
 
     def wait_found(self, *namespaces):
         """Wait until it knows them. To ask tc in a namespace is to start a task there, which gives it away: what is to
@@ -746,7 +757,7 @@ class HostTest(unittest.TestCase):
         """Wait until the daemon lists namespaces that nobody named to it, and then that they are covered. No command
         runs inside before, which would be what they are found by."""
         cookies = {ns.cookie for ns in made}
-        until(lambda: cookies <= {row["cookie"] for row in daemon.ask("list")["namespaces"]}, "they are found")
+        until(lambda: cookies <= daemon.cookies(), "they are found")
         for ns in made:
             self.assertCovered(ns)
 

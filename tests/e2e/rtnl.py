@@ -114,12 +114,14 @@ class Route:
     # What a test wants.
 
     def add_pair(self, name, peer):
-        """A pair of devices that are up."""
+        """A pair of veth devices, down."""
         data = _attribute(VETH_INFO_PEER, _link() + _text(IFLA_IFNAME, peer))
         info = _text(IFLA_INFO_KIND, "veth") + _attribute(IFLA_INFO_DATA, data)
-        self.ask(RTM_NEWLINK, _link(IFF_UP) + _text(IFLA_IFNAME, name) + _attribute(IFLA_LINKINFO, info),
+        self.ask(RTM_NEWLINK, _link() + _text(IFLA_IFNAME, name) + _attribute(IFLA_LINKINFO, info),
                  NLM_F_CREATE | NLM_F_EXCL)
-        self.ask(RTM_NEWLINK, _link(IFF_UP) + _text(IFLA_IFNAME, peer))
+
+    def up(self, name):
+        self.ask(RTM_NEWLINK, _link(IFF_UP) + _text(IFLA_IFNAME, name))
 
     def delete(self, name):
         """One that is gone with its peer is no error."""

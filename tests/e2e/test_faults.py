@@ -184,6 +184,8 @@ def up(ns, name, peer):
     """A pair of devices that comes, and comes up."""
     with rtnl.Route(ns) as route:
         route.add_pair(name, peer)
+        route.up(name)
+        route.up(peer)
     ns.devices += [name, peer]
 
 
