@@ -34,8 +34,8 @@ static const struct {
 
 enum { PROGRAMS = sizeof(programs) / sizeof(programs[0]) };
 
-/* Records that one nns_trace_read, or one read of a walk, hands over at most. */
-enum { READ_MAX = 1024, WALK_RECORDS = 340 };
+/* Records that one read of a walk hands over at most. */
+enum { WALK_RECORDS = 340 };
 
 struct limits {
     uint32_t namespaces, devices;
@@ -52,7 +52,7 @@ struct nns_trace {
     /* While events are read. */
     nns_trace_taker *take;
     void *context;
-    int taken;
+    int taken, most;
 };
 
 /* ---- loading ---- */
@@ -216,10 +216,10 @@ static int take_record(void *of, void *record, size_t size)
 
     hand_over(record, trace->take, trace->context);
     /* A busy host could keep a reader here for ever; what is left keeps the descriptor readable. */
-    return ++trace->taken < READ_MAX ? 0 : -ECANCELED;
+    return ++trace->taken < trace->most ? 0 : -ECANCELED;
 }
 
-int nns_trace_read(struct nns_trace *trace, nns_trace_taker *take, void *context)
+int nns_trace_read(struct nns_trace *trace, int most, nns_trace_taker *take, void *context)
 {
     int rc;
 
@@ -228,6 +228,7 @@ int nns_trace_read(struct nns_trace *trace, nns_trace_taker *take, void *context
     trace->take = take;
     trace->context = context;
     trace->taken = 0;
+    trace->most = most;
     rc = ring_buffer__consume(trace->ring);
     return rc < 0 && rc != -ECANCELED ? rc : trace->taken;
 }

@@ -64,9 +64,9 @@ void nns_trace_stop(struct nns_trace *trace);
 /* Readable when there are events; -1 when no tracepoint could be attached. */
 int nns_trace_fd(const struct nns_trace *trace);
 
-/* Hand over the events that are there, 1024 at most: what is left keeps the descriptor readable. One thread.
- * How many, or -errno. */
-int nns_trace_read(struct nns_trace *trace, nns_trace_taker *take, void *context);
+/* Hand over the events that are there, but not more than `most`: what is left keeps the descriptor readable.
+ * One thread. How many, or -errno. */
+int nns_trace_read(struct nns_trace *trace, int most, nns_trace_taker *take, void *context);
 
 /* Events that found no room in the buffer so far. Any thread. */
 uint64_t nns_trace_lost(const struct nns_trace *trace);

@@ -26,9 +26,7 @@
 #include "workers/told.h"
 #include "workers/trace_feed.h"
 
-/* How long letters, and then due namespaces, are worked off before it is the others' turn: where the kernel
- * is slow a single visit may take longer. */
-enum { TURN_MS = 5, OWNER_STACK = 1 << 20 };
+enum { OWNER_STACK = 1 << 20 };
 
 /* The time between two trims of memory, and what is not worth one. */
 enum { TRIM_MS = 1000 };
@@ -203,7 +201,7 @@ NNS_OWNER_ONLY static void work_off_due(struct nns_owner *owner)
     uint64_t since = nns_now_ms();
     struct nns_namespace *ns;
 
-    while (nns_now_ms() - since < TURN_MS && (ns = nns_due_take(&owner->due, since)))
+    while (nns_now_ms() - since < NNS_TURN_MS && (ns = nns_due_take(&owner->due, since)))
         work_off(owner, ns);
 }
 
@@ -267,7 +265,7 @@ NNS_OWNER_ONLY static void work_off_mail(struct nns_owner *owner)
     uint64_t since = nns_now_ms();
     struct nns_letter *letter;
 
-    while ((letter = owner->mail) && !owner->stop && nns_now_ms() - since < TURN_MS) {
+    while ((letter = owner->mail) && !owner->stop && nns_now_ms() - since < NNS_TURN_MS) {
         owner->mail = letter->next;
         receive(owner, letter);
     }

@@ -20,6 +20,10 @@
  * (telling those who watch). Nobody else includes this.
  */
 
+/* How long letters are worked off before it is the events' turn, and then that of due namespaces, and so on:
+ * where the kernel is slow a single visit may take longer. */
+enum { NNS_TURN_MS = 5 };
+
 struct nns_waiter {
     struct nns_waiter *next;
     struct nns_order *order;

@@ -9,6 +9,9 @@
 #include "workers/events.h"
 #include "workers/tasks.h"
 
+/* Events between two looks at the clock: each may make a visit. */
+enum { AT_ONCE = 16 };
+
 static struct nns_log_limit error_limit, lost_limit;
 
 NNS_OWNER_ONLY static void take(void *context, const struct nns_trace_event *event)
@@ -49,6 +52,18 @@ NNS_OWNER_ONLY static void rest(struct nns_owner *owner, int error)
     owner->tracing.watched = false;
 }
 
+/* As nns_trace_read. The kernel's buffer may fill as fast as it is read. */
+NNS_OWNER_ONLY static int read_for_a_turn(struct nns_owner *owner)
+{
+    uint64_t since = nns_now_ms();
+    int rc;
+
+    do
+        rc = nns_trace_read(owner->context.trace, AT_ONCE, take, owner);
+    while (rc == AT_ONCE && nns_now_ms() - since < NNS_TURN_MS);
+    return rc;
+}
+
 void nns_trace_feed_read(struct nns_owner *owner)
 {
     struct nns_trace *trace = owner->context.trace;
@@ -56,7 +71,7 @@ void nns_trace_feed_read(struct nns_owner *owner)
 
     if (!trace || (owner->tracing.rest_until_ms && nns_now_ms() < owner->tracing.rest_until_ms))
         return;
-    rc = nns_trace_read(trace, take, owner);
+    rc = read_for_a_turn(owner);
     look_for_losses(owner);
     nns_tasks_hand_on(owner);
     if (rc < 0) {

@@ -91,7 +91,7 @@ static void look(void)
     int taken;
     do {
         size_t before = seen.count;
-        taken = nns_trace_read(here.trace, take, &seen);
+        taken = nns_trace_read(here.trace, 1024, take, &seen);
         cr_assert_geq(taken, 0, "%s", strerror(-taken));
         cr_assert_eq(seen.count - before, (size_t)taken);
     } while (taken);
@@ -777,7 +777,7 @@ Test(trace, a_read_is_bounded)
         fprintf(batch, "qdisc add dev v0 root pfifo\nqdisc del dev v0 root\n");
     cr_assert_eq(pclose(batch), 0);
     struct pollfd poll_fd = {.fd = nns_trace_fd(here.trace), .events = POLLIN};
-    cr_assert_eq(nns_trace_read(here.trace, take, &seen), 1024);
+    cr_assert_eq(nns_trace_read(here.trace, 1024, take, &seen), 1024);
     cr_assert_eq(poll(&poll_fd, 1, 0), 1);
     cr_assert_eq(seen.count, 1024);
     expect(1500, NNS_TRACE_DEVICE_UP, here.cookie, if_nametoindex("v0"));
@@ -840,7 +840,7 @@ static void expect_nothing(void)
 {
     cr_assert(!here.can.devices && !here.can.tasks && !here.can.walk);
     cr_assert_eq(nns_trace_fd(here.trace), -1);
-    cr_assert_eq(nns_trace_read(here.trace, take, &seen), 0);
+    cr_assert_eq(nns_trace_read(here.trace, 1024, take, &seen), 0);
     cr_assert_eq(nns_trace_lost(here.trace), 0);
     cr_assert_eq(nns_trace_know(here.trace, 1), 0);
     cr_assert_eq(nns_trace_forget(here.trace, 1), 0);
@@ -990,7 +990,7 @@ Test(trace_without, a_buffer)
     open_trace(true);
     cr_assert(!here.can.devices && !here.can.tasks && here.can.walk);
     cr_assert_eq(nns_trace_fd(here.trace), -1);
-    cr_assert_eq(nns_trace_read(here.trace, take, &seen), 0);
+    cr_assert_eq(nns_trace_read(here.trace, 1024, take, &seen), 0);
     walk(true);
     cr_assert_eq(count_of(NNS_TRACE_TASK, here.cookie, 0), 1);
 }

@@ -16,12 +16,13 @@ enum { PID = 77, KEPT = 64 * NNS_BATCH_MAX, PAUSES = 32, SECOND = 1000 };
 static struct {
     int fd;                       /* readable while there is something */
     struct nns_trace_event event; /* that a read hands over */
-    unsigned times;
-    int error;             /* of each read; 0: none */
-    uint64_t lost;         /* as the kernel counts */
-    _Atomic unsigned read; /* how often it was */
-    bool busy;             /* the workers have no room */
-    unsigned served;       /* pids that they took */
+    unsigned times;               /* yet */
+    bool endless;                 /* there are always more, which the test need not see */
+    int error;                    /* of each read; 0: none */
+    uint64_t lost;                /* as the kernel counts */
+    _Atomic unsigned read;        /* how often it was */
+    bool busy;                    /* the workers have no room */
+    unsigned served;              /* pids that they took */
     unsigned count, failures[PAUSES];
 } h;
 
@@ -29,7 +30,7 @@ static struct {
 
 int __wrap_nns_trace_fd(const struct nns_trace *trace);
 uint64_t __wrap_nns_trace_lost(const struct nns_trace *trace);
-int __wrap_nns_trace_read(struct nns_trace *trace, nns_trace_taker *take, void *context);
+int __wrap_nns_trace_read(struct nns_trace *trace, int most, nns_trace_taker *take, void *context);
 bool __wrap_nns_pool_submit(struct nns_pool *pool, struct nns_batch *batch);
 uint64_t __wrap_nns_backoff_ms(unsigned tries);
 
@@ -43,17 +44,20 @@ uint64_t __wrap_nns_trace_lost(const struct nns_trace *trace)
     return h.lost;
 }
 
-int __wrap_nns_trace_read(struct nns_trace *trace, nns_trace_taker *take, void *context)
+int __wrap_nns_trace_read(struct nns_trace *trace, int most, nns_trace_taker *take, void *context)
 {
     eventfd_t value;
+    int taken = 0;
 
     h.read++;
     if (h.error)
         return h.error;
+    if (h.endless)
+        return most;
     eventfd_read(h.fd, &value);
-    for (unsigned i = 0; i < h.times; i++)
+    for (; taken < most && h.times; taken++, h.times--)
         take(context, &h.event);
-    return (int)h.times;
+    return taken;
 }
 
 bool __wrap_nns_pool_submit(struct nns_pool *pool, struct nns_batch *batch)
@@ -104,7 +108,9 @@ NNS_OWNER_ONLY static void happen(struct nns_trace_event event, unsigned times)
 {
     h.event = event;
     h.times = times;
-    nns_trace_feed_read(own.owner);
+    do
+        nns_trace_feed_read(own.owner);
+    while (h.times && !h.error);
 }
 
 /* ---- tasks, where namespaces are opened by their identity ---- */
@@ -336,4 +342,13 @@ Test(trace_feed, an_event_wakes_the_owner)
     cr_assert_eq(eventfd_write(h.fd, 1), 0);
     while (!h.read)
         cr_assert_lt(time(NULL), deadline, "it sleeps on");
+}
+
+/* Others have their turn, too. */
+Test(trace_feed, events_that_never_end_are_read_for_a_while)
+{
+    nns_role_assert_owner();
+    h.endless = true;
+    nns_trace_feed_read(own.owner);
+    cr_expect_gt(h.read, 0);
 }
