@@ -186,7 +186,7 @@ struct walk {
     int unknown; /* the first thing that kept us from seeing all, or 0 */
     int (*visit)(const char *path, uint32_t inum, void *context); /* NULL when only inums are wanted */
     void *context;
-    bool own; /* look at our own threads, too */
+    bool own; /* look at our own process, too: at its first thread, as others are only passing through */
 };
 
 static int compare_inums(const void *left, const void *right)
@@ -418,8 +418,8 @@ static int look_at_process(struct walk *walk, uint32_t unused, uint32_t pid, uin
     *mounts = 0;
     if (pid == 1)
         walk->init_seen = true;
-    if (pid == (uint32_t)getpid() && !walk->own)
-        return 0;
+    if (pid == (uint32_t)getpid())
+        return walk->own ? look_at_task(walk, pid, 0, mounts) : 0;
     put_text(put_task(path, pid, 0), "/task")[0] = '\0';
     /* "task" has a link for itself, one for its parent and one a thread: most processes need no listing. */
     if (fstatat(proc, path, &status, 0) == 0 && status.st_nlink == 3)

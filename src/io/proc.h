@@ -42,10 +42,11 @@ int nns_proc_inhabited(struct nns_inums *inums);
 
 /*
  * A path to every namespace, for a sweep without a daemon: a mount we see ourselves, else /proc/PID/ns/net or
- * /proc/PID/task/TID/ns/net (our own threads included), else another's mount, through /proc/PID/root. Each
- * namespace once; but when visit returns -ENOENT (the path does not lead to that inum, or no longer), the
- * next path to it is tried. visit returns 0 to go on; anything else ends the walk and is returned. What
- * cannot be read is passed over, and its -errno returned at the end.
+ * /proc/PID/task/TID/ns/net, else another's mount, through /proc/PID/root. Of our own threads the first alone
+ * is looked at: where another is it works, and one just forgotten would be met anew by that. Each namespace
+ * once; but when visit returns -ENOENT (the path does not lead to that inum, or no longer), the next path to
+ * it is tried. visit returns 0 to go on; anything else ends the walk and is returned. What cannot be read is
+ * passed over, and its -errno returned at the end.
  */
 int nns_proc_each_namespace(int (*visit)(const char *path, uint32_t inum, void *context), void *context);
 

@@ -662,6 +662,22 @@ Test(proc, each_namespace_has_one_path_that_leads_to_it)
     end(&mounted);
 }
 
+/* One that the owner is just clearing, to forget it, would come back by that. */
+Test(proc, no_path_leads_through_a_thread_of_ours)
+{
+    struct visits visits = {.count = 0};
+    pthread_t thread;
+
+    pthread_barrier_init(&barrier, NULL, 2);
+    cr_assert_eq(pthread_create(&thread, NULL, enter_and_leave, NULL), 0);
+    pthread_barrier_wait(&barrier);
+    cr_assert_eq(nns_proc_each_namespace(visit, &visits), 0);
+    cr_expect_null(path_of(&visits, own_thread_inum));
+    cr_expect_not_null(path_of(&visits, inum_at("/proc/self/ns/net")));
+    pthread_barrier_wait(&barrier);
+    pthread_join(thread, NULL);
+}
+
 Test(proc, another_path_is_tried_when_one_is_gone)
 {
     struct child process = spawn(in_own_namespace);
