@@ -172,12 +172,7 @@ def cookies(daemon):
 
 def ours(ns):
     """{(device, hook): the programs of our filters}"""
-    with rtnl.Route(ns) as route:
-        indexes = {name: route.index(name) for name in ns.devices}
-        return {(name, hook): [program for kind, handle, text, program in route.filters(index, hook)
-                               if kind == "bpf" and handle == int(host.OUR_HANDLE, 16)
-                               and text.startswith("netnsync:default:")]
-                for name, index in indexes.items() for hook in host.HOOKS}
+    return {place: [row.program for row in rows] for place, rows in ns.ours().items()}
 
 
 def up(ns, name, peer):
