@@ -117,7 +117,6 @@ static void need_identities(void)
 
 NNS_OWNER_ONLY static void tell_of(struct nns_netns_id id)
 {
-    need_identities();
     own.owner->context.way = NNS_HANDLES_BY_ID;
     happen(
         (struct nns_trace_event){.kind = NNS_TRACE_TASK, .cookie = id.cookie, .inum = id.inum, .number = PID},
@@ -130,6 +129,7 @@ Test(trace_feed, a_namespace_is_let_in_and_covered_by_the_event_alone)
     struct owner_held held = owner_host_hold();
 
     nns_role_assert_owner();
+    need_identities();
     tell_of(held.id);
     cr_assert_not_null(owner_host_find(&held));
     cr_assert_eq(owner_host_filters(&held), 2);
@@ -147,8 +147,8 @@ Test(trace_feed, one_that_died_meanwhile_is_gone)
     time_t deadline = time(NULL) + OWNER_HOST_PATIENCE_S;
 
     nns_role_assert_owner();
+    need_identities();
     owner_host_let_go(&held);
-    need_identities(); /* or nobody can be seen to be dead */
     while (!nns_netns_is_dead(held.id))
         cr_assert_lt(time(NULL), deadline);
     tell_of(held.id);
@@ -162,6 +162,7 @@ Test(trace_feed, torn_news_let_nobody_in)
     struct owner_held one = owner_host_hold(), other = owner_host_hold();
 
     nns_role_assert_owner();
+    need_identities();
     tell_of((struct nns_netns_id){.cookie = one.id.cookie, .inum = other.id.inum});
     cr_expect_eq(nns_counter_read(NNS_COUNT_NAMESPACES_ADDED), 0);
     cr_expect_eq(nns_counter_read(NNS_COUNT_SYNC_GONE), 1);
@@ -175,6 +176,7 @@ Test(trace_feed, who_may_not_be_opened_is_an_error_and_not_gone)
     struct rlimit before;
 
     nns_role_assert_owner();
+    need_identities();
     owner_host_deny_descriptors(&before);
     tell_of(held.id);
     owner_host_allow_descriptors(&before);
@@ -189,6 +191,7 @@ Test(trace_feed, an_excluded_namespace_is_met_once_and_left_alone)
     char inum[16];
 
     nns_role_assert_owner();
+    need_identities();
     snprintf(inum, sizeof(inum), "%u", held.id.inum);
     owner_host_exclude(inum);
     for (int i = 0; i < 2; i++)
@@ -205,6 +208,7 @@ Test(trace_feed, nobody_has_to_go_for_one_that_was_found)
     struct nns_namespace *ns;
 
     nns_role_assert_owner();
+    need_identities();
     for (unsigned i = 1; i <= OWNER_HOST_CAPACITY; i++)
         cr_assert_eq(owner_host_save_as((struct nns_netns_id){.cookie = 1000000 + i, .inum = 1000000 + i},
                                         "/proc/self/ns/net", &ns),
