@@ -8,7 +8,7 @@ import threading
 import host
 
 BUSY = {"audit.interval": "24h", "workers.count": "1", "workers.queue": "1", "queue.depth": "8", "queue.msgsize": "65536"}
-SENDERS, ROUNDS = 4, 5
+SENDERS, ROUNDS = 4, host.crowd(5)
 
 
 class Busy(host.HostTest):

@@ -14,8 +14,8 @@ import kernel
 from test_faults import Injector
 
 DAY = {"audit.interval": "24h"}
-DEVICES = 50
-ROUNDS = 60 if host.LONG else 15
+DEVICES = host.crowd(50)
+ROUNDS = host.crowd(60 if host.LONG else 15)
 HANDLES_BY_ID = "open_by_handle_at=EPERM"
 SENDTO = "sendto"  # what lists and attaches; nobody but the owner calls it
 

@@ -115,10 +115,14 @@ NNS_OWNER_ONLY static void happen(struct nns_trace_event event, unsigned times)
 
 /* ---- tasks, where namespaces are opened by their identity ---- */
 
-NNS_OWNER_ONLY static void tell_of(struct nns_netns_id id)
+static void need_identities(void)
 {
     if (!own.abilities.open_by_id)
         cr_skip_test("this kernel opens no namespace by its identity");
+}
+
+NNS_OWNER_ONLY static void tell_of(struct nns_netns_id id)
+{
     own.owner->context.way = NNS_HANDLES_BY_ID;
     happen(
         (struct nns_trace_event){.kind = NNS_TRACE_TASK, .cookie = id.cookie, .inum = id.inum, .number = PID},
@@ -131,6 +135,7 @@ Test(trace_feed, a_namespace_is_let_in_and_covered_by_the_event_alone)
     struct owner_held held = owner_host_hold();
 
     nns_role_assert_owner();
+    need_identities();
     tell_of(held.id);
     cr_assert_not_null(owner_host_find(&held));
     cr_assert_eq(owner_host_filters(&held), 2);
@@ -148,6 +153,7 @@ Test(trace_feed, one_that_died_meanwhile_is_gone)
     time_t deadline = time(NULL) + OWNER_HOST_PATIENCE_S;
 
     nns_role_assert_owner();
+    need_identities();
     owner_host_let_go(&held);
     while (!nns_netns_is_dead(held.id))
         cr_assert_lt(time(NULL), deadline);
@@ -162,6 +168,7 @@ Test(trace_feed, torn_news_let_nobody_in)
     struct owner_held one = owner_host_hold(), other = owner_host_hold();
 
     nns_role_assert_owner();
+    need_identities();
     tell_of((struct nns_netns_id){.cookie = one.id.cookie, .inum = other.id.inum});
     cr_expect_eq(nns_counter_read(NNS_COUNT_NAMESPACES_ADDED), 0);
     cr_expect_eq(nns_counter_read(NNS_COUNT_SYNC_GONE), 1);
@@ -175,6 +182,7 @@ Test(trace_feed, who_may_not_be_opened_is_an_error_and_not_gone)
     struct rlimit before;
 
     nns_role_assert_owner();
+    need_identities();
     owner_host_deny_descriptors(&before);
     tell_of(held.id);
     owner_host_allow_descriptors(&before);
@@ -189,6 +197,7 @@ Test(trace_feed, an_excluded_namespace_is_met_once_and_left_alone)
     char inum[16];
 
     nns_role_assert_owner();
+    need_identities();
     snprintf(inum, sizeof(inum), "%u", held.id.inum);
     owner_host_exclude(inum);
     for (int i = 0; i < 2; i++)
@@ -205,6 +214,7 @@ Test(trace_feed, nobody_has_to_go_for_one_that_was_found)
     struct nns_namespace *ns;
 
     nns_role_assert_owner();
+    need_identities();
     for (unsigned i = 1; i <= OWNER_HOST_CAPACITY; i++)
         cr_assert_eq(owner_host_save_as((struct nns_netns_id){.cookie = 1000000 + i, .inum = 1000000 + i},
                                         "/proc/self/ns/net", &ns),
