@@ -13,17 +13,15 @@ import host
 import kernel
 
 # Of each of two rounds; before them, of the one that shows how long it takes to be covered.
-COUNT, CALIBRATION = (host.crowd(count) for count in ((1000, 300) if host.LONG else (200, 150)))
+COUNT, CALIBRATION = (host.crowd(count) for count in ((1000, 300) if host.LONG else (200, 100)))
 RATE = 130 if host.SLOWNESS == 1 else 10
 # That many a second come for certain in the longer form, where nothing slows them; else as many as this machine makes.
 LEAST_RATE = 100 if host.LONG and not host.SANITIZE and host.SLOWNESS == 1 else 0
 ROOM = 2000 // host.SLOWNESS  # living at a time
 LEAST_JUDGED = 0.4  # of the devices of those that come and go; half of them are meant to live as long
 DAY = {"audit.interval": "24h"}
-# What the daemon's memory may grow by from one round to the next, which is like it. Where all takes long, one shows
-# what is left over of everything else.
+# What the daemon's memory may grow by from one round to the next, which is like it.
 MARGIN_KB = 4096
-ROUNDS = 2 if host.SLOWNESS == 1 else 1
 MEMORY_STILL_S = 1.5  # what is free goes back to the kernel within a second
 
 
@@ -113,7 +111,7 @@ class Churning(host.HostTest):
         return self.memory_kb()
 
     def prove(self):
-        first, *later = [self.round() for _ in range(ROUNDS)]
+        first, *later = [self.round() for _ in range(self.rounds)]
         for second in later:
             print(f"{first} kB of memory after the first, {second - first:+d} after the second", file=sys.stderr)
             if not host.SANITIZE:  # whose quarantine keeps what was freed
@@ -122,9 +120,12 @@ class Churning(host.HostTest):
         self.assertBare(self.own)
 
     pins_at_rest = 0
+    rounds = 2 if host.LONG else 1  # one shows what is left over of everything but memory
 
 
 class Discovered(Churning):
+    rounds = 2 if host.SLOWNESS == 1 else 1
+
     def test_it(self):
         self.begin({"discover.enabled": "true"})
         self.prove()

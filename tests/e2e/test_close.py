@@ -19,7 +19,7 @@ class Signals(host.HostTest):
         return made
 
     def test_sigterm_with_work_in_flight(self):
-        made = self.several(host.crowd(200))
+        made = self.several(host.crowd(200 if host.LONG else 100))
         settings = {"queue.depth": "512", "queue.msgsize": "128", "workers.count": "1", "workers.queue": "1"}
         daemon = self.daemon(settings)
         for ns in made:

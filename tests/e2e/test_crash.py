@@ -12,7 +12,7 @@ import time
 import containers
 import host
 
-RESTARTS = 50 if host.LONG else 8
+RESTARTS = 50 if host.LONG else 6
 SEED = int(os.environ.get("NNS_SEED", random.SystemRandom().randrange(1 << 32)))
 # Containers of one churn; the next one begins when so many of them were born.
 COUNT, RESIDENTS, ENOUGH = host.crowd(2400), host.crowd(40), host.crowd(1200)

@@ -13,7 +13,7 @@ import host
 import kernel
 
 DAY = {"audit.interval": "24h"}
-ROUNDS = host.crowd(600 if host.LONG else 200)
+ROUNDS = host.crowd(600 if host.LONG else 120)
 SO_RCVBUFFORCE = 33
 
 

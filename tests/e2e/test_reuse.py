@@ -9,7 +9,7 @@ import host
 
 # How many heirs are wanted, and how many namespaces are made for that at most: others on this machine are given
 # inums, too.
-HEIRS, SOME, TRIES = (500, 100, 3) if host.LONG else (host.crowd(30), host.crowd(15), 2)
+HEIRS, SOME, TRIES = (500, 100, 3) if host.LONG else (host.crowd(20), host.crowd(10), 2)
 
 # No handle by identity, no resolver (BPF_PROG_TEST_RUN), no NS_GET_ID.
 ONE_BY_ONE = ("open_by_handle_at=EPERM", "bpf@0:10=EPERM", "ioctl:0x8008b70d=ENOTTY")
