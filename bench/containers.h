@@ -26,10 +26,9 @@ struct bench_containers {
     char *stacks;
     unsigned links; /* at home when there were none of ours */
     int home;       /* a netlink socket at home; owned */
-    int watcher;    /* another, that hears of devices that vanish; owned; -1: not yet */
 };
 
-#define BENCH_CONTAINERS_NULL ((struct bench_containers){.home = -1, .watcher = -1})
+#define BENCH_CONTAINERS_NULL ((struct bench_containers){.home = -1})
 
 /* Room for so many at a time. Close it in any case: all end. */
 int bench_containers_init(struct bench_containers *containers, size_t capacity);

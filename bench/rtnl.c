@@ -276,14 +276,6 @@ int bench_rtnl_watch(void)
     return fd;
 }
 
-void bench_rtnl_drain(int watcher)
-{
-    char answer[8192];
-
-    while (recv(watcher, answer, sizeof(answer), MSG_DONTWAIT) > 0)
-        ;
-}
-
 int bench_rtnl_await_gone(int watcher, unsigned seconds, unsigned *gone)
 {
     char answer[8192] __attribute__((aligned(8)));

@@ -33,11 +33,11 @@ int bench_rtnl_count_clsact(int socket, unsigned *count);
 
 int bench_rtnl_count_links(int socket, unsigned *count);
 
-/* A socket that hears of the present namespace's devices; of what it heard so far nothing is wanted. */
+/* A socket that hears of the present namespace's devices from now on. */
 int bench_rtnl_watch(void);
-void bench_rtnl_drain(int watcher);
 
-/* Wait for news, and add to *gone how many devices they say have vanished. -ETIMEDOUT. */
+/* Wait for news, and add to *gone how many devices they say have vanished. -ETIMEDOUT; -ENOBUFS when there
+ * was more to hear than it could keep. */
 int bench_rtnl_await_gone(int watcher, unsigned seconds, unsigned *gone);
 
 #endif
