@@ -230,22 +230,30 @@ int bench_pods_verify_emptied(const struct bench_pods *pods, size_t from, size_t
     return result ? bench_error(result, "not every device has kept its qdisc and lost its filters") : 0;
 }
 
-static void nap(void)
+/* The more there are the dearer it is to count them, and counting keeps them from going. */
+static void nap(unsigned links)
 {
-    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    long microseconds = 2000 + 20 * (long)links;
+
+    nanosleep(&(struct timespec){.tv_nsec = microseconds * 1000}, NULL);
 }
 
-/* Namespaces die in the background, and their devices' peers at home with them. */
+/* Namespaces die in the background, and their devices' peers at home with them. That may take long, but not
+ * stand still for long. */
 static void await_bare_home(void)
 {
     uint64_t deadline = bench_now() + WAIT_SECONDS * UINT64_C(1000000000);
     int socket = bench_rtnl_open();
-    unsigned links;
+    unsigned links, before = 0;
 
     if (socket < 0)
         return;
-    while (bench_rtnl_count_links(socket, &links) == 0 && links > 1 && bench_now() < deadline)
-        nap();
+    while (bench_rtnl_count_links(socket, &links) == 0 && links > 1 && bench_now() < deadline) {
+        if (links != before)
+            deadline = bench_now() + WAIT_SECONDS * UINT64_C(1000000000);
+        before = links;
+        nap(links);
+    }
     close(socket);
 }
 

@@ -24,8 +24,11 @@ static const unsigned tracked[] = {100, 5000}, tracked_small[] = {5, 20};
 
 #define NAME_MAX_LENGTH 48
 
-/* A turn with many namespaces takes long, and holds many samples. */
-#define PAIRS_MAX 12u
+/* A turn takes long, and holds many samples. */
+#define PAIRS_MAX 8u
+#define WARM_UP   1u
+
+#define MAKE_AT_ONCE 250u /* between two words on how far it is */
 
 #define FLAPS       200u /* down and up again, a turn */
 #define FLAPS_SMALL 10u
@@ -37,10 +40,11 @@ static const unsigned tracked[] = {100, 5000}, tracked_small[] = {5, 20};
 #define DEVICES_EACH 3 /* loopback, eth0, its peer */
 #define WAIT_SECONDS 30u
 
-/* What an audit costs the others is seen in a mean over a whole one, whenever that began. It comes six times
- * as often as by default, so that the turn need not take a minute. */
-#define AUDIT_SECONDS 10u
-#define AUDIT         "audit.interval=10s"
+/* What an audit costs the others is seen in a mean: over a quarter of its interval (60 s by default), in which
+ * a quarter of all is audited, whenever that begins. Without a daemon nothing comes back so seldom. */
+#define FLAP_SECONDS       15u
+#define FLAP_SECONDS_FLOOR 5u
+#define A_SECOND           UINT64_C(1000000000)
 
 /* The ends of a veth pair that comes and goes beside the tracked devices of its namespace. */
 #define VETH_IFINDEX 1000u
@@ -48,7 +52,8 @@ static const unsigned tracked[] = {100, 5000}, tracked_small[] = {5, 20};
 
 /*
  * What everybody else on the host has of a daemon that sits there and has nothing to do: a device is set down
- * and up again, containers die. "Floor" is the same without a daemon.
+ * and up again, containers die. "Floor" is the same where there is no daemon, and where none has been: no
+ * device has a clsact.
  */
 struct others {
     struct bench_pods pods;
@@ -56,7 +61,7 @@ struct others {
     struct bench_stopwatch *stopwatch;
     struct bench_daemon daemon;
     unsigned flaps, veths, deaths;
-    uint64_t flap_for; /* nanoseconds, at least */
+    uint64_t flap_for[BENCH_SIDES]; /* nanoseconds, at least */
 };
 
 enum { LINK, LINK_MEAN, VETH, DEATH, METRICS };
@@ -79,7 +84,7 @@ static int flap_once(int socket, double *sample)
 static int flap(const struct others *others, int socket, double *values)
 {
     double samples[FLAPS], sum = 0, sample;
-    uint64_t until = bench_now() + others->flap_for;
+    uint64_t until = bench_now() + others->flap_for[others->daemon.pid ? BENCH_OURS : BENCH_FLOOR];
     unsigned count = 0;
     int result = 0;
 
@@ -147,7 +152,7 @@ static bool all_attached(const struct bench_device_times *devices, size_t count)
 static int await_attached(struct others *others)
 {
     struct bench_device_times devices[AT_A_TIME * DEVICES_EACH];
-    uint64_t deadline = bench_now() + WAIT_SECONDS * UINT64_C(1000000000);
+    uint64_t deadline = bench_now() + WAIT_SECONDS * A_SECOND;
     size_t count;
     int result;
 
@@ -195,7 +200,7 @@ static int die_once(struct others *others, double *sample)
     if (result == 0)
         result = bench_containers_vanish(&others->containers, &nanoseconds);
     *sample = (double)nanoseconds / 1e6;
-    return result ? result : come_to_rest(others);
+    return result;
 }
 
 /* The median of a turn, in milliseconds. */
@@ -215,13 +220,23 @@ static int die(struct others *others, double *value)
 static int start_daemon(struct others *others)
 {
     uint64_t devices = others->pods.count * DEVICES_EACH + 1; /* the one more is home's own loopback */
-    static const char *const settings[] = {"lonely.timeout=24h", "bpffs.path=", AUDIT, NULL};
+    static const char *const settings[] = {"lonely.timeout=24h", "bpffs.path=", NULL};
     int result = bench_daemon_start_with(&others->daemon, settings);
 
     if (result == 0)
         result = bench_daemon_await(&others->daemon, "attach.done", 0, devices);
     bench_daemon_hang_up(&others->daemon);
     return result;
+}
+
+/* It leaves its qdiscs behind. */
+static int end_daemon(struct others *others)
+{
+    int result;
+
+    bench_daemon_stop(&others->daemon);
+    result = bench_pods_clear(&others->pods, 0, others->pods.count, BENCH_POD_DEVICES);
+    return result ? result : bench_pods_clear_home(&others->pods);
 }
 
 /* Two turns of one kind in a row share a daemon, or the want of one. */
@@ -231,7 +246,7 @@ static int prepare(void *context, enum bench_side side)
     int result = 0;
 
     if (side == BENCH_FLOOR && others->daemon.pid)
-        bench_daemon_stop(&others->daemon);
+        result = end_daemon(others);
     if (side == BENCH_OURS && !others->daemon.pid)
         result = start_daemon(others);
     return result ? result : come_to_rest(others);
@@ -243,6 +258,18 @@ static int run(void *context, double *values)
     int result = change_links(others, values);
 
     return result ? result : die(others, &values[DEATH]);
+}
+
+/* That there was a daemon all the time, and that it had all of them. */
+static int verify(void *context)
+{
+    const struct others *others = context;
+    int result;
+
+    if (!others->daemon.pid)
+        return 0;
+    result = bench_pods_verify(&others->pods, 0, others->pods.count, BENCH_POD_DEVICES);
+    return result ? result : bench_pods_verify_home(&others->pods);
 }
 
 /* ---- all of it ---- */
@@ -260,7 +287,9 @@ static int measure(const struct bench_options *options, struct bench_report *rep
         .metrics = {{names[LINK], "us"}, {names[LINK_MEAN], "us"}, {names[VETH], "us"}, {names[DEATH], "ms"}},
         .prepare = prepare,
         .run = {run, run},
+        .verify = verify,
         .context = others,
+        .warm_up = WARM_UP,
     };
 
     return bench_run_pairs(&few, &experiment, report);
@@ -303,12 +332,22 @@ static void allow_fds(void)
         bench_error(-errno, "raising the limit of open files");
 }
 
-static int furnish(struct others *others, unsigned namespaces)
+static int make_pods(struct others *others, unsigned namespaces, const struct bench_report *report)
 {
     int result = bench_pods_init(&others->pods, namespaces);
 
-    if (result == 0)
-        result = bench_pods_grow(&others->pods, namespaces);
+    for (unsigned more = 0; more < namespaces && result == 0;) {
+        bench_progress(report, "churn", "making namespaces", more, namespaces);
+        more = namespaces - more > MAKE_AT_ONCE ? more + MAKE_AT_ONCE : namespaces;
+        result = bench_pods_grow(&others->pods, more);
+    }
+    return result;
+}
+
+static int furnish(struct others *others, unsigned namespaces, const struct bench_report *report)
+{
+    int result = make_pods(others, namespaces, report);
+
     if (result == 0)
         result = bench_containers_init(&others->containers, AT_A_TIME);
     return result ? result : bench_stopwatch_open(&others->stopwatch);
@@ -323,10 +362,14 @@ static int measure_beside(const struct bench_options *options, struct bench_repo
         .flaps = options->small ? FLAPS_SMALL : FLAPS,
         .veths = options->small ? VETHS_SMALL : VETHS,
         .deaths = options->small ? 1 : DEATHS,
-        .flap_for = options->small ? 0 : AUDIT_SECONDS * UINT64_C(1000000000),
     };
-    int result = furnish(&others, namespaces);
+    int result;
 
+    if (!options->small) {
+        others.flap_for[BENCH_FLOOR] = FLAP_SECONDS_FLOOR * A_SECOND;
+        others.flap_for[BENCH_OURS] = FLAP_SECONDS * A_SECOND;
+    }
+    result = furnish(&others, namespaces, report);
     snprintf(names[LINK], NAME_MAX_LENGTH, "link down and up, %u tracked, median", namespaces);
     snprintf(names[LINK_MEAN], NAME_MAX_LENGTH, "link down and up, %u tracked, mean", namespaces);
     snprintf(names[VETH], NAME_MAX_LENGTH, "veth made and deleted, %u tracked", namespaces);
