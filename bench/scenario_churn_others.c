@@ -40,8 +40,8 @@ static const unsigned tracked[] = {100, 5000}, tracked_small[] = {5, 20};
 #define DEVICES_EACH 3 /* loopback, eth0, its peer */
 #define WAIT_SECONDS 30u
 
-/* What an audit costs the others is seen in a mean: over a quarter of its interval (60 s by default), in which
- * a quarter of all is audited, whenever that begins. Without a daemon nothing comes back so seldom. */
+/* What an audit costs the others is seen in a mean: over a quarter of its interval (60 s by default), in
+ * which a quarter of all is audited, whenever that begins. Without a daemon nothing comes back so seldom. */
 #define FLAP_SECONDS       15u
 #define FLAP_SECONDS_FLOOR 5u
 #define A_SECOND           UINT64_C(1000000000)
