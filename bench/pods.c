@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lodgers.h"
 #include "pairs.h"
 #include "private_host.h"
 #include "report.h"
@@ -47,19 +48,16 @@ static int start_pod(struct bench_pods *pods, struct bench_pod *pod)
 {
     char path[64];
 
-    pod->pid = bench_sleeper_start(pods->stacks, pods->count, CLONE_NEWNET);
+    if (pods->lodgers)
+        pod->pid = bench_lodgers_add(pods->lodgers);
+    else
+        pod->pid = bench_sleeper_start(pods->stacks, pods->count, CLONE_NEWNET);
     if (pod->pid < 0)
-        return bench_error(-errno, "starting a process in a namespace of its own");
+        return bench_error(-errno, "starting somebody in a namespace of its own");
     snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pod->pid);
     pod->netns = open(path, O_RDONLY | O_CLOEXEC);
-    if (pod->netns < 0) {
-        int error = -errno;
-
-        bench_sleepers_end(&pod->pid, 1);
-        return bench_error(error, "%s", path);
-    }
-    pods->count++;
-    return 0;
+    pods->count++; /* it is there, even if it could not be opened */
+    return pod->netns < 0 ? bench_error(-errno, "%s", path) : 0;
 }
 
 struct furniture {
@@ -111,6 +109,16 @@ int bench_pods_init(struct bench_pods *pods, size_t capacity)
                                 .stacks = bench_stacks_new(capacity)};
     bench_silence_ipv6(); /* at home, where the uplinks' peers are */
     return pods->items && pods->stacks ? 0 : bench_error(-ENOMEM, "pods");
+}
+
+int bench_pods_init_threads(struct bench_pods *pods, size_t capacity)
+{
+    int result = bench_pods_init(pods, capacity);
+
+    if (result)
+        return result;
+    pods->lodgers = bench_lodgers_new(capacity);
+    return pods->lodgers ? 0 : bench_error(-ENOMEM, "threads");
 }
 
 int bench_pods_grow(struct bench_pods *pods, size_t count)
@@ -257,14 +265,23 @@ static void await_bare_home(void)
     close(socket);
 }
 
-void bench_pods_deinit(struct bench_pods *pods)
+static void end_children(struct bench_pods *pods)
 {
-    for (size_t i = 0; i < pods->count; i++)
-        close(pods->items[i].netns);
     for (size_t i = 0; i < pods->count; i++)
         kill(pods->items[i].pid, SIGKILL);
     for (size_t i = 0; i < pods->count; i++)
         waitpid(pods->items[i].pid, NULL, 0);
+}
+
+void bench_pods_deinit(struct bench_pods *pods)
+{
+    for (size_t i = 0; i < pods->count; i++)
+        if (pods->items[i].netns >= 0)
+            close(pods->items[i].netns);
+    if (pods->lodgers)
+        bench_lodgers_free(pods->lodgers);
+    else
+        end_children(pods);
     bench_stacks_free(pods->stacks, pods->capacity);
     free(pods->items);
     await_bare_home();

@@ -334,7 +334,7 @@ static void allow_fds(void)
 
 static int make_pods(struct others *others, unsigned namespaces, const struct bench_report *report)
 {
-    int result = bench_pods_init(&others->pods, namespaces);
+    int result = bench_pods_init_threads(&others->pods, namespaces);
 
     for (unsigned more = 0; more < namespaces && result == 0;) {
         bench_progress(report, "churn", "making namespaces", more, namespaces);
