@@ -22,6 +22,9 @@ int bench_rtnl_add_uplink(int socket, int peer_netns, uint32_t peer_ifindex);
 
 int bench_rtnl_delete_link(int socket, uint32_t ifindex);
 
+/* Put a clsact without filters on a device that has none. */
+int bench_rtnl_add_clsact(int socket, uint32_t ifindex);
+
 /* Remove clsact, and with it all filters, from a device; having none is fine. */
 int bench_rtnl_clear(int socket, uint32_t ifindex);
 
