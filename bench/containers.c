@@ -85,6 +85,13 @@ int bench_containers_start(struct bench_containers *containers, const struct ben
     return 0;
 }
 
+int bench_containers_enter(const struct bench_container *container)
+{
+    int result = enter(container->pid);
+
+    return result ? bench_error(result, "entering a container's namespace") : 0;
+}
+
 int bench_containers_plug(struct bench_containers *containers, const struct bench_container *container)
 {
     int result = bench_rtnl_up(containers->home, container->peer);

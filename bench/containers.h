@@ -37,6 +37,9 @@ void bench_containers_deinit(struct bench_containers *containers);
 /* Make one more, but for its peer, which is still down. *container is good until it ends. */
 int bench_containers_start(struct bench_containers *containers, const struct bench_container **container);
 
+/* Go into its namespace; bench_go_home leads back. */
+int bench_containers_enter(const struct bench_container *container);
+
 /* Set its peer up. */
 int bench_containers_plug(struct bench_containers *containers, const struct bench_container *container);
 

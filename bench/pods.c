@@ -88,15 +88,10 @@ static int up_at_home(uint32_t ifindex)
     return result;
 }
 
-uint32_t bench_pods_peer(size_t number)
-{
-    return PEER_IFINDEX + (uint32_t)number;
-}
-
 static int add_pod(struct bench_pods *pods, unsigned pairs)
 {
     struct bench_pod *pod = &pods->items[pods->count];
-    struct furniture wanted = {pairs, bench_pods_peer(pods->count)};
+    struct furniture wanted = {pairs, PEER_IFINDEX + (uint32_t)pods->count};
     int result = start_pod(pods, pod);
 
     if (result)
@@ -165,7 +160,7 @@ int bench_pods_clear_home(const struct bench_pods *pods)
     int result = socket < 0 ? socket : bench_rtnl_clear(socket, 1);
 
     for (size_t i = 0; i < pods->count && result == 0; i++)
-        result = bench_rtnl_clear(socket, bench_pods_peer(i));
+        result = bench_rtnl_clear(socket, PEER_IFINDEX + (uint32_t)i);
     if (socket >= 0)
         close(socket);
     return result ? bench_error(result, "removing qdiscs at home") : 0;
@@ -228,7 +223,7 @@ int bench_pods_verify_home(const struct bench_pods *pods)
     int result = socket < 0 ? socket : verify_filters(socket, 1, 1);
 
     for (size_t i = 0; i < pods->count && result == 0; i++)
-        result = verify_device(socket, bench_pods_peer(i), 1);
+        result = verify_device(socket, PEER_IFINDEX + (uint32_t)i, 1);
     if (socket >= 0)
         close(socket);
     return result ? bench_error(result, "not every device at home carries one filter on each hook") : 0;

@@ -36,9 +36,6 @@ int bench_pods_init(struct bench_pods *pods, size_t capacity);
  * busy who looks at all processes of the machine from time to time. */
 int bench_pods_init_threads(struct bench_pods *pods, size_t capacity);
 
-/* The ifindex of the end at home of the uplink of pod `number`, from 0 on. */
-uint32_t bench_pods_peer(size_t number);
-
 /* Make pods until there are `count`. 0 or -errno, told on stderr. */
 int bench_pods_grow(struct bench_pods *pods, size_t count);
 

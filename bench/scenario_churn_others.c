@@ -52,8 +52,8 @@ static const unsigned tracked[] = {100, 5000}, tracked_small[] = {5, 20};
 
 /*
  * What everybody else on the host has of a daemon that sits there and has nothing to do: a device is set down
- * and up again, containers die. "Floor" is the same where there is no daemon, and where none has been: no
- * device has a clsact.
+ * and up again, containers die. "Floor" is the same where there is no daemon, on devices that never had a
+ * clsact.
  */
 struct others {
     struct bench_pods pods;
@@ -65,6 +65,65 @@ struct others {
 };
 
 enum { LINK, LINK_CLSACT, LINK_MEAN, VETH, DEATH, METRICS };
+
+/* ---- containers to try it on ---- */
+
+static bool all_attached(const struct bench_device_times *devices, size_t count, size_t wanted)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!devices[i].attached)
+            return false;
+    return count == wanted;
+}
+
+static int await_attached(struct others *others)
+{
+    struct bench_device_times devices[AT_A_TIME * DEVICES_EACH];
+    uint64_t deadline = bench_now() + WAIT_SECONDS * A_SECOND;
+    size_t count;
+    int result;
+
+    while ((result = bench_stopwatch_read(others->stopwatch, devices, AT_A_TIME * DEVICES_EACH, &count)) ==
+               0 &&
+           !all_attached(devices, count, others->containers.count * DEVICES_EACH)) {
+        if (bench_now() > deadline)
+            return bench_error(-ETIMEDOUT, "netnsyncd does not attach to all of %zu devices", count);
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+    return result;
+}
+
+static int start_containers(struct others *others, unsigned count)
+{
+    int result = bench_stopwatch_reset(others->stopwatch);
+
+    for (unsigned i = 0; i < count && result == 0; i++) {
+        const struct bench_container *container;
+
+        result = bench_containers_start(&others->containers, &container);
+        if (result == 0)
+            result = bench_containers_plug(&others->containers, container);
+    }
+    return result;
+}
+
+/* What settling does is news to a daemon, too, so that it comes to rest after that. */
+static int come_to_rest(struct others *others)
+{
+    int result = bench_settle();
+
+    return result || !others->daemon.pid ? result : bench_daemon_rest(&others->daemon);
+}
+
+/* So many containers, attached to if there is a daemon, and nothing more to be done for them. */
+static int populate(struct others *others, unsigned count)
+{
+    int result = start_containers(others, count);
+
+    if (result == 0 && others->daemon.pid)
+        result = await_attached(others);
+    return result ? result : come_to_rest(others);
+}
 
 /* ---- links ---- */
 
@@ -103,36 +162,28 @@ static int flap(const struct others *others, int socket, uint64_t nanoseconds, d
     return 0;
 }
 
-static int undress(const struct others *others, int socket)
-{
-    int result = bench_rtnl_clear(socket, BENCH_CONTAINER_ETH0);
-
-    if (result == 0)
-        result = bench_rtnl_clear(others->containers.home, bench_pods_peer(0));
-    return result ? bench_error(result, "removing a clsact") : 0;
-}
-
 /* A clsact on both ends, and nothing in it. */
-static int dress(const struct others *others, int socket)
+static int dress(const struct others *others, const struct bench_container *container, int socket)
 {
     int result = bench_rtnl_add_clsact(socket, BENCH_CONTAINER_ETH0);
 
     if (result == 0)
-        result = bench_rtnl_add_clsact(others->containers.home, bench_pods_peer(0));
+        result = bench_rtnl_add_clsact(others->containers.home, container->peer);
     return result ? bench_error(result, "making a clsact") : 0;
 }
 
-static int flap_bare(const struct others *others, int socket, double *values)
+static int flap_bare(const struct others *others, const struct bench_container *container, int socket,
+                     double *values)
 {
     double unused;
     int result = flap(others, socket, 0, &values[LINK], &unused);
 
     if (result == 0)
-        result = dress(others, socket);
+        result = dress(others, container, socket);
     if (result == 0)
         result =
             flap(others, socket, others->flap_for[BENCH_FLOOR], &values[LINK_CLSACT], &values[LINK_MEAN]);
-    return result ? result : undress(others, socket);
+    return result;
 }
 
 static int flap_tracked(const struct others *others, int socket, double *values)
@@ -163,19 +214,18 @@ static int come_and_go(const struct others *others, int socket, double *values)
     return 0;
 }
 
-/* In a tracked namespace. */
-static int change_links(struct others *others, double *values)
+static int change_links_in(struct others *others, const struct bench_container *container, double *values)
 {
-    int socket, result;
+    int socket, result = bench_containers_enter(container);
 
-    if (setns(others->pods.items[0].netns, CLONE_NEWNET))
-        return bench_error(-errno, "setns");
+    if (result)
+        return result;
     socket = bench_rtnl_open();
     if (socket < 0)
         result = bench_error(socket, "netlink");
     else
-        result =
-            others->daemon.pid ? flap_tracked(others, socket, values) : flap_bare(others, socket, values);
+        result = others->daemon.pid ? flap_tracked(others, socket, values)
+                                    : flap_bare(others, container, socket, values);
     if (result == 0)
         result = come_and_go(others, socket, values);
     if (socket >= 0)
@@ -184,64 +234,24 @@ static int change_links(struct others *others, double *values)
     return result;
 }
 
+/* In a new namespace each time: a device that ever had a clsact is no more what it was before, even without.
+ */
+static int change_links(struct others *others, double *values)
+{
+    int result = populate(others, 1);
+
+    if (result == 0)
+        result = change_links_in(others, &others->containers.ring[others->containers.first], values);
+    return result ? result : bench_containers_clear(&others->containers);
+}
+
 /* ---- deaths ---- */
-
-static bool all_attached(const struct bench_device_times *devices, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (!devices[i].attached)
-            return false;
-    return count == AT_A_TIME * DEVICES_EACH;
-}
-
-static int await_attached(struct others *others)
-{
-    struct bench_device_times devices[AT_A_TIME * DEVICES_EACH];
-    uint64_t deadline = bench_now() + WAIT_SECONDS * A_SECOND;
-    size_t count;
-    int result;
-
-    while ((result = bench_stopwatch_read(others->stopwatch, devices, AT_A_TIME * DEVICES_EACH, &count)) ==
-               0 &&
-           !all_attached(devices, count)) {
-        if (bench_now() > deadline)
-            return bench_error(-ETIMEDOUT, "netnsyncd does not attach to all of %zu devices", count);
-        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-    }
-    return result;
-}
-
-static int populate(struct others *others)
-{
-    int result = bench_stopwatch_reset(others->stopwatch);
-
-    for (unsigned i = 0; i < AT_A_TIME && result == 0; i++) {
-        const struct bench_container *container;
-
-        result = bench_containers_start(&others->containers, &container);
-        if (result == 0)
-            result = bench_containers_plug(&others->containers, container);
-    }
-    return result;
-}
-
-/* What settling does is news to a daemon, too, so that it comes to rest after that. */
-static int come_to_rest(struct others *others)
-{
-    int result = bench_settle();
-
-    return result || !others->daemon.pid ? result : bench_daemon_rest(&others->daemon);
-}
 
 static int die_once(struct others *others, double *sample)
 {
     uint64_t nanoseconds = 0;
-    int result = populate(others);
+    int result = populate(others, AT_A_TIME);
 
-    if (result == 0 && others->daemon.pid)
-        result = await_attached(others);
-    if (result == 0)
-        result = come_to_rest(others);
     if (result == 0)
         result = bench_containers_vanish(&others->containers, &nanoseconds);
     *sample = (double)nanoseconds / 1e6;
@@ -274,16 +284,6 @@ static int start_daemon(struct others *others)
     return result;
 }
 
-/* It leaves its qdiscs behind. */
-static int end_daemon(struct others *others)
-{
-    int result;
-
-    bench_daemon_stop(&others->daemon);
-    result = bench_pods_clear(&others->pods, 0, others->pods.count, BENCH_POD_DEVICES);
-    return result ? result : bench_pods_clear_home(&others->pods);
-}
-
 /* Two turns of one kind in a row share a daemon, or the want of one. */
 static int prepare(void *context, enum bench_side side)
 {
@@ -291,7 +291,7 @@ static int prepare(void *context, enum bench_side side)
     int result = 0;
 
     if (side == BENCH_FLOOR && others->daemon.pid)
-        result = end_daemon(others);
+        bench_daemon_stop(&others->daemon);
     if (side == BENCH_OURS && !others->daemon.pid)
         result = start_daemon(others);
     return result ? result : come_to_rest(others);
