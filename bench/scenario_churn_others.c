@@ -32,7 +32,7 @@ static const unsigned tracked[] = {100, 5000}, tracked_small[] = {5, 20};
 
 #define FLAPS       200u /* down and up again, a turn */
 #define FLAPS_SMALL 10u
-#define VETHS       100u /* made, set up and deleted, a turn */
+#define VETHS       50u /* made, set up and deleted, a turn */
 #define VETHS_SMALL 5u
 #define DEATHS      10u /* a turn, of so many containers at a time */
 #define AT_A_TIME   20u
@@ -43,7 +43,7 @@ static const unsigned tracked[] = {100, 5000}, tracked_small[] = {5, 20};
 /* What an audit costs the others is seen in a mean: over a quarter of its interval (60 s by default), in
  * which a quarter of all is audited, whenever that begins. Without a daemon nothing comes back so seldom. */
 #define FLAP_SECONDS       15u
-#define FLAP_SECONDS_FLOOR 5u
+#define FLAP_SECONDS_FLOOR 3u
 #define A_SECOND           UINT64_C(1000000000)
 
 /* The ends of a veth pair that comes and goes beside the tracked devices of its namespace. */
