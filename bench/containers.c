@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -82,6 +83,13 @@ int bench_containers_start(struct bench_containers *containers, const struct ben
         return bench_error(result, "making a container's devices");
     *container = fresh;
     return 0;
+}
+
+int bench_containers_enter(const struct bench_container *container)
+{
+    int result = enter(container->pid);
+
+    return result ? bench_error(result, "entering a container's namespace") : 0;
 }
 
 int bench_containers_plug(struct bench_containers *containers, const struct bench_container *container)
@@ -165,24 +173,32 @@ int bench_containers_clear(struct bench_containers *containers)
     return result ? bench_error(result, "counting devices") : 0;
 }
 
+/* At once, as far as one thread can: nobody waits for one before the next is told. */
+static void end_all(struct bench_containers *containers)
+{
+    for (size_t i = 0; i < containers->count; i++)
+        kill(containers->ring[(containers->first + i) % containers->capacity].pid, SIGKILL);
+    while (containers->count)
+        bench_containers_stop(containers);
+}
+
+/* Who listened all the time would hear of all that happens at home, and of nothing any more once its buffer
+ * was full. */
 int bench_containers_vanish(struct bench_containers *containers, uint64_t *nanoseconds)
 {
     unsigned wanted = (unsigned)containers->count, gone = 0;
+    int watcher = bench_rtnl_watch(), result = 0;
     uint64_t since;
-    int result = 0;
 
-    if (containers->watcher < 0)
-        containers->watcher = bench_rtnl_watch();
-    if (containers->watcher < 0)
-        return bench_error(containers->watcher, "listening for devices that vanish");
-    bench_rtnl_drain(containers->watcher);
+    if (watcher < 0)
+        return bench_error(watcher, "listening for devices that vanish");
     since = bench_now();
-    while (containers->count)
-        bench_containers_stop(containers);
+    end_all(containers);
     while (gone < wanted && result == 0)
-        result = bench_rtnl_await_gone(containers->watcher, WAIT_SECONDS, &gone);
+        result = bench_rtnl_await_gone(watcher, WAIT_SECONDS, &gone);
     *nanoseconds = bench_now() - since;
-    return result ? bench_error(result, "waiting for containers to die") : 0;
+    close(watcher);
+    return result ? bench_error(result, "waiting for containers to die: %u of %u have", gone, wanted) : 0;
 }
 
 void bench_containers_deinit(struct bench_containers *containers)
@@ -193,7 +209,5 @@ void bench_containers_deinit(struct bench_containers *containers)
     free(containers->ring);
     if (containers->home >= 0)
         close(containers->home);
-    if (containers->watcher >= 0)
-        close(containers->watcher);
     *containers = BENCH_CONTAINERS_NULL;
 }

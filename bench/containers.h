@@ -26,10 +26,9 @@ struct bench_containers {
     char *stacks;
     unsigned links; /* at home when there were none of ours */
     int home;       /* a netlink socket at home; owned */
-    int watcher;    /* another, that hears of devices that vanish; owned; -1: not yet */
 };
 
-#define BENCH_CONTAINERS_NULL ((struct bench_containers){.home = -1, .watcher = -1})
+#define BENCH_CONTAINERS_NULL ((struct bench_containers){.home = -1})
 
 /* Room for so many at a time. Close it in any case: all end. */
 int bench_containers_init(struct bench_containers *containers, size_t capacity);
@@ -37,6 +36,9 @@ void bench_containers_deinit(struct bench_containers *containers);
 
 /* Make one more, but for its peer, which is still down. *container is good until it ends. */
 int bench_containers_start(struct bench_containers *containers, const struct bench_container **container);
+
+/* Go into its namespace; bench_go_home leads back. */
+int bench_containers_enter(const struct bench_container *container);
 
 /* Set its peer up. */
 int bench_containers_plug(struct bench_containers *containers, const struct bench_container *container);

@@ -377,10 +377,13 @@ static void nap_for(const struct bench_daemon *daemon, uint64_t left, uint64_t d
 int bench_daemon_await(struct bench_daemon *daemon, const char *name, uint64_t from, uint64_t value)
 {
     uint64_t deadline = bench_now() + WAIT_SECONDS * UINT64_C(1000000000);
-    uint64_t now_at = from;
+    uint64_t now_at = from, before = from;
     int result;
 
     while ((result = bench_daemon_counter(daemon, name, &now_at)) == 0 && now_at < value) {
+        if (now_at != before)
+            deadline = bench_now() + WAIT_SECONDS * UINT64_C(1000000000);
+        before = now_at;
         if (bench_now() > deadline) {
             bench_daemon_complain(daemon);
             return bench_error(-ETIMEDOUT, "%s stays at %" PRIu64 " and should reach %" PRIu64, name, now_at,

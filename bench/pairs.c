@@ -87,7 +87,7 @@ static int run_pair(const struct bench_options *options, const struct bench_expe
 static int measure(const struct bench_options *options, const struct bench_experiment *experiment,
                    struct bench_report *report, struct samples *samples)
 {
-    const unsigned warm_up = options->small ? 0 : WARM_UP;
+    const unsigned warm_up = options->small ? 0 : experiment->warm_up ? experiment->warm_up : WARM_UP;
     double values[BENCH_SIDES][BENCH_METRICS_MAX];
 
     for (unsigned pair = 0; pair < warm_up + options->pairs; pair++) {

@@ -40,6 +40,7 @@ struct bench_experiment {
     /* After it: ask the kernel whether the work was done; not timed. NULL: nothing to ask. */
     int (*verify)(void *context);
     void *context;
+    unsigned warm_up; /* pairs that are dropped; 0: as many as by default */
 };
 
 /* Run all pairs and add a row per metric. 0 or -errno, told on stderr. */

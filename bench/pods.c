@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lodgers.h"
 #include "pairs.h"
 #include "private_host.h"
 #include "report.h"
@@ -47,19 +48,16 @@ static int start_pod(struct bench_pods *pods, struct bench_pod *pod)
 {
     char path[64];
 
-    pod->pid = bench_sleeper_start(pods->stacks, pods->count, CLONE_NEWNET);
+    if (pods->lodgers)
+        pod->pid = bench_lodgers_add(pods->lodgers);
+    else
+        pod->pid = bench_sleeper_start(pods->stacks, pods->count, CLONE_NEWNET);
     if (pod->pid < 0)
-        return bench_error(-errno, "starting a process in a namespace of its own");
+        return bench_error(-errno, "starting somebody in a namespace of its own");
     snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pod->pid);
     pod->netns = open(path, O_RDONLY | O_CLOEXEC);
-    if (pod->netns < 0) {
-        int error = -errno;
-
-        bench_sleepers_end(&pod->pid, 1);
-        return bench_error(error, "%s", path);
-    }
-    pods->count++;
-    return 0;
+    pods->count++; /* it is there, even if it could not be opened */
+    return pod->netns < 0 ? bench_error(-errno, "%s", path) : 0;
 }
 
 struct furniture {
@@ -111,6 +109,16 @@ int bench_pods_init(struct bench_pods *pods, size_t capacity)
                                 .stacks = bench_stacks_new(capacity)};
     bench_silence_ipv6(); /* at home, where the uplinks' peers are */
     return pods->items && pods->stacks ? 0 : bench_error(-ENOMEM, "pods");
+}
+
+int bench_pods_init_threads(struct bench_pods *pods, size_t capacity)
+{
+    int result = bench_pods_init(pods, capacity);
+
+    if (result)
+        return result;
+    pods->lodgers = bench_lodgers_new(capacity);
+    return pods->lodgers ? 0 : bench_error(-ENOMEM, "threads");
 }
 
 int bench_pods_grow(struct bench_pods *pods, size_t count)
@@ -230,33 +238,50 @@ int bench_pods_verify_emptied(const struct bench_pods *pods, size_t from, size_t
     return result ? bench_error(result, "not every device has kept its qdisc and lost its filters") : 0;
 }
 
-static void nap(void)
+/* The more there are the dearer it is to count them, and counting keeps them from going. */
+static void nap(unsigned links)
 {
-    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    long microseconds = 2000 + 20 * (long)links;
+
+    nanosleep(&(struct timespec){.tv_nsec = microseconds * 1000}, NULL);
 }
 
-/* Namespaces die in the background, and their devices' peers at home with them. */
+/* Namespaces die in the background, and their devices' peers at home with them. That may take long, but not
+ * stand still for long. */
 static void await_bare_home(void)
 {
     uint64_t deadline = bench_now() + WAIT_SECONDS * UINT64_C(1000000000);
     int socket = bench_rtnl_open();
-    unsigned links;
+    unsigned links, before = 0;
 
     if (socket < 0)
         return;
-    while (bench_rtnl_count_links(socket, &links) == 0 && links > 1 && bench_now() < deadline)
-        nap();
+    while (bench_rtnl_count_links(socket, &links) == 0 && links > 1 && bench_now() < deadline) {
+        if (links != before)
+            deadline = bench_now() + WAIT_SECONDS * UINT64_C(1000000000);
+        before = links;
+        nap(links);
+    }
     close(socket);
+}
+
+static void end_children(struct bench_pods *pods)
+{
+    for (size_t i = 0; i < pods->count; i++)
+        kill(pods->items[i].pid, SIGKILL);
+    for (size_t i = 0; i < pods->count; i++)
+        waitpid(pods->items[i].pid, NULL, 0);
 }
 
 void bench_pods_deinit(struct bench_pods *pods)
 {
     for (size_t i = 0; i < pods->count; i++)
-        close(pods->items[i].netns);
-    for (size_t i = 0; i < pods->count; i++)
-        kill(pods->items[i].pid, SIGKILL);
-    for (size_t i = 0; i < pods->count; i++)
-        waitpid(pods->items[i].pid, NULL, 0);
+        if (pods->items[i].netns >= 0)
+            close(pods->items[i].netns);
+    if (pods->lodgers)
+        bench_lodgers_free(pods->lodgers);
+    else
+        end_children(pods);
     bench_stacks_free(pods->stacks, pods->capacity);
     free(pods->items);
     await_bare_home();

@@ -12,8 +12,10 @@
  */
 #define BENCH_POD_DEVICES 2
 
+struct bench_lodgers;
+
 struct bench_pod {
-    pid_t pid;
+    pid_t pid; /* or a thread's */
     int netns; /* owned */
 };
 
@@ -21,6 +23,7 @@ struct bench_pods {
     struct bench_pod *items;
     size_t count, capacity;
     char *stacks; /* of the children: they share our memory, so that making a thousand is cheap */
+    struct bench_lodgers *lodgers; /* threads instead; NULL: children */
 };
 
 #define BENCH_PODS_NULL ((struct bench_pods){.items = NULL})
@@ -28,6 +31,10 @@ struct bench_pods {
 /* Room for `capacity` pods, none made yet. Only one of these at a time may have uplinks. 0 or -errno, told.
  */
 int bench_pods_init(struct bench_pods *pods, size_t capacity);
+
+/* The same, each to be held by a thread of ours instead of a process: thousands of these would keep everybody
+ * busy who looks at all processes of the machine from time to time. */
+int bench_pods_init_threads(struct bench_pods *pods, size_t capacity);
 
 /* Make pods until there are `count`. 0 or -errno, told on stderr. */
 int bench_pods_grow(struct bench_pods *pods, size_t count);

@@ -166,6 +166,18 @@ int bench_rtnl_delete_link(int socket, uint32_t ifindex)
     return transact(socket, &request);
 }
 
+int bench_rtnl_add_clsact(int socket, uint32_t ifindex)
+{
+    struct request request;
+    struct tcmsg *tc = begin(&request, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, sizeof(*tc));
+
+    tc->tcm_ifindex = (int)ifindex;
+    tc->tcm_parent = TC_H_CLSACT;
+    tc->tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0);
+    put(&request, TCA_KIND, "clsact", sizeof("clsact"));
+    return transact(socket, &request);
+}
+
 int bench_rtnl_clear(int socket, uint32_t ifindex)
 {
     struct request request;
@@ -274,14 +286,6 @@ int bench_rtnl_watch(void)
         return error;
     }
     return fd;
-}
-
-void bench_rtnl_drain(int watcher)
-{
-    char answer[8192];
-
-    while (recv(watcher, answer, sizeof(answer), MSG_DONTWAIT) > 0)
-        ;
 }
 
 int bench_rtnl_await_gone(int watcher, unsigned seconds, unsigned *gone)

@@ -22,6 +22,9 @@ int bench_rtnl_add_uplink(int socket, int peer_netns, uint32_t peer_ifindex);
 
 int bench_rtnl_delete_link(int socket, uint32_t ifindex);
 
+/* Put a clsact without filters on a device that has none. */
+int bench_rtnl_add_clsact(int socket, uint32_t ifindex);
+
 /* Remove clsact, and with it all filters, from a device; having none is fine. */
 int bench_rtnl_clear(int socket, uint32_t ifindex);
 
@@ -33,11 +36,11 @@ int bench_rtnl_count_clsact(int socket, unsigned *count);
 
 int bench_rtnl_count_links(int socket, unsigned *count);
 
-/* A socket that hears of the present namespace's devices; of what it heard so far nothing is wanted. */
+/* A socket that hears of the present namespace's devices from now on. */
 int bench_rtnl_watch(void);
-void bench_rtnl_drain(int watcher);
 
-/* Wait for news, and add to *gone how many devices they say have vanished. -ETIMEDOUT. */
+/* Wait for news, and add to *gone how many devices they say have vanished. -ETIMEDOUT; -ENOBUFS when there
+ * was more to hear than it could keep. */
 int bench_rtnl_await_gone(int watcher, unsigned seconds, unsigned *gone);
 
 #endif

@@ -24,12 +24,15 @@ static const unsigned tracked[] = {100, 5000}, tracked_small[] = {5, 20};
 
 #define NAME_MAX_LENGTH 48
 
-/* A turn with many namespaces takes long, and holds many samples. */
-#define PAIRS_MAX 12u
+/* A turn takes long, and holds many samples. */
+#define PAIRS_MAX 8u
+#define WARM_UP   1u
+
+#define MAKE_AT_ONCE 250u /* between two words on how far it is */
 
 #define FLAPS       200u /* down and up again, a turn */
 #define FLAPS_SMALL 10u
-#define VETHS       100u /* made, set up and deleted, a turn */
+#define VETHS       50u /* made, set up and deleted, a turn */
 #define VETHS_SMALL 5u
 #define DEATHS      10u /* a turn, of so many containers at a time */
 #define AT_A_TIME   20u
@@ -37,10 +40,11 @@ static const unsigned tracked[] = {100, 5000}, tracked_small[] = {5, 20};
 #define DEVICES_EACH 3 /* loopback, eth0, its peer */
 #define WAIT_SECONDS 30u
 
-/* What an audit costs the others is seen in a mean over a whole one, whenever that began. It comes six times
- * as often as by default, so that the turn need not take a minute. */
-#define AUDIT_SECONDS 10u
-#define AUDIT         "audit.interval=10s"
+/* What an audit costs the others is seen in a mean: over a quarter of its interval (60 s by default), in
+ * which a quarter of all is audited, whenever that begins. Without a daemon nothing comes back so seldom. */
+#define FLAP_SECONDS       15u
+#define FLAP_SECONDS_FLOOR 3u
+#define A_SECOND           UINT64_C(1000000000)
 
 /* The ends of a veth pair that comes and goes beside the tracked devices of its namespace. */
 #define VETH_IFINDEX 1000u
@@ -48,7 +52,8 @@ static const unsigned tracked[] = {100, 5000}, tracked_small[] = {5, 20};
 
 /*
  * What everybody else on the host has of a daemon that sits there and has nothing to do: a device is set down
- * and up again, containers die. "Floor" is the same without a daemon.
+ * and up again, containers die. "Floor" is the same where there is no daemon, on devices that never had a
+ * clsact.
  */
 struct others {
     struct bench_pods pods;
@@ -56,10 +61,69 @@ struct others {
     struct bench_stopwatch *stopwatch;
     struct bench_daemon daemon;
     unsigned flaps, veths, deaths;
-    uint64_t flap_for; /* nanoseconds, at least */
+    uint64_t flap_for[BENCH_SIDES]; /* nanoseconds, at least */
 };
 
-enum { LINK, LINK_MEAN, VETH, DEATH, METRICS };
+enum { LINK, LINK_CLSACT, LINK_MEAN, VETH, DEATH, METRICS };
+
+/* ---- containers to try it on ---- */
+
+static bool all_attached(const struct bench_device_times *devices, size_t count, size_t wanted)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!devices[i].attached)
+            return false;
+    return count == wanted;
+}
+
+static int await_attached(struct others *others)
+{
+    struct bench_device_times devices[AT_A_TIME * DEVICES_EACH];
+    uint64_t deadline = bench_now() + WAIT_SECONDS * A_SECOND;
+    size_t count;
+    int result;
+
+    while ((result = bench_stopwatch_read(others->stopwatch, devices, AT_A_TIME * DEVICES_EACH, &count)) ==
+               0 &&
+           !all_attached(devices, count, others->containers.count * DEVICES_EACH)) {
+        if (bench_now() > deadline)
+            return bench_error(-ETIMEDOUT, "netnsyncd does not attach to all of %zu devices", count);
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+    return result;
+}
+
+static int start_containers(struct others *others, unsigned count)
+{
+    int result = bench_stopwatch_reset(others->stopwatch);
+
+    for (unsigned i = 0; i < count && result == 0; i++) {
+        const struct bench_container *container;
+
+        result = bench_containers_start(&others->containers, &container);
+        if (result == 0)
+            result = bench_containers_plug(&others->containers, container);
+    }
+    return result;
+}
+
+/* What settling does is news to a daemon, too, so that it comes to rest after that. */
+static int come_to_rest(struct others *others)
+{
+    int result = bench_settle();
+
+    return result || !others->daemon.pid ? result : bench_daemon_rest(&others->daemon);
+}
+
+/* So many containers, attached to if there is a daemon, and nothing more to be done for them. */
+static int populate(struct others *others, unsigned count)
+{
+    int result = start_containers(others, count);
+
+    if (result == 0 && others->daemon.pid)
+        result = await_attached(others);
+    return result ? result : come_to_rest(others);
+}
 
 /* ---- links ---- */
 
@@ -74,12 +138,13 @@ static int flap_once(int socket, double *sample)
     return result;
 }
 
-/* The median of the first ones, and the mean of as many as the time allows, in microseconds. The kernel tells
- * nobody of a device that is set up again: what is in the way here is only what a daemon does of itself. */
-static int flap(const struct others *others, int socket, double *values)
+/* The median of the first ones, in microseconds. *mean, if wanted, is that of as many as the time allows. The
+ * kernel tells nobody of a device that is set up again: what is in the way here is only what a daemon does of
+ * itself, and what it has put on the device. */
+static int flap(const struct others *others, int socket, uint64_t nanoseconds, double *median, double *mean)
 {
     double samples[FLAPS], sum = 0, sample;
-    uint64_t until = bench_now() + others->flap_for;
+    uint64_t until = bench_now() + nanoseconds;
     unsigned count = 0;
     int result = 0;
 
@@ -92,9 +157,41 @@ static int flap(const struct others *others, int socket, double *values)
     }
     if (result)
         return bench_error(result, "setting a device down and up");
-    values[LINK] = bench_summarise(samples, others->flaps).median;
-    values[LINK_MEAN] = sum / count;
+    *median = bench_summarise(samples, others->flaps).median;
+    *mean = sum / count;
     return 0;
+}
+
+/* A clsact on both ends, and nothing in it. */
+static int dress(const struct others *others, const struct bench_container *container, int socket)
+{
+    int result = bench_rtnl_add_clsact(socket, BENCH_CONTAINER_ETH0);
+
+    if (result == 0)
+        result = bench_rtnl_add_clsact(others->containers.home, container->peer);
+    return result ? bench_error(result, "making a clsact") : 0;
+}
+
+static int flap_bare(const struct others *others, const struct bench_container *container, int socket,
+                     double *values)
+{
+    double unused;
+    int result = flap(others, socket, 0, &values[LINK], &unused);
+
+    if (result == 0)
+        result = dress(others, container, socket);
+    if (result == 0)
+        result =
+            flap(others, socket, others->flap_for[BENCH_FLOOR], &values[LINK_CLSACT], &values[LINK_MEAN]);
+    return result;
+}
+
+static int flap_tracked(const struct others *others, int socket, double *values)
+{
+    int result = flap(others, socket, others->flap_for[BENCH_OURS], &values[LINK], &values[LINK_MEAN]);
+
+    values[LINK_CLSACT] = values[LINK];
+    return result;
 }
 
 /* The median of devices that come up and go at once, in microseconds: these a daemon is told of. */
@@ -117,15 +214,18 @@ static int come_and_go(const struct others *others, int socket, double *values)
     return 0;
 }
 
-/* In a tracked namespace. */
-static int change_links(struct others *others, double *values)
+static int change_links_in(struct others *others, const struct bench_container *container, double *values)
 {
-    int socket, result;
+    int socket, result = bench_containers_enter(container);
 
-    if (setns(others->pods.items[0].netns, CLONE_NEWNET))
-        return bench_error(-errno, "setns");
+    if (result)
+        return result;
     socket = bench_rtnl_open();
-    result = socket < 0 ? bench_error(socket, "netlink") : flap(others, socket, values);
+    if (socket < 0)
+        result = bench_error(socket, "netlink");
+    else
+        result = others->daemon.pid ? flap_tracked(others, socket, values)
+                                    : flap_bare(others, container, socket, values);
     if (result == 0)
         result = come_and_go(others, socket, values);
     if (socket >= 0)
@@ -134,68 +234,28 @@ static int change_links(struct others *others, double *values)
     return result;
 }
 
+/* In a new namespace each time: a device that ever had a clsact is no more what it was before, even without.
+ */
+static int change_links(struct others *others, double *values)
+{
+    int result = populate(others, 1);
+
+    if (result == 0)
+        result = change_links_in(others, &others->containers.ring[others->containers.first], values);
+    return result ? result : bench_containers_clear(&others->containers);
+}
+
 /* ---- deaths ---- */
-
-static bool all_attached(const struct bench_device_times *devices, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (!devices[i].attached)
-            return false;
-    return count == AT_A_TIME * DEVICES_EACH;
-}
-
-static int await_attached(struct others *others)
-{
-    struct bench_device_times devices[AT_A_TIME * DEVICES_EACH];
-    uint64_t deadline = bench_now() + WAIT_SECONDS * UINT64_C(1000000000);
-    size_t count;
-    int result;
-
-    while ((result = bench_stopwatch_read(others->stopwatch, devices, AT_A_TIME * DEVICES_EACH, &count)) ==
-               0 &&
-           !all_attached(devices, count)) {
-        if (bench_now() > deadline)
-            return bench_error(-ETIMEDOUT, "netnsyncd does not attach to all of %zu devices", count);
-        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-    }
-    return result;
-}
-
-static int populate(struct others *others)
-{
-    int result = bench_stopwatch_reset(others->stopwatch);
-
-    for (unsigned i = 0; i < AT_A_TIME && result == 0; i++) {
-        const struct bench_container *container;
-
-        result = bench_containers_start(&others->containers, &container);
-        if (result == 0)
-            result = bench_containers_plug(&others->containers, container);
-    }
-    return result;
-}
-
-/* What settling does is news to a daemon, too, so that it comes to rest after that. */
-static int come_to_rest(struct others *others)
-{
-    int result = bench_settle();
-
-    return result || !others->daemon.pid ? result : bench_daemon_rest(&others->daemon);
-}
 
 static int die_once(struct others *others, double *sample)
 {
     uint64_t nanoseconds = 0;
-    int result = populate(others);
+    int result = populate(others, AT_A_TIME);
 
-    if (result == 0 && others->daemon.pid)
-        result = await_attached(others);
-    if (result == 0)
-        result = come_to_rest(others);
     if (result == 0)
         result = bench_containers_vanish(&others->containers, &nanoseconds);
     *sample = (double)nanoseconds / 1e6;
-    return result ? result : come_to_rest(others);
+    return result;
 }
 
 /* The median of a turn, in milliseconds. */
@@ -215,7 +275,7 @@ static int die(struct others *others, double *value)
 static int start_daemon(struct others *others)
 {
     uint64_t devices = others->pods.count * DEVICES_EACH + 1; /* the one more is home's own loopback */
-    static const char *const settings[] = {"lonely.timeout=24h", "bpffs.path=", AUDIT, NULL};
+    static const char *const settings[] = {"lonely.timeout=24h", "bpffs.path=", NULL};
     int result = bench_daemon_start_with(&others->daemon, settings);
 
     if (result == 0)
@@ -245,6 +305,18 @@ static int run(void *context, double *values)
     return result ? result : die(others, &values[DEATH]);
 }
 
+/* That there was a daemon all the time, and that it had all of them. */
+static int verify(void *context)
+{
+    const struct others *others = context;
+    int result;
+
+    if (!others->daemon.pid)
+        return 0;
+    result = bench_pods_verify(&others->pods, 0, others->pods.count, BENCH_POD_DEVICES);
+    return result ? result : bench_pods_verify_home(&others->pods);
+}
+
 /* ---- all of it ---- */
 
 static int measure(const struct bench_options *options, struct bench_report *report, struct others *others,
@@ -257,10 +329,16 @@ static int measure(const struct bench_options *options, struct bench_report *rep
     };
     struct bench_experiment experiment = {
         .scenario = "churn",
-        .metrics = {{names[LINK], "us"}, {names[LINK_MEAN], "us"}, {names[VETH], "us"}, {names[DEATH], "ms"}},
+        .metrics = {{names[LINK], "us"},
+                    {names[LINK_CLSACT], "us"},
+                    {names[LINK_MEAN], "us"},
+                    {names[VETH], "us"},
+                    {names[DEATH], "ms"}},
         .prepare = prepare,
         .run = {run, run},
+        .verify = verify,
         .context = others,
+        .warm_up = WARM_UP,
     };
 
     return bench_run_pairs(&few, &experiment, report);
@@ -303,12 +381,22 @@ static void allow_fds(void)
         bench_error(-errno, "raising the limit of open files");
 }
 
-static int furnish(struct others *others, unsigned namespaces)
+static int make_pods(struct others *others, unsigned namespaces, const struct bench_report *report)
 {
-    int result = bench_pods_init(&others->pods, namespaces);
+    int result = bench_pods_init_threads(&others->pods, namespaces);
 
-    if (result == 0)
-        result = bench_pods_grow(&others->pods, namespaces);
+    for (unsigned more = 0; more < namespaces && result == 0;) {
+        bench_progress(report, "churn", "making namespaces", more, namespaces);
+        more = namespaces - more > MAKE_AT_ONCE ? more + MAKE_AT_ONCE : namespaces;
+        result = bench_pods_grow(&others->pods, more);
+    }
+    return result;
+}
+
+static int furnish(struct others *others, unsigned namespaces, const struct bench_report *report)
+{
+    int result = make_pods(others, namespaces, report);
+
     if (result == 0)
         result = bench_containers_init(&others->containers, AT_A_TIME);
     return result ? result : bench_stopwatch_open(&others->stopwatch);
@@ -323,12 +411,17 @@ static int measure_beside(const struct bench_options *options, struct bench_repo
         .flaps = options->small ? FLAPS_SMALL : FLAPS,
         .veths = options->small ? VETHS_SMALL : VETHS,
         .deaths = options->small ? 1 : DEATHS,
-        .flap_for = options->small ? 0 : AUDIT_SECONDS * UINT64_C(1000000000),
     };
-    int result = furnish(&others, namespaces);
+    int result;
 
-    snprintf(names[LINK], NAME_MAX_LENGTH, "link down and up, %u tracked, median", namespaces);
-    snprintf(names[LINK_MEAN], NAME_MAX_LENGTH, "link down and up, %u tracked, mean", namespaces);
+    if (!options->small) {
+        others.flap_for[BENCH_FLOOR] = FLAP_SECONDS_FLOOR * A_SECOND;
+        others.flap_for[BENCH_OURS] = FLAP_SECONDS * A_SECOND;
+    }
+    result = furnish(&others, namespaces, report);
+    snprintf(names[LINK], NAME_MAX_LENGTH, "link down and up, %u tracked", namespaces);
+    snprintf(names[LINK_CLSACT], NAME_MAX_LENGTH, "the same, beside clsact, %u tracked", namespaces);
+    snprintf(names[LINK_MEAN], NAME_MAX_LENGTH, "the same, beside clsact, mean, %u tracked", namespaces);
     snprintf(names[VETH], NAME_MAX_LENGTH, "veth made and deleted, %u tracked", namespaces);
     snprintf(names[DEATH], NAME_MAX_LENGTH, "death of %u, %u tracked", AT_A_TIME, namespaces);
     if (result == 0)

@@ -70,7 +70,7 @@ class Bench(unittest.TestCase):
 
     def test_churn(self):
         rows = rows_of("--small", "--pairs", "1", "churn")
-        self.assertEqual(len(rows), 6 + 6 + 4 + 4 + 1)
+        self.assertEqual(len(rows), 6 + 6 + 5 + 5 + 1)
         self.assertEqual(len({row["variant"] for row in rows}), len(rows))
         for row in rows:
             self.assertEqual(row["scenario"], "churn")
@@ -104,7 +104,7 @@ class Bench(unittest.TestCase):
         rows = rows_of("--floor-only", "--small", "--pairs", "2", "--namespaces", "7", "attach", "hit", "close",
                        "startup", "churn")
         self.assertEqual([row["scenario"] for row in rows],
-                         ["attach"] * 2 + ["hit"] * 2 + ["close"] + ["startup"] * 7 + ["churn"] * 20)
+                         ["attach"] * 2 + ["hit"] * 2 + ["close"] + ["startup"] * 7 + ["churn"] * 22)
         for row in rows:
             self.assertGreater(row["floor"], 0, row)
             self.assertIsNone(row["ours"])
