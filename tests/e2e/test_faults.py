@@ -46,6 +46,8 @@ class Call(typing.NamedTuple):
 
 # The best rung. EINTR and a lost answer (EAGAIN) come and go; were each call interrupted, nobody could go on.
 BEST = [
+    # io/proc.c: the highest pid there can be; not knowing means to take the kernel's own bound
+    Call("pread64~pid_max", "EPERM ENOMEM EINTR/2"),
     # io/netns.c: entering, opening, looking. A pid that could not be opened is found again by an audit.
     Call("setns", "EPERM ENOMEM", "visits.failed"),
     Call("open_by_handle_at", "EPERM ENOMEM EMFILE ENFILE ESTALE", "visits.failed"),
@@ -600,8 +602,13 @@ STARTING = [
     ("bpf@0:18", "EPERM ENOMEM"),  # BPF_BTF_LOAD
     ("bpf@0:22", "EPERM ENOMEM"),  # BPF_MAP_FREEZE
     ("bpf@0:28", "EPERM EMFILE"),  # BPF_LINK_CREATE
+    ("bpf@0:35", "EPERM ENOMEM"),  # BPF_PROG_BIND_MAP
     ("mmap@3:1", "ENOMEM EPERM"),  # maps, shared with the kernel
     ("openat", "EPERM EMFILE ENFILE ENOMEM"),
+    ("faccessat2", "EACCES"),
+    ("read~status", "ENOMEM EINTR"),  # /proc/self/status
+    ("read~possible", "EPERM ENOMEM"),  # of processors
+    ("read~vmlinux", "EPERM ENOMEM"),  # the kernel's types
     ("fstatfs", "EPERM"),
     ("newfstatat", "EACCES ENOMEM"),
     ("ioctl:0xb703", "EPERM"),
