@@ -567,8 +567,9 @@ class Adopting(Churn):
     settings = {}
 
     def test_it_stays_until_somebody_knows(self):
-        for site, error in (("bpf@0:13", "EPERM"), ("bpf@0:13", "EMFILE"), ("bpf@0:13", "ENOMEM"),
-                            ("bpf@0:15", "ENOMEM"), ("bpf@0:15", "EPERM")):
+        rows = (("bpf@0:13", "EPERM"), ("bpf@0:15", "ENOMEM"), ("bpf@0:13", "EMFILE"), ("bpf@0:13", "ENOMEM"),
+                ("bpf@0:15", "EPERM"))
+        for site, error in rows if LONG else rows[:3]:
             with self.subTest(site, error=error):
                 self.begin([Call(site, "")])
                 missed = self.difference(self.running)
@@ -674,7 +675,7 @@ class Start(Churn):
 
     def assertLeft(self):
         for ns in self.ends:
-            self.assertTrue(ns.covered())
+            self.assertEqual({len(found) for found in ours(ns).values()}, {1})
         self.assertEqual([os.stat(pin).st_ino for pin in self.PINS], self.inums)
 
     def start(self, site, fault):
@@ -725,10 +726,7 @@ class Start(Churn):
             last = first
         if LONG:
             return [f"{error}#{n}" for error in errors for n in range(first, last + 1)]
-        chosen = [f"{errors[0]}+{first}", f"{errors[-1]}#{first}"]
-        if last > first:
-            chosen.append(f"{errors[-1]}#{random.Random(site).randint(first + 1, last)}")
-        return chosen
+        return [f"{errors[0]}+{first}", f"{errors[-1]}#{random.Random(site).randint(first, last)}"]
 
     def test_each_call(self):
         for site, errors in STARTING:
