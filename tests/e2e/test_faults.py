@@ -301,7 +301,7 @@ class Churn(test_restart.Pair):
 
     def stir_everywhere(self):
         """All that can happen: namespaces and devices that are new, devices that come to the old and go."""
-        self.passing.append(self.named())
+        self.passing.append(self.mounted())
         for ns in self.ends:
             up(ns, *self.newcomers())
         for ns in [ns for ns in self.passing if "a" in ns.devices][:1]:
@@ -330,7 +330,7 @@ class Churn(test_restart.Pair):
         for ns in self.passing:
             ns.kill()
             if ns.name:
-                host.run("ip", "netns", "del", ns.name)
+                host.unmount(ns.path)
         self.passing = []
         if self.forgets_soon:
             self.bury()

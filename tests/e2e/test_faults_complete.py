@@ -122,6 +122,8 @@ class Life(test_faults.Churn):
             host.HostTest.assertCovered(self, ns)
         for ns in self.passing:
             ns.kill()
+            if ns.name:
+                host.unmount(ns.path)
         self.end()
 
 

@@ -47,7 +47,7 @@ class First(test_faults.Churn):
 
     def setUp(self):
         super().setUp()
-        self.there = (*self.ends, self.unnamed(), self.named(), self.unnamed())
+        self.there = (*self.ends, self.unnamed(), self.mounted(), self.unnamed())
         for ns in self.there:
             test_faults.up(ns, *self.newcomers())
 
