@@ -23,6 +23,10 @@
 
 #define INBOX_BYTES (32u << 10) /* no datagram of the kernel's is larger */
 
+/* Losses that one exchange goes on after: the kernel tells of one once, but each time it is asked while it
+ * has no memory for what it is to tell. */
+#define LOSSES_MAX 64
+
 /* Looks at a device whose qdisc or filters change under our hands. */
 #define LOOKS 3
 
@@ -111,19 +115,20 @@ static int receive(struct talk *talk)
 static int hear_part(struct talk *talk, const struct nns_netlink_part *part,
                      const struct nns_netlink_taker *taker)
 {
-    bool lost = false, last = false;
+    unsigned losses = 0;
+    bool last = false;
     while (!last) {
         int n = receive(talk);
         if (n == -EAGAIN)
             return 0;
-        if (n == -ENOBUFS)
-            lost = true;
+        if (n == -ENOBUFS && losses < LOSSES_MAX)
+            losses++;
         else if (n < 0)
             return n;
         else
             last = nns_netlink_hear(part, talk->inbox, (size_t)n, taker);
     }
-    if (!lost)
+    if (!losses)
         nns_netlink_heard_all(part);
     return 0;
 }
@@ -231,17 +236,18 @@ static int dump(struct talk *talk, uint16_t type, const struct tcmsg *head,
     if (r < 0)
         return r;
     bool incomplete = false;
+    unsigned losses = 0;
     do {
         r = receive(talk);
-        if (r == -ENOBUFS)
-            incomplete = true;
+        if (r == -ENOBUFS && losses < LOSSES_MAX)
+            losses++;
         else if (r < 0)
             return r;
         else
             r = nns_netlink_hear_dump(request.head.nlmsg_seq, (uint32_t)head->tcm_ifindex, talk->inbox,
                                       (size_t)r, taker, &incomplete);
     } while (r > 0 || r == -ENOBUFS);
-    return r == 0 && incomplete ? -EAGAIN : r;
+    return r == 0 && (incomplete || losses) ? -EAGAIN : r;
 }
 
 /* Every filter of a hook; a device without a qdisc has none. */

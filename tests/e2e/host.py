@@ -44,6 +44,7 @@ SANITIZER_REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|: r
 _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
 _SO_NETNS_COOKIE = 71
+_MS_BIND, _MNT_DETACH = 0x1000, 0x2
 
 
 def _check(result, what):
@@ -151,6 +152,13 @@ def unshare_net():
 def _mount(kind, target):
     os.makedirs(target, exist_ok=True)
     _check(_libc.mount(kind.encode(), target.encode(), kind.encode(), 0, None), f"mount {kind}")
+
+
+def unmount(path):
+    """Take away what is mounted at a file, and the file. What is gone already is no error."""
+    _libc.umount2(path.encode(), _MNT_DETACH)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _write(path, value):
@@ -683,6 +691,19 @@ class HostTest(unittest.TestCase):
         run("ip", "netns", "add", name)
         self.addCleanup(run, "ip", "netns", "del", name, check=False)
         return self._keep(Namespace(f"/run/netns/{name}", name=name))
+
+    def mounted(self):
+        """A named one that no task tells of: nobody started there, or ended there. A mount is all there is of it."""
+        HostTest._named += 1
+        name = f"e2e{HostTest._named}"
+        path = f"/run/netns/{name}"
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        open(path, "w").close()
+        with own_namespace().inside():  # and back here from where this thread goes now
+            unshare_net()
+            _check(_libc.mount(b"/proc/thread-self/ns/net", path.encode(), b"", _MS_BIND, None), f"mount {path}")
+        self.addCleanup(unmount, path)
+        return self._keep(Namespace(path, name=name))
 
     def nested(self):
         """A namespace made by a child of a process in a namespace of its own, each one

@@ -19,6 +19,7 @@ static struct {
     struct nns_tc_set set;
     struct nns_tc_stats stats;
     unsigned sends_left; /* until one fails, 0: none will */
+    bool speechless;     /* no answer finds room */
 } here;
 
 /* In libc's place: the kernel alone would have to run out of memory. */
@@ -29,6 +30,15 @@ ssize_t send(int socket, const void *bytes, size_t length, int flags)
         return -1;
     }
     return sendto(socket, bytes, length, flags, NULL, 0);
+}
+
+ssize_t recv(int socket, void *bytes, size_t length, int flags)
+{
+    if (here.speechless) {
+        errno = ENOBUFS;
+        return -1;
+    }
+    return recvfrom(socket, bytes, length, flags, NULL, NULL);
 }
 
 static struct nns_tc_program load(const char *name, int value)
@@ -363,6 +373,26 @@ Test(tc, a_failed_send_takes_back_no_answer)
     cr_assert_lt(there, 2 * count);
     cr_assert_eq(count_reason(jobs, count, NNS_REASON_UNKNOWN), there);
     cr_assert_eq(here.stats.removed, 2 * count - there);
+}
+
+/* That an answer was lost is told once, and by a kernel without memory each time it is asked: for that there
+ * are retries, with pauses. */
+Test(tc, who_is_told_of_nothing_but_losses_gives_up, .timeout = 10)
+{
+    struct nns_tc_job fresh = job_of("v0"), again;
+    here.speechless = true;
+    here.stats = (struct nns_tc_stats){0};
+    cr_assert_eq(nns_tc_attach(here.socket, &here.set, &fresh, 1, &here.stats), -ENOBUFS);
+    here.speechless = false;
+    again = job_of("v0");
+    cr_assert_eq(again.qdisc, NNS_QDISC_CLSACT);
+    here.speechless = true;
+    cr_assert_eq(nns_tc_attach(here.socket, &here.set, &again, 1, &here.stats), -ENOBUFS);
+    cr_assert_eq(nns_tc_detach(here.socket, &here.set, &again, 1, &here.stats), -ENOBUFS);
+    here.speechless = false;
+    attach(&again, 1);
+    expect_hook(&again, NNS_INGRESS, 10);
+    expect_hook(&again, NNS_EGRESS, 10);
 }
 
 /* What we may have put there without knowing, at whatever priority; another daemon's place is its own. */
