@@ -12,7 +12,7 @@ import time
 import containers
 import host
 
-RESTARTS = 50 if host.LONG else 6
+RESTARTS = 50 if host.LONG else host.crowd(6)
 SEED = int(os.environ.get("NNS_SEED", random.SystemRandom().randrange(1 << 32)))
 # Containers of one churn; the next one begins when so many of them were born.
 COUNT, RESIDENTS, ENOUGH = host.crowd(2400), host.crowd(40), host.crowd(1200)
@@ -188,7 +188,7 @@ class Crashes(Succession):
             checked += self.assertAllTakenOver(daemon)
             self.go_on()
             self.kill_soon(daemon, 0.1)
-        self.assertGreater(checked, host.crowd(RESTARTS), "of the churn's own some each time")
+        self.assertGreater(checked, RESTARTS, "of the churn's own some each time")
         daemon = self.begin()
         daemon.wait_ready()
         self.churn.wait()
