@@ -124,6 +124,8 @@ class Life(test_faults.Churn):
             ns.kill()
             if ns.name:
                 host.unmount(ns.path)
+        gone = {ns.cookie for ns in self.passing}
+        host.until(lambda: not gone & test_faults.cookies(self.running), "the dead are forgotten")
         self.end()
 
 
