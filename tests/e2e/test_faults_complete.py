@@ -120,11 +120,11 @@ class Life(test_faults.Churn):
             self.ask(served=True)
         for ns in (*self.passing, *self.ends):
             host.HostTest.assertCovered(self, ns)
+        gone = {ns.cookie for ns in self.passing}
         for ns in self.passing:
             ns.kill()
             if ns.name:
                 host.unmount(ns.path)
-        gone = {ns.cookie for ns in self.passing}
         host.until(lambda: not gone & test_faults.cookies(self.running), "the dead are forgotten")
         self.end()
 
