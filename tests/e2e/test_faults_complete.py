@@ -52,7 +52,7 @@ EXEMPT = {
 }
 
 # A call as strace prints it: with constants as numbers, and what a descriptor leads to.
-CALL = re.compile(r"^\d+ +(\w+)\((?:<unfinished|([^<,)]*)(?:<([^>]*)>)?(?:, (\w+))?)")
+CALL = re.compile(r"^\d+ +(\w+)\((?: *<unfinished|([^<,)]*)(?:<([^>]*)>)?(?:, (\w+))?)")
 NUMBERED = {"syscall_0x1c9": "457", "syscall_0x1ca": "458", "statmount": "457", "listmount": "458"}
 
 
