@@ -52,7 +52,7 @@ EXEMPT = {
 }
 
 # A call as strace prints it: with constants as numbers, and what a descriptor leads to.
-CALL = re.compile(r"^\d+ +(\w+)\((?:<unfinished|([^<,)]*)(?:<([^>]*)>)?(?:, (\w+))?)")
+CALL = re.compile(r"^\d+ +(\w+)\((?: *<unfinished|([^<,)]*)(?:<([^>]*)>)?(?:, (\w+))?)")
 NUMBERED = {"syscall_0x1c9": "457", "syscall_0x1ca": "458", "statmount": "457", "listmount": "458"}
 
 
@@ -120,10 +120,12 @@ class Life(test_faults.Churn):
             self.ask(served=True)
         for ns in (*self.passing, *self.ends):
             host.HostTest.assertCovered(self, ns)
+        gone = {ns.cookie for ns in self.passing}
         for ns in self.passing:
             ns.kill()
             if ns.name:
                 host.unmount(ns.path)
+        host.until(lambda: not gone & test_faults.cookies(self.running), "the dead are forgotten")
         self.end()
 
 
