@@ -156,27 +156,6 @@ def read_counts(text):
     return {site: (int(calls), int(failed)) for site, calls, failed in rows}
 
 
-def answer(daemon, command):
-    """What the daemon says, asked without a process in between."""
-    *lines, last = host.Client(daemon.socket).ask({"version": 1, "command": command})
-    if not last["done"]:
-        raise AssertionError(f"{command}: {last}")
-    return [value for line in lines for value in line.values()]
-
-
-def counters(daemon):
-    return answer(daemon, "status")[0]["counters"]
-
-
-def cookies(daemon):
-    return {row["cookie"] for row in answer(daemon, "list")}
-
-
-def ours(ns):
-    """{(device, hook): the programs of our filters}"""
-    return {place: [row.program for row in rows] for place, rows in ns.ours().items()}
-
-
 def up(ns, name, peer):
     """A pair of devices that comes, and comes up."""
     with rtnl.Route(ns) as route:
@@ -243,14 +222,14 @@ class Churn(test_restart.Pair):
         """For whoever reads why."""
         told = [f"calls, failed: {self.injector.tell('counts')}", self.running.stderr()[-4000:]]
         self.injector.set()
-        with contextlib.suppress(OSError, AssertionError):
-            told.insert(1, str({name: count for name, count in counters(self.running).items() if count}))
+        with contextlib.suppress(AssertionError):
+            told.insert(1, str({name: count for name, count in self.running.status()["counters"].items() if count}))
         return "\n".join(told)
 
     # tc and bpftool were asked of each program at the beginning: from then on the numbers of these are enough.
 
     def is_covered(self, ns):
-        return all(len(found) == 1 and found[0] in self.programs for found in ours(ns).values())
+        return all(len(found) == 1 and found[0].program in self.programs for found in ns.ours().values())
 
     def assertCovered(self, ns, instance="default"):
         if self.programs is None:
@@ -275,11 +254,11 @@ class Churn(test_restart.Pair):
         """What was covered is covered, and listed."""
         self.assertIsNone(self.running.process.poll(), self.running.stderr())
         for ns, name in zip(self.ends, self.names):
-            found = ours(ns)
+            found = ns.ours()
             for hook in host.HOOKS:
                 self.assertEqual(len(found[name, hook]), 1, f"{name} {hook}")
         if served:
-            self.assertLessEqual({ns.cookie for ns in self.ends}, cookies(self.running))
+            self.assertLessEqual({ns.cookie for ns in self.ends}, self.running.cookies())
 
     def assertPaced(self, site):
         """A call that fails is not made again and again without a pause."""
@@ -309,7 +288,7 @@ class Churn(test_restart.Pair):
         """What clients want, who may be left alone when they are not served."""
         if served:
             self.running.sync(*self.pids, self.passing[-1].pid, wait=False, code=None)  # some of it may fail
-            self.assertLessEqual({ns.cookie for ns in self.ends}, cookies(self.running))
+            self.assertLessEqual({ns.cookie for ns in self.ends}, self.running.cookies())
             return
         waiting = host.start(f"{host.BUILD}/netnsync", "--socket", self.running.socket, "list",
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -334,8 +313,8 @@ class Churn(test_restart.Pair):
 
     def bury(self):
         """All that went is forgotten, and nothing else is."""
-        self.until(lambda: not self.gone & cookies(self.running), "the dead are forgotten")
-        self.assertEqual(counters(self.running)["namespaces.flushed"], len(self.gone), "flushed though alive")
+        self.until(lambda: not self.gone & self.running.cookies(), "the dead are forgotten")
+        self.assertEqual(self.running.counter("namespaces.flushed"), len(self.gone), "flushed though alive")
 
     def inflict(self, *faults, served=True, every=all):
         """Everything happens while these are on; only what no fault of theirs can hide is asked for."""
@@ -353,7 +332,7 @@ class Churn(test_restart.Pair):
         wanted = {ns.cookie for ns in (*self.ends, fresh, host.own_namespace())}
 
         def reached():
-            return wanted <= {row["cookie"] for row in answer(self.running, "list") if row["handle"] != "none"}
+            return wanted <= {row["cookie"] for row in self.running.answers("list") if row["handle"] != "none"}
 
         self.until(reached, "all are found, and there is a way to each")
         self.assertCovered(fresh)
@@ -362,7 +341,7 @@ class Churn(test_restart.Pair):
         """One row of the table."""
         for fault in choose(call, turn):
             self.recover()
-            before = counters(self.running)
+            before = self.running.status()["counters"]
             self.inflict(f"{call.site}={fault}", *call.beside.split(), served=call.served)
             if call.paced:
                 self.assertPaced(call.site)
@@ -374,7 +353,7 @@ class Churn(test_restart.Pair):
 
     def assertTold(self, call, before):
         def moved():
-            now = counters(self.running)
+            now = self.running.status()["counters"]
             return not call.counters or [name for name in call.counters.split() if now[name] > before[name]]
 
         self.until(moved, f"one of {call.counters} moves")
@@ -672,7 +651,7 @@ class Start(Churn):
 
     def assertLeft(self):
         for ns in self.ends:
-            self.assertEqual({len(found) for found in ours(ns).values()}, {1})
+            self.assertEqual({len(found) for found in ns.ours().values()}, {1})
         self.assertEqual([os.stat(pin).st_ino for pin in self.PINS], self.inums)
 
     def start(self, site, fault):

@@ -125,7 +125,7 @@ class Life(test_faults.Churn):
             ns.kill()
             if ns.name:
                 host.unmount(ns.path)
-        host.until(lambda: not gone & test_faults.cookies(self.running), "the dead are forgotten")
+        host.until(lambda: not gone & self.running.cookies(), "the dead are forgotten")
         self.end()
 
 

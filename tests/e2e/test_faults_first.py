@@ -59,7 +59,7 @@ class First(test_faults.Churn):
         return daemon, injector
 
     def all_covered(self):
-        return all(len(found) == 1 for ns in self.there for found in test_faults.ours(ns).values())
+        return all(len(found) == 1 for ns in self.there for found in ns.ours().values())
 
     def calls(self, found):
         """Those of a start, until it is up, or has found and covered all."""
@@ -90,7 +90,7 @@ class First(test_faults.Churn):
         host.until(self.all_covered, f"all is covered\n{daemon.stderr()}")
         daemon.stop()
         for ns in self.there:
-            self.assertEqual({len(found) for found in test_faults.ours(ns).values()}, {0})
+            self.assertEqual({len(found) for found in ns.ours().values()}, {0})
         return fired
 
     def test_each_call(self):
