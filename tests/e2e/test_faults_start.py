@@ -153,9 +153,9 @@ class Successor(test_restart.Pair):
         self.assertTrue(calls, f"{row.site} is called in a start")
         if host.LONG:
             chosen = [(error, call) for error in errors for call in calls]
-        else:  # each call once, and each errno at the first
-            chosen = [(errors[call % len(errors)], call) for call in calls] + \
-                [(error, calls[0]) for error in errors if error != errors[calls[0] % len(errors)]]
+        else:  # each call once, and each errno once
+            chosen = [(errors[i % len(errors)], call) for i, call in enumerate(calls)] + \
+                [(error, calls[0]) for error in errors[len(calls):]]
         return [(error, call, call <= always) for error, call in chosen]
 
     def prepare(self):
