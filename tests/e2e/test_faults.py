@@ -616,6 +616,15 @@ STARTING = [
 ]
 
 
+# What is called beside these where there are no tracepoints: io/link_events.c and its numbers.
+STARTING_BY_RTNETLINK = [
+    ("socket", "EPERM EMFILE ENFILE ENOMEM ENOBUFS"),
+    ("setsockopt", "EPERM ENOMEM ENOBUFS"),
+    ("bind", "EPERM ENOMEM"),
+    ("sendto@2:64", "EPERM ENOMEM ENOBUFS"),
+    ("recvfrom@2:256", "ENOMEM ENOBUFS"),
+]
+
 STARTS = 3  # how many calls one makes differs a little
 
 
@@ -623,6 +632,7 @@ class Start(Churn):
     """What a former daemon left is there, whether its successor comes up or not."""
 
     settings = {"keep_attached": "true", "discover.enabled": "true"}
+    table, options = STARTING, {}
     PINS = [f"{test_restart.PINS}/{name}" for name in ("holders", "slots")]
 
     def setUp(self):
@@ -631,21 +641,21 @@ class Start(Churn):
         self.running.stop()
         self.inums = [os.stat(pin).st_ino for pin in self.PINS]
         usual = [self.starting() for _ in range(STARTS)]
-        self.most, self.always = ({site: what(counts[site][0] for counts in usual) for site, _ in STARTING}
+        self.most, self.always = ({site: what(counts[site][0] for counts in usual) for site, _ in self.table}
                                   for what in (max, min))
         self.before_main = self.loading()
 
     def starting(self):
         """The calls until it answers."""
-        injector = Injector(*(site for site, _ in STARTING))
-        daemon = self.daemon(dict(self.settings), under=injector.under, queue=QUEUE)
+        injector = Injector(*(site for site, _ in self.table))
+        daemon = self.daemon(dict(self.settings), under=injector.under, queue=QUEUE, **self.options)
         counts = injector.tell("counts")
         daemon.stop()
         return counts
 
     def loading(self):
         """What the dynamic linker calls, which is none of our business."""
-        injector = Injector(*(site for site, _ in STARTING))
+        injector = Injector(*(site for site, _ in self.table))
         host.run(*injector.under, f"{host.BUILD}/netnsyncd", "--version")
         return injector.at_end()
 
@@ -656,7 +666,7 @@ class Start(Churn):
 
     def start(self, site, fault):
         injector = Injector(f"{site}={fault}")
-        daemon = self.daemon(dict(self.settings), under=injector.under, queue=QUEUE, wait=False)
+        daemon = self.daemon(dict(self.settings), under=injector.under, queue=QUEUE, wait=False, **self.options)
         try:
             self.assertStarts(daemon, injector, site, fault)
         finally:
@@ -698,6 +708,7 @@ class Start(Churn):
 
     def choose(self, site, errors):
         first, last = self.before_main[site][0] + 1, self.most[site]
+        self.assertLessEqual(first, last, f"{site} is called")
         if site == "pipe2":  # ours tells whether the next, of libuv, will abort
             last = first
         if LONG:
@@ -705,10 +716,16 @@ class Start(Churn):
         return [f"{errors[0]}+{first}", f"{errors[-1]}#{random.Random(site).randint(first, last)}"]
 
     def test_each_call(self):
-        for site, errors in STARTING:
+        for site, errors in self.table:
             for fault in self.choose(site, errors.split()):
                 with self.subTest(f"{site}={fault}"):
                     self.start(site, fault)
+
+
+class StartByRtnetlink(Start):
+    """Where rtnetlink is to tell of devices; where it cannot, nobody does, and all are looked at."""
+
+    table, options = STARTING_BY_RTNETLINK, {"deaf": True}
 
 
 if __name__ == "__main__":

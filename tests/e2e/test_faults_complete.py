@@ -13,8 +13,8 @@ import test_faults_lower
 import test_faults_members
 import test_faults_start
 
-TABLES = (test_faults.BEST, test_faults.PINNED, test_faults.STARTING, test_faults_members.MEMBER,
-          test_faults_lower.VISITS, test_faults_lower.HEARING, test_faults_lower.MOUNTINFO, test_faults_lower.OPENING,
+TABLES = (test_faults.BEST, test_faults.PINNED, test_faults.STARTING, test_faults.STARTING_BY_RTNETLINK,
+          test_faults_members.MEMBER, test_faults_lower.VISITS, test_faults_lower.HEARING, test_faults_lower.MOUNTINFO, test_faults_lower.OPENING,
           test_faults_lower.FANOTIFY, test_faults_lower.WAITING, test_faults_start.AFTER_A_CRASH,
           test_faults_start.FROM_NOTHING, test_faults_start.OTHER_LAYOUT, test_faults_start.ENDING)
 ELSEWHERE = {
