@@ -386,11 +386,19 @@ static int cookie_of_here(uint64_t *cookie)
     return r;
 }
 
+/* Connected, so that only the kernel is heard: whoever has CAP_NET_ADMIN over the namespace, as every user
+ * has over those of a user namespace of his own, may send to any socket that is not. */
 static int open_socket(void)
 {
+    const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     if (fd < 0)
         return -errno;
+    if (connect(fd, (const struct sockaddr *)&kernel, sizeof(kernel)) < 0) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
     int on = 1;
     /* Each only makes answers smaller or clearer: kernels without one still serve us. */
     setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
@@ -545,13 +553,52 @@ static void close_witness(void)
     own.witness.fd = -1;
 }
 
+/* A new network namespace that nobody is in and no file is of: only a socket keeps it. The socket, or -errno.
+ */
+static int make_deserted(struct nsfs_place *place)
+{
+    struct stat st;
+    uint64_t cookie = 0;
+    int r = nns_netns_enter_new(), keeper = -1;
+    if (r < 0)
+        return r;
+    if (stat("/proc/thread-self/ns/net", &st) == 0)
+        keeper = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (keeper < 0)
+        r = -errno;
+    go_home();
+    if (r == 0)
+        r = nns_netns_socket_cookie(keeper, &cookie);
+    if (r < 0) {
+        if (keeper >= 0)
+            close(keeper);
+        return r;
+    }
+    *place = (struct nsfs_place){cookie, CLONE_NEWNET, (uint32_t)st.st_ino};
+    return keeper;
+}
+
+/* From Linux 6.19 on a namespace opens only while a task is in it or a file of it is open; of others, which
+ * may be alive and be peopled again, the kernel says what it says of the dead. There a member has to lead the
+ * way. */
+static bool opens_the_deserted(void)
+{
+    struct nsfs_place place;
+    int keeper = make_deserted(&place), fd = keeper < 0 ? keeper : open_verified(&place);
+    if (fd >= 0)
+        close(fd);
+    if (keeper >= 0)
+        close(keeper);
+    return fd >= 0;
+}
+
 /* Without NS_GET_ID what was opened could not be verified. The witness stays where it is of use. 0 or -errno.
  */
 static int try_open_by_id(bool *can)
 {
     close_witness();
     int r = own.abilities.ns_get_id ? make_witness() : 0;
-    *can = witness_opens();
+    *can = witness_opens() && opens_the_deserted();
     if (!*can)
         close_witness();
     return r;

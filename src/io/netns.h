@@ -22,7 +22,7 @@ struct nns_netns_abilities {
     bool pidfd_ioctl;  /* PIDFD_GET_NET_NAMESPACE, Linux 6.11 */
     bool pidfd_thread; /* PIDFD_THREAD, Linux 6.9 */
     bool ns_get_id;    /* NS_GET_ID on a namespace fd, Linux 6.18 */
-    bool open_by_id;   /* nsfs file handles, Linux 6.18 */
+    bool open_by_id;   /* nsfs file handles of all that live, Linux 6.18 alone: later kernels hide some */
     bool members;      /* others' processes lead to their namespaces, whose cookies can be read, Linux 5.14 */
 };
 

@@ -337,25 +337,33 @@ static int task_view(const char *task, uint32_t mounts, struct view *view)
     return 0;
 }
 
-/* Read a task's mounts unless that view was read before. */
-static int look_at_view(struct walk *walk, const char *task, uint32_t mounts)
+static int keep_view(struct walk *walk, const struct view *view)
 {
-    struct view view, *copy, **node;
+    struct view *copy = malloc(sizeof(*copy));
+
+    if (!copy)
+        return -ENOMEM;
+    *copy = *view;
+    if (tsearch(copy, &walk->views, compare_views))
+        return 0;
+    free(copy);
+    return -ENOMEM;
+}
+
+/* Read a task's mounts unless that view was read before. What a task that is gone afterwards had to show may
+ * not have been all: the next one that has the view is asked, too. *seen: it was read, now or before. */
+static int look_at_view(struct walk *walk, const char *task, uint32_t mounts, bool *seen)
+{
+    struct view view, after;
     int result = task_view(task, mounts, &view);
 
     note(walk, result);
-    if (result < 0 || tfind(&view, &walk->views, compare_views))
+    *seen = result == 0 && tfind(&view, &walk->views, compare_views);
+    if (result < 0 || *seen)
         return 0;
-    copy = malloc(sizeof(*copy));
-    if (!copy)
-        return -ENOMEM;
-    *copy = view;
-    node = tsearch(copy, &walk->views, compare_views);
-    if (!node) {
-        free(copy);
-        return -ENOMEM;
-    }
-    return read_mounts(walk, task);
+    result = read_mounts(walk, task);
+    *seen = task_view(task, mounts, &after) == 0 && compare_views(&view, &after) == 0;
+    return result || !*seen ? result : keep_view(walk, &view);
 }
 
 /* One task. *mounts: the mount namespace of the thread looked at before in this process, which most share. */
@@ -363,6 +371,7 @@ static int look_at_task(struct walk *walk, uint32_t pid, uint32_t tid, uint32_t 
 {
     char task[PATH_ROOM], prefix[PATH_ROOM + 16];
     uint32_t inum, its_mounts;
+    bool seen;
     int result;
 
     put_task(task, pid, tid);
@@ -378,8 +387,10 @@ static int look_at_task(struct walk *walk, uint32_t pid, uint32_t tid, uint32_t 
     note(walk, result);
     if (result < 0 || its_mounts == *mounts)
         return 0;
-    *mounts = its_mounts;
-    return look_at_view(walk, task, its_mounts);
+    result = look_at_view(walk, task, its_mounts, &seen);
+    if (seen)
+        *mounts = its_mounts;
+    return result;
 }
 
 /* Call look for each number in a directory of /proc until it returns other than 0, which is then returned. */
@@ -432,10 +443,11 @@ static int walk_all(struct walk *walk)
 {
     /* Our mounts first, which need no detour through another's root. */
     uint32_t mounts;
+    bool seen;
     int result = read_link("self/ns/mnt", "mnt", &mounts);
 
     if (result == 0)
-        result = look_at_view(walk, "self", mounts);
+        result = look_at_view(walk, "self", mounts, &seen);
     if (result == 0)
         result = each_number(walk, ".", 0, look_at_process);
     /* The first process is always there: where we are not shown it, /proc hides others' processes from us. */

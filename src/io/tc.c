@@ -247,7 +247,8 @@ static int dump(struct talk *talk, uint16_t type, const struct tcmsg *head,
             r = nns_netlink_hear_dump(request.head.nlmsg_seq, (uint32_t)head->tcm_ifindex, talk->inbox,
                                       (size_t)r, taker, &incomplete);
     } while (r > 0 || r == -ENOBUFS);
-    return r == 0 && (incomplete || losses) ? -EAGAIN : r;
+    /* EBUSY: one before broke off, and has come to its end by now. */
+    return r == -EBUSY || (r == 0 && (incomplete || losses)) ? -EAGAIN : r;
 }
 
 /* Every filter of a hook; a device without a qdisc has none. */

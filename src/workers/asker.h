@@ -17,7 +17,7 @@ struct nns_asker;
 struct nns_asker *nns_asker_new(const char *path);
 
 /* As nns_netns_led_to; -EAGAIN when no answer has come within patience_ms. From then on nobody waits at all,
- * until there was one. */
+ * until there was one; and where answers take their time, a tenth of the time at most. */
 int nns_asker_ask(struct nns_asker *asker, uint32_t *inum, unsigned patience_ms) NNS_OWNER_ONLY;
 
 /* One that still waits for an answer is left behind, and frees itself if it ever comes. NULL is fine. */

@@ -615,9 +615,9 @@ int nns_daemon_run(const struct nns_params *params)
     nns_memory_trim();
     run(daemon);
     failed = daemon->failed;
-    nns_completions_deinit(&daemon->completions);
     nns_role_assert_owner(); /* the owner thread has ended its work: its role is ours, it is joined next */
     free_parts(daemon);
+    nns_completions_deinit(&daemon->completions);
     free(daemon);
     if (!failed)
         nns_info("stopped");

@@ -12,7 +12,8 @@
  */
 
 /* Do all that is due for a namespace with a handle, schedule its next visit, tell who waits. One that proves
- * to be dead is flushed: the pointer is dead then, too. One that goes astray is left as it is. */
+ * to be dead, or is excluded and bare, is flushed: the pointer is dead then, too. One that goes astray is
+ * left as it is. */
 void nns_dequeue(struct nns_owner *owner, struct nns_namespace *ns) NNS_OWNER_ONLY;
 
 #endif

@@ -238,13 +238,27 @@ NNS_OWNER_ONLY static uint64_t trim_before(struct nns_owner *owner, uint64_t wai
     return wait_ms;
 }
 
-/* What came after the order to stop: nobody is to wait for an answer. Everything in flight had settled, so no
- * worker opened anything. */
+NNS_OWNER_ONLY static void refuse_opened(struct nns_owner *owner, struct nns_opened *opened)
+{
+    const struct nns_answer answer = nns_answer_for_error(-ECANCELED);
+    struct nns_request_list waiting;
+
+    nns_claims_end(owner->context.claims, opened->claim, &waiting);
+    nns_settle(owner->context.completions, opened->request, &answer);
+    nns_settle_all(owner->context.completions, &waiting, &answer);
+    close(opened->fd);
+    free(opened->place.path);
+    free(opened);
+}
+
+/* What came after the order to stop: nobody is to wait for an answer, and nothing is attached any more. */
 NNS_OWNER_ONLY static void turn_away(struct nns_owner *owner, struct nns_letter *letter)
 {
     if (letter->kind == NNS_LETTER_ORDER) {
         ((struct nns_order *)letter)->error = -ECANCELED;
         nns_completions_add_order(owner->context.completions, (struct nns_order *)letter);
+    } else if (letter->kind == NNS_LETTER_OPENED) {
+        refuse_opened(owner, (struct nns_opened *)letter);
     } else {
         receive(owner, letter);
     }

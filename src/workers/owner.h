@@ -18,9 +18,10 @@
 /*
  * The owner thread: the only writer of the cache, the device queues and the attachments (I1).
  *
- * It works off its mailbox (opened namespaces from the workers, orders from the loop thread), then the
- * namespaces that are due, a few at a time so that neither starves the other. It never waits for another
- * thread but in its mailbox.
+ * It works off its mailbox (opened namespaces from the workers, orders from the loop thread), then events,
+ * then the namespaces that are due, each for some milliseconds so that none starves the others. It waits for
+ * nobody but in its mailbox, save within bounds for the answer of a file system (workers/asker.h), and,
+ * before it forgets a namespace for good, for readers of the cache, who never wait themselves.
  */
 struct nns_owner;
 

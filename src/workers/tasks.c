@@ -15,6 +15,13 @@ enum { WAITING_MAX = 64, OFFER_MS = 20 };
 
 /* ---- by identity ---- */
 
+/* Another event of a quiet namespace may never come: what was short a moment ago is there in time. */
+NNS_OWNER_ONLY static void look_again_unless_final(struct nns_owner *owner, int error)
+{
+    if (error != -ESTALE && error != -EACCES && error != -EPERM)
+        owner->unseen_tasks = true;
+}
+
 /* I5: what the event tells may be torn, and the namespace may be dead by now; opening it says so. */
 NNS_OWNER_ONLY static void let_in(struct nns_owner *owner, struct nns_netns_id id)
 {
@@ -24,12 +31,15 @@ NNS_OWNER_ONLY static void let_in(struct nns_owner *owner, struct nns_netns_id i
     if (arrival.fd < 0) {
         answer = nns_answer_for_error(arrival.fd == -ESTALE ? -ESRCH : arrival.fd);
         nns_settle_unasked(&answer);
+        look_again_unless_final(owner, arrival.fd);
         return;
     }
     nns_admit_meet(owner, &arrival);
     nns_admit_save(owner, &arrival, false);
     if (arrival.saved == -ENOSPC && !arrival.excluded)
         nns_admit_miss(owner, &arrival);
+    else if (arrival.saved < 0)
+        look_again_unless_final(owner, arrival.saved);
     answer = nns_admit_answer(&arrival);
     nns_settle_unasked(&answer);
     nns_admit_visit(owner, &arrival);
@@ -45,7 +55,7 @@ NNS_OWNER_ONLY static bool is_old_news(const struct nns_owner *owner, uint64_t c
 /* ---- by pid ---- */
 
 /* The batch to add to, or NULL. The queue may keep the workers busy for as long as it likes. */
-static struct nns_batch *batch_under_way(struct nns_owner *owner)
+NNS_OWNER_ONLY static struct nns_batch *batch_under_way(struct nns_owner *owner)
 {
     struct nns_batch *batch = owner->found.last;
 

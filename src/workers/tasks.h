@@ -20,6 +20,6 @@ void nns_tasks_hand_on(struct nns_owner *owner) NNS_OWNER_ONLY;
 uint64_t nns_tasks_tick(struct nns_owner *owner) NNS_OWNER_ONLY;
 
 /* Drop what waits. */
-void nns_tasks_drop(struct nns_owner *owner);
+void nns_tasks_drop(struct nns_owner *owner) NNS_OWNER_ONLY;
 
 #endif

@@ -9,9 +9,6 @@
 #include "workers/events.h"
 #include "workers/tasks.h"
 
-/* Events between two looks at the clock: each may make a visit. */
-enum { AT_ONCE = 16 };
-
 static struct nns_log_limit error_limit, lost_limit;
 
 NNS_OWNER_ONLY static void take(void *context, const struct nns_trace_event *event)
@@ -52,15 +49,15 @@ NNS_OWNER_ONLY static void rest(struct nns_owner *owner, int error)
     owner->tracing.watched = false;
 }
 
-/* As nns_trace_read. The kernel's buffer may fill as fast as it is read. */
+/* As nns_trace_read. The kernel's buffer may fill as fast as it is read, and each event make a visit. */
 NNS_OWNER_ONLY static int read_for_a_turn(struct nns_owner *owner)
 {
     uint64_t since = nns_now_ms();
     int rc;
 
     do
-        rc = nns_trace_read(owner->context.trace, AT_ONCE, take, owner);
-    while (rc == AT_ONCE && nns_now_ms() - since < NNS_TURN_MS);
+        rc = nns_trace_read(owner->context.trace, 1, take, owner);
+    while (rc > 0 && nns_now_ms() - since < NNS_TURN_MS);
     return rc;
 }
 

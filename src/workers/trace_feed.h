@@ -10,7 +10,7 @@
  * queue, and what finds no room there is counted and made up for. All on the owner thread.
  */
 
-/* Work off the events that are there, some hundred at most: in each turn. */
+/* Work off the events that are there, for NNS_TURN_MS at most: in each turn. */
 void nns_trace_feed_read(struct nns_owner *owner) NNS_OWNER_ONLY;
 
 /* Wait for events beside letters. Returns milliseconds until nns_trace_feed_read is to be called even if none

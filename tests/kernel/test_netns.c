@@ -392,17 +392,24 @@ Test(netns, who_dies_while_it_is_opened_is_gone)
 
 /* As where the kernel denies others' namespaces to whoever asks: those that the caller is in it opens always.
  */
-static bool others_denied;
+static bool others_denied, deserted_denied;
 
 int __real_open_by_handle_at(int mount, struct file_handle *handle, int flags);
 int __wrap_open_by_handle_at(int mount, struct file_handle *handle, int flags);
+
+static uint32_t type_of(const struct file_handle *handle)
+{
+    uint32_t type;
+    memcpy(&type, handle->f_handle + 8, sizeof(type));
+    return type;
+}
 
 int __wrap_open_by_handle_at(int mount, struct file_handle *handle, int flags)
 {
     uint32_t inum;
     memcpy(&inum, handle->f_handle + 12, sizeof(inum));
-    if (!others_denied || inum == inum_of("/proc/thread-self/ns/net") ||
-        inum == inum_of("/proc/thread-self/ns/uts"))
+    bool denied = others_denied || (deserted_denied && type_of(handle) == CLONE_NEWNET);
+    if (!denied || inum == inum_of("/proc/thread-self/ns/net") || inum == inum_of("/proc/thread-self/ns/uts"))
         return __real_open_by_handle_at(mount, handle, flags);
     errno = ESTALE;
     return -1;
@@ -428,6 +435,36 @@ Test(netns, what_opens_only_our_own_is_no_ability)
     cr_assert(abilities.open_by_id);
     cr_assert_eq(host_open_fds(), fds);
     cr_assert_eq(inum_of("/proc/thread-self/ns/uts"), home, "it stayed with its witness");
+}
+
+/* As from Linux 6.19 on. */
+Test(netns, what_opens_only_where_somebody_is_is_no_ability)
+{
+    skip_without_handles();
+    unsigned fds = host_open_fds();
+    deserted_denied = true;
+    set_up();
+    cr_assert_not(abilities.open_by_id);
+    cr_assert_eq(host_open_fds(), fds - 1, "nothing is kept of what was tried");
+}
+
+/* Everybody is root over the namespaces of a user namespace of his own. */
+Test(netns, nobody_else_is_heard)
+{
+    struct sockaddr_nl address = {.nl_family = AF_NETLINK};
+    socklen_t length = sizeof(address);
+    int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    int socket_of_ours = nns_netns_enter(home, 1);
+    cr_assert_geq(socket_of_ours, 0);
+    cr_assert_eq(getsockname(socket_of_ours, (struct sockaddr *)&address, &length), 0);
+    cr_assert_neq(address.nl_pid, 0);
+    int stranger = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    struct nlmsghdr forged = {.nlmsg_len = sizeof(forged), .nlmsg_type = NLMSG_DONE};
+    cr_assert_lt(sendto(stranger, &forged, sizeof(forged), 0, (struct sockaddr *)&address, length), 0);
+    cr_assert_eq(errno, ECONNREFUSED);
+    nns_netns_leave(socket_of_ours);
+    close(stranger);
+    close(home);
 }
 
 Test(netns, who_is_denied_is_not_dead)

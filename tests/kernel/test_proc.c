@@ -569,6 +569,7 @@ Test(proc, a_walk_among_dying_processes_succeeds)
 
 /* As the kernel has it when the task goes after the path was found: it is refused, and gone from then on. */
 static pid_t dying;
+static bool shows_its_root; /* and is gone then */
 
 int __real_statx(int directory, const char *path, int flags, unsigned mask, struct statx *status);
 int __wrap_statx(int directory, const char *path, int flags, unsigned mask, struct statx *status);
@@ -580,11 +581,12 @@ int __wrap_statx(int directory, const char *path, int flags, unsigned mask, stru
     snprintf(root, sizeof(root), "%d/root", dying);
     if (!dying || strcmp(path, root) != 0)
         return __real_statx(directory, path, flags, mask, status);
+    int result = __real_statx(directory, path, flags, mask, status);
     kill(dying, SIGKILL);
     waitpid(dying, NULL, 0);
     dying = 0;
     errno = EACCES;
-    return -1;
+    return shows_its_root ? result : -1;
 }
 
 Test(proc, a_process_that_dies_while_its_root_is_asked_for_is_gone)
@@ -595,6 +597,39 @@ Test(proc, a_process_that_dies_while_its_root_is_asked_for_is_gone)
     cr_expect(inhabited(child.told), "its namespace was seen before");
     cr_expect_eq(dying, 0, "nobody asked");
     cr_expect(!inhabited(child.told));
+}
+
+/* Which outlives the first; its pid is in a file. */
+static void two_in_own_mount_namespace(void)
+{
+    uint32_t inum;
+    pid_t inner;
+    FILE *file;
+
+    must(unshare(CLONE_NEWNS) == 0);
+    inum = mount_new_namespace(ROOM "/theirs");
+    inner = fork();
+    must(inner >= 0);
+    for (; inner == 0;)
+        pause();
+    file = fopen(ROOM "/inner", "w");
+    must(inner > getpid() && file && fprintf(file, "%d", inner) > 0 && fclose(file) == 0);
+    ready_and_wait(inum);
+}
+
+Test(proc, mounts_that_one_did_not_live_to_show_are_shown_by_another)
+{
+    struct child child = spawn(two_in_own_mount_namespace);
+    FILE *file = fopen(ROOM "/inner", "r");
+    pid_t inner;
+
+    cr_assert_eq(fscanf(file, "%d", &inner), 1);
+    fclose(file);
+    dying = child.pid;
+    shows_its_root = true;
+    cr_expect(inhabited(child.told));
+    cr_expect_eq(dying, 0, "nobody asked");
+    kill(inner, SIGKILL);
 }
 
 /* ---- paths to all namespaces ---- */

@@ -188,6 +188,7 @@ Test(trace_feed, who_may_not_be_opened_is_an_error_and_not_gone)
     owner_host_allow_descriptors(&before);
     cr_expect_eq(nns_counter_read(NNS_COUNT_SYNC_ERROR), 1);
     cr_expect_eq(nns_counter_read(NNS_COUNT_SYNC_GONE), 0);
+    cr_expect(own.owner->unseen_tasks, "nobody looks for it again");
     owner_host_let_go(&held);
 }
 
