@@ -322,6 +322,16 @@ def programs():
     return {row["id"]: row for row in json.loads(run("bpftool", "-j", "prog", "show").stdout)}
 
 
+_programs = {}
+
+
+def program(number):
+    """What the kernel says, or said before, of that one: an id stands for one program only."""
+    if number not in _programs:
+        _programs.update(programs())
+    return _programs[number]
+
+
 def compile_bpf(directory, name, text):
     """A BPF object from C, made with the same compiler the project uses."""
     source, target = os.path.join(directory, f"{name}.c"), os.path.join(directory, f"{name}.o")
@@ -712,11 +722,18 @@ class HostTest(unittest.TestCase):
     def assertCovered(self, ns, instance="default"):
         """Wait until the kernel shows one filter of ours on both hooks of every device the test made, and
         check what it says of them."""
+        ours = {}
+
+        def covered():
+            nonlocal ours
+            ours = ns.ours(instance)
+            return all(len(rows) == 1 for rows in ours.values())
+
         try:
-            until(lambda: ns.covered(instance), "all devices covered")
+            until(covered, "all devices covered")
         except AssertionError:
-            self.fail(f"not covered: { {k: len(v) for k, v in ns.ours(instance).items() if len(v) != 1} }")
-        self.assertProgramsRun(ns, instance)
+            self.fail(f"not covered: { {k: len(v) for k, v in ours.items() if len(v) != 1} }")
+        self.assertProgramsRun(ours, instance)
 
     def assertFound(self, daemon, *made):
         """Wait until the daemon lists namespaces that nobody named to it, and then that they are covered. No command
@@ -726,17 +743,15 @@ class HostTest(unittest.TestCase):
         for ns in made:
             self.assertCovered(ns)
 
-    def assertProgramsRun(self, ns, instance="default"):
+    def assertProgramsRun(self, ours, instance="default"):
         """Every filter of ours runs a program that the kernel knows, under the name and tag it carries."""
-        known = programs()
-        for place, rows in ns.ours(instance).items():
+        for place, rows in ours.items():
             for row in rows:
                 options = row["options"]
-                program = known[options["prog"]["id"]]
-                self.assertEqual(program["type"], "sched_cls", place)
+                known = program(options["prog"]["id"])
+                self.assertEqual(known["type"], "sched_cls", place)
                 self.assertTrue(options["direct-action"], place)
-                self.assertEqual(options["bpf_name"],
-                                 f"netnsync:{instance}:{program['name']}:{program['tag']}", place)
+                self.assertEqual(options["bpf_name"], f"netnsync:{instance}:{known['name']}:{known['tag']}", place)
 
     def assertBare(self, ns, instance="default"):
         left = {place: rows for place, rows in ns.ours(instance).items() if rows}
