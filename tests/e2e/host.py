@@ -768,11 +768,18 @@ class HostTest(unittest.TestCase):
     def assertCovered(self, ns, instance="default"):
         """Wait until the kernel shows one filter of ours on both hooks of every device the test made, and
         check what it says of them."""
+        ours = {}
+
+        def covered():
+            nonlocal ours
+            ours = ns.ours(instance)
+            return all(len(rows) == 1 for rows in ours.values())
+
         try:
-            until(lambda: ns.covered(instance), "all devices covered")
+            until(covered, "all devices covered")
         except AssertionError:
-            self.fail(f"not covered: { {k: len(v) for k, v in ns.ours(instance).items() if len(v) != 1} }")
-        self.assertProgramsRun(ns, instance)
+            self.fail(f"not covered: { {k: len(v) for k, v in ours.items() if len(v) != 1} }")
+        self.assertProgramsRun(ours, instance)
 
     def assertFound(self, daemon, *made):
         """Wait until the daemon lists namespaces that nobody named to it, and then that they are covered. No command
@@ -782,9 +789,9 @@ class HostTest(unittest.TestCase):
         for ns in made:
             self.assertCovered(ns)
 
-    def assertProgramsRun(self, ns, instance="default"):
+    def assertProgramsRun(self, ours, instance="default"):
         """Every filter of ours runs a program that the kernel knows, under the name and tag it carries."""
-        for place, rows in ns.ours(instance).items():
+        for place, rows in ours.items():
             for row in rows:
                 program = program_of(row)
                 self.assertEqual(program["type"], "sched_cls", place)

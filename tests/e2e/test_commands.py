@@ -231,7 +231,7 @@ class Deciding(host.HostTest):
         daemon = self.daemon(settings)
         daemon.sync(self.ns.pid)
         self.assertTrue(self.ns.covered())
-        self.assertProgramsRun(self.ns)
+        self.assertProgramsRun(self.ns.ours())
         for (_, hook), rows in self.ns.ours().items():
             self.assertEqual(host.program_of(rows[0])["name"], settings[f"program.{hook}"])
         self.assertNotIn("packets", daemon.device(self.ns, "lo")["ingress"], "nobody counts here")
@@ -241,7 +241,7 @@ class Deciding(host.HostTest):
         heir = self.daemon()
         heir.sync(self.ns.pid)
         self.assertTrue(self.ns.covered())
-        self.assertProgramsRun(self.ns)
+        self.assertProgramsRun(self.ns.ours())
         heir.stop()
         self.assertBare(self.ns)
 

@@ -105,12 +105,15 @@ class Crashes(Succession):
         self.churn.finish()
         host.until(lambda: not re.search(r": p\d+@", self.own.ip("-o", "link")), "its devices are gone")
 
+    def await_residents(self):
+        host.until(self.residents, "some are old enough")
+
     def go_on(self):
         """There is to be churn for long enough."""
         if len(self.churn.born) >= ENOUGH:
             self.end_churn()
             self.start_churn()
-            host.until(lambda: self.churn.born, "the churn goes on")
+            self.await_residents()
 
     def assertChurning(self):
         self.assertIsNone(self.churn.process.poll(), f"the churn has ended: {self.churn.failed}")
@@ -177,18 +180,17 @@ class Crashes(Succession):
 
     def test_in_the_midst_of_churn(self):
         self.start_churn()
-        first, checked = self.begin(), 0
+        first = self.begin()
         first.wait_ready()
-        host.until(self.residents, "some are old enough")
+        self.await_residents()
         self.kill_soon(first, 0.1)
         for _ in range(RESTARTS):
             self.kill_soon(self.begin(), 0.3)  # while it starts
             daemon = self.begin()
             daemon.wait_ready()
-            checked += self.assertAllTakenOver(daemon)
+            self.assertTrue(self.assertAllTakenOver(daemon), "of the churn's own some each time")
             self.go_on()
             self.kill_soon(daemon, 0.1)
-        self.assertGreater(checked, RESTARTS, "of the churn's own some each time")
         daemon = self.begin()
         daemon.wait_ready()
         self.churn.wait()

@@ -10,6 +10,7 @@ import sys
 import unittest
 
 import host
+import kernel
 
 DAY = {"audit.interval": "24h"}
 SHORT = {**DAY, "lonely.timeout": "600ms"}
@@ -235,6 +236,7 @@ class Members:
         self.assertBare(other)
 
 
+@unittest.skipUnless(kernel.tells_ids(), "a namespace's descriptor does not tell its cookie here")
 class ByDescriptor(Members, MembersTest):
     """The descriptor tells the cookie, a program that of many pids."""
 

@@ -18,6 +18,20 @@ OPEN = re.compile(r"ioctl\(\d+, (?:0xff04|_IOC\(_IOC_NONE, 0xff, 0x4, 0\)|PIDFD_
 ATTACHING_SEND = re.compile(r"send(?:msg|to)\(.*?\"(?:\\x[0-9a-f]{2}){4}\\x(?:24|2c)\\x00.* = (\d+)$", re.M)
 
 
+def whole_calls(text):
+    """What strace writes, with the two halves of a call in one line where another thread's came between."""
+    begun, lines = {}, []
+    for line in text.splitlines():
+        thread, _, said = line.partition(" ")
+        if said.endswith(" <unfinished ...>"):
+            begun[thread] = line.removesuffix(" <unfinished ...>")
+        elif said.lstrip().startswith("<... "):
+            lines.append(begun.pop(thread, "") + said.partition(" resumed>")[2])
+        else:
+            lines.append(line)
+    return "\n".join([*lines, *begun.values()])
+
+
 class Kinds(host.HostTest):
     def test_named_unnamed_and_nested(self):
         unnamed, named = self.unnamed(), self.named()
@@ -161,7 +175,7 @@ class Many(host.HostTest):
 
         def text():
             with open(place.name, errors="replace") as file:
-                return file.read()
+                return whole_calls(file.read())
 
         return daemon, text
 

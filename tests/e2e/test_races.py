@@ -349,7 +349,7 @@ class Vandals(Racing):
             self.assertGreater(packets, before[place], "packets went through meanwhile")
         self.assertCounted(daemon)
         self.assertForeignUntouched()
-        self.assertProgramsRun(self.ns)
+        self.assertProgramsRun(self.ns.ours())
         daemon.stop()
         self.assertBare(self.ns)
         self.assertForeignUntouched()

@@ -610,7 +610,7 @@ static void two_in_own_mount_namespace(void)
     inum = mount_new_namespace(ROOM "/theirs");
     inner = fork();
     must(inner >= 0);
-    for (; inner == 0;)
+    while (!inner)
         pause();
     file = fopen(ROOM "/inner", "w");
     must(inner > getpid() && file && fprintf(file, "%d", inner) > 0 && fclose(file) == 0);
