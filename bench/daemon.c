@@ -27,8 +27,8 @@
 #define QUEUE_NAME    "/netnsync-bench"
 #define LOG_PATH      "/run/netnsyncd.log"
 #define ARGUMENTS_MAX 40u
-#define START_SECONDS 10u
-#define WAIT_SECONDS  20u
+#define START_SECONDS 30u
+#define WAIT_SECONDS  30u
 #define STUCK_SECONDS 60u
 
 /* Microseconds between two looks at a counter. */
