@@ -54,7 +54,7 @@ BEST = [
     Call(OTHERS, "ESTALE", "visits.failed"),
     Call(OTHERS, "ESTALE/5"),  # a denial that is over before the witness is asked
     Call("socket", "EPERM EMFILE ENFILE ENOMEM ENOBUFS", "visits.failed"),
-    Call("connect", "EPERM ENOMEM", "visits.failed"),
+    Call("connect@2:12", "EPERM ENOMEM", "visits.failed"),
     Call("setsockopt", "EPERM ENOMEM ENOBUFS"),  # only asks for smaller answers and more room
     Call("ioctl:0x8008b70d", "EPERM", "visits.failed"),  # NS_GET_ID
     Call("ioctl:0xb703", "EPERM", "sync.error", beside=BY_PID),  # NS_GET_NSTYPE

@@ -37,7 +37,7 @@ AFTER_A_CRASH = [
     Row("bpf@0:7", "EPERM EMFILE ENOMEM", "cannot look at"),  # BPF_OBJ_GET
     Row("flock", "EINTR ENOLCK", NO_LOCK),
     Row("mkdir", "ENOMEM EROFS", NO_LOCK),
-    Row("connect", "EPERM EACCES ENOMEM EAGAIN", NO_SOCKET),
+    Row("connect@2:110", "EPERM EACCES ENOMEM EAGAIN", NO_SOCKET),
     Row("unlink", "EPERM EBUSY EROFS", NO_SOCKET),
     Row("fchmod", "EPERM ENOMEM", NO_SOCKET, stale=False),
     Row("chmod", "ENOMEM EPERM", NO_SOCKET, under=WITH_UMASK, stale=False),
