@@ -68,9 +68,16 @@ class Pair(host.HostTest):
             ns.ip("link", "set", "lo", "up")
             ns.ip("link", "set", name, "up")
             ns.ip("address", "add", f"{address}/24", "dev", name)
+        self.introduce()
         self.pids = (self.ends[0].pid, self.visitor(self.ends[1]))
         self.into, self.out = self.endpoint(1), self.endpoint(0)
         self.into.bind((ADDRESSES[1], 4711))
+
+    def introduce(self):
+        """No packets but the exchanged ones: some seconds after it heard of a neighbour the kernel would ask for it."""
+        for i, ns in enumerate(self.ends):
+            peer = json.loads(self.ends[1 - i].ip("-j", "link", "show", "dev", self.names[1 - i]))[0]["address"]
+            ns.ip("neigh", "replace", ADDRESSES[1 - i], "lladdr", peer, "dev", self.names[i], "nud", "permanent")
 
     def endpoint(self, i):
         with self.ends[i].inside():
