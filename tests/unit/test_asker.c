@@ -76,6 +76,6 @@ Test(asker, who_does_not_answer_is_not_waited_for_twice)
     delay_ms = 900;
     cr_assert_eq(nns_asker_ask(asker, &inum, 1), -EAGAIN);
     cr_assert_eq(nns_asker_ask(asker, &inum, PATIENCE_MS), -EAGAIN);
-    cr_assert_eq(asked, 1);
+    cr_assert_leq(asked, 1);
     nns_asker_free(asker);
 }
