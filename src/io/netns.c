@@ -559,21 +559,15 @@ static int make_deserted(struct nsfs_place *place)
 {
     struct stat st;
     uint64_t cookie = 0;
-    int r = nns_netns_enter_new(), keeper = -1;
+    int keeper = -1, r = nns_netns_enter_new();
     if (r < 0)
         return r;
     if (stat("/proc/thread-self/ns/net", &st) == 0)
         keeper = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (keeper < 0)
-        r = -errno;
-    go_home();
-    if (r == 0)
-        r = nns_netns_socket_cookie(keeper, &cookie);
-    if (r < 0) {
-        if (keeper >= 0)
-            close(keeper);
+    r = keeper < 0 ? -errno : nns_netns_socket_cookie(keeper, &cookie);
+    nns_netns_leave(r < 0 ? keeper : -1);
+    if (r < 0)
         return r;
-    }
     *place = (struct nsfs_place){cookie, CLONE_NEWNET, (uint32_t)st.st_ino};
     return keeper;
 }

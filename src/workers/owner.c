@@ -289,7 +289,7 @@ NNS_OWNER_ONLY static void turn_all_away(struct nns_owner *owner)
 {
     struct nns_letter *letter;
 
-    while (fetch_mail(owner, 0), (letter = owner->mail)) {
+    for (fetch_mail(owner, 0); (letter = owner->mail); fetch_mail(owner, 0)) {
         owner->mail = letter->next;
         turn_away(owner, letter);
     }

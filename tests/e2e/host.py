@@ -301,7 +301,7 @@ class Namespace:
 
     def covered(self, instance="default"):
         """True when every device of the log carries exactly one filter of ours on both hooks."""
-        return all(len(rows) == 1 for rows in self.ours(instance).values())
+        return all_have_one(self.ours(instance))
 
     def bare(self, instance="default"):
         """True when no device of the log carries a filter of ours."""
@@ -315,6 +315,10 @@ class Namespace:
         stats = json.loads(self.ip("-s", "-j", "link", "show", "dev", device))[0]["stats64"]
         return {"ingress": (stats["rx"]["packets"], stats["rx"]["bytes"]),
                 "egress": (stats["tx"]["packets"], stats["tx"]["bytes"])}
+
+
+def all_have_one(ours):
+    return all(len(rows) == 1 for rows in ours.values())
 
 
 def is_of(row, instance):
@@ -561,8 +565,8 @@ class Daemon:
         return {row["cookie"] for row in self.answers("list")}
 
     def wait_found(self, *namespaces):
-        """Wait until it knows them. To ask tc in a namespace is to start a task there, which gives it away: what is to
-        be found without that is waited for here first."""
+        """Wait until it knows them. To start a task in a namespace, tc's or ip's, gives it away: what is to be found
+        without that is waited for here first."""
         wanted = {ns.cookie for ns in namespaces}
         try:
             until(lambda: wanted <= self.cookies(), "the namespaces are found")
@@ -684,18 +688,21 @@ class HostTest(unittest.TestCase):
         process = subprocess.Popen(["sleep", "infinity"], preexec_fn=unshare_net)
         return self._keep(Namespace(f"/proc/{process.pid}/ns/net", process.pid, process))
 
+    @staticmethod
+    def _new_name():
+        HostTest._named += 1
+        return f"e2e{HostTest._named}"
+
     def named(self):
         """A namespace that only a bind mount holds, as `ip netns add` makes it."""
-        HostTest._named += 1
-        name = f"e2e{HostTest._named}"
+        name = self._new_name()
         run("ip", "netns", "add", name)
         self.addCleanup(run, "ip", "netns", "del", name, check=False)
         return self._keep(Namespace(f"/run/netns/{name}", name=name))
 
     def mounted(self):
         """A named one that no task tells of: nobody started there, or ended there. A mount is all there is of it."""
-        HostTest._named += 1
-        name = f"e2e{HostTest._named}"
+        name = self._new_name()
         path = f"/run/netns/{name}"
         os.makedirs(os.path.dirname(path), exist_ok=True)
         open(path, "w").close()
@@ -773,7 +780,7 @@ class HostTest(unittest.TestCase):
         def covered():
             nonlocal ours
             ours = ns.ours(instance)
-            return all(len(rows) == 1 for rows in ours.values())
+            return all_have_one(ours)
 
         try:
             until(covered, "all devices covered")

@@ -160,7 +160,7 @@ class Crashes(Succession):
     def assertAllTakenOver(self, daemon):
         residents = self.residents()
         daemon.wait_found(self.own, *self.made)
-        # By its own looks alone: to ask tc in a namespace would give it away.
+        # By its own looks alone: a task started there would give it away.
         host.until(lambda: {ns.cookie for ns in residents if not self.is_dead(ns)} <= daemon.cookies(),
                    "the residents are found")
         current = set(daemon.status()["programs"].values())

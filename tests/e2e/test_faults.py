@@ -230,7 +230,8 @@ class Churn(test_restart.Pair):
     # tc and bpftool were asked of each program at the beginning: from then on the numbers of these are enough.
 
     def is_covered(self, ns):
-        return all(len(found) == 1 and found[0].program in self.programs for found in ns.ours().values())
+        ours = ns.ours()
+        return host.all_have_one(ours) and all(row.program in self.programs for (row,) in ours.values())
 
     def assertCovered(self, ns, instance="default"):
         if self.programs is None:
@@ -662,7 +663,7 @@ class Start(Churn):
 
     def assertLeft(self):
         for ns in self.ends:
-            self.assertEqual({len(found) for found in ns.ours().values()}, {1})
+            self.assertTrue(ns.covered())
         self.assertEqual([os.stat(pin).st_ino for pin in self.PINS], self.inums)
 
     def start(self, site, fault):

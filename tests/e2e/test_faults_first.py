@@ -59,7 +59,7 @@ class First(test_faults.Churn):
         return daemon, injector
 
     def all_covered(self):
-        return all(len(found) == 1 for ns in self.there for found in ns.ours().values())
+        return all(ns.covered() for ns in self.there)
 
     def calls(self, found):
         """Those of a start, until it is up, or has found and covered all."""
@@ -93,7 +93,7 @@ class First(test_faults.Churn):
         host.until(self.all_covered, f"all is covered\n{daemon.stderr()}")
         daemon.stop()
         for ns in self.there:
-            self.assertEqual({len(found) for found in ns.ours().values()}, {0})
+            self.assertBare(ns)
         return fired
 
     def test_each_call(self):

@@ -18,8 +18,9 @@ UNNOTICED = "would not be noticed"
 OUTLIVE = "counts will not outlive this daemon"
 NO_SOCKET = "cannot listen on"
 QUEUED = "the queue /nns-e2e-faults-start"
-LATE_CALLS = 3
 NO_LOCK = f"{UNNOTICED}|{OUTLIVE}|{NO_SOCKET}"
+# Of a start's last calls so many are of threads that may come to them when it is up already.
+LATE_CALLS = 3
 
 
 class Row(typing.NamedTuple):
@@ -308,7 +309,6 @@ class Epoll(Successor):
         for call in calls if host.LONG else [*calls][::2]:
             for error in ("ENOMEM", "ENOSPC"):
                 with self.subTest(call=call, error=error):
-                    # The last ones are of threads that may come to them when it is up already.
                     ends.add(self.suffer(f"epoll_ctl={error}#{call}", call <= always - LATE_CALLS))
         self.assertLessEqual(ends, {"up", 1, 128 + signal.SIGABRT})
         self.assertIn(128 + signal.SIGABRT, ends)

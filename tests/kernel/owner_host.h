@@ -262,4 +262,44 @@ static inline void owner_host_allow_descriptors(const struct rlimit *before)
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, before), 0);
 }
 
+/* ---- opened namespaces ---- */
+
+static inline struct nns_request owner_host_request(uint32_t pid, bool found)
+{
+    struct nns_request request = {.batch = nns_batch_new(1)};
+
+    cr_assert_not_null(request.batch);
+    request.batch->found = found;
+    nns_batch_add(request.batch, pid);
+    return request;
+}
+
+/* One that was found, as a worker posts it; somebody may have named it meanwhile. */
+static inline void owner_host_post_found(const struct owner_held *held, bool named)
+{
+    struct nns_opened *opened = calloc(1, sizeof(*opened));
+    struct nns_request found = owner_host_request((uint32_t)held->pid, true);
+
+    cr_assert_not_null(opened);
+    cr_assert_eq(nns_claims_take(own.context.claims, held->id.cookie, found), NNS_CLAIM_WON);
+    if (named)
+        cr_assert_eq(nns_claims_take(own.context.claims, held->id.cookie, owner_host_request(1, false)),
+                     NNS_CLAIM_JOINED);
+    *opened = (struct nns_opened){.letter.kind = NNS_LETTER_OPENED,
+                                  .request = found,
+                                  .claim = held->id.cookie,
+                                  .id = held->id,
+                                  .fd = nns_netns_open_path(held->path),
+                                  .place = {.pid = (uint32_t)held->pid}};
+    cr_assert_geq(opened->fd, 0);
+    nns_mailbox_post_now(nns_owner_mailbox(own.owner), &opened->letter);
+}
+
+/* The thread has ended its work, or was told to. */
+static inline void owner_host_join(void)
+{
+    uv_thread_join(&own.owner->thread);
+    own.owner->started = false;
+}
+
 #endif

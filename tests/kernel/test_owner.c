@@ -269,3 +269,48 @@ Test(owner, many_letters_do_not_keep_a_due_namespace_waiting)
     nns_order_free(last);
     owner_host_let_go(&held);
 }
+
+/* All that was handed back until the order to stop is answered. */
+static struct nns_batch *await_stop(const struct nns_order *stop)
+{
+    time_t deadline = time(NULL) + OWNER_HOST_PATIENCE_S;
+    struct nns_batch *batches = NULL;
+
+    for (;;) {
+        struct nns_completed completed = nns_completions_take(&own.completions);
+
+        if (completed.batches)
+            batches = completed.batches;
+        if (completed.orders == stop)
+            return batches;
+        cr_assert_lt(time(NULL), deadline, "the owner goes on");
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+}
+
+Test(owner, what_comes_behind_the_order_to_stop_is_refused)
+{
+    struct owner_held held = owner_host_hold();
+    struct nns_order *stop = owner_host_order(NNS_ORDER_STOP);
+    struct nns_batch *batch;
+    unsigned fds = host_open_fds(), count = 0;
+
+    nns_role_assert_owner();
+    post(stop);
+    owner_host_post_found(&held, true);
+    owner_host_start();
+    for (batch = await_stop(stop); batch; count++) {
+        struct nns_batch *next = batch->next;
+
+        cr_expect_eq(batch->results[0].outcome, NNS_OUTCOME_ERROR);
+        cr_expect_eq(batch->results[0].error, ECANCELED);
+        free(batch);
+        batch = next;
+    }
+    cr_expect_eq(count, 2, "the winner of the claim, and who joined it");
+    owner_host_join();
+    nns_order_free(stop);
+    cr_expect_eq(host_open_fds(), fds);
+    cr_expect_eq(owner_host_filters(&held), 0, "nobody would take them off");
+    owner_host_let_go(&held);
+}

@@ -86,37 +86,6 @@ TestSuite(room, .init = owner_host_set_up, .fini = owner_host_tear_down, .timeou
 
 /* ---- who comes in ---- */
 
-static struct nns_request request_of(uint32_t pid, bool found)
-{
-    struct nns_request request = {.batch = nns_batch_new(1)};
-
-    cr_assert_not_null(request.batch);
-    request.batch->found = found;
-    nns_batch_add(request.batch, pid);
-    return request;
-}
-
-/* One that was found, as a worker posts it; somebody may have named it meanwhile. */
-static void post_found(const struct owner_held *held, bool named)
-{
-    struct nns_opened *opened = calloc(1, sizeof(*opened));
-    struct nns_request found = request_of((uint32_t)held->pid, true);
-
-    cr_assert_not_null(opened);
-    cr_assert_eq(nns_claims_take(own.context.claims, held->id.cookie, found), NNS_CLAIM_WON);
-    if (named)
-        cr_assert_eq(nns_claims_take(own.context.claims, held->id.cookie, request_of(1, false)),
-                     NNS_CLAIM_JOINED);
-    *opened = (struct nns_opened){.letter.kind = NNS_LETTER_OPENED,
-                                  .request = found,
-                                  .claim = held->id.cookie,
-                                  .id = held->id,
-                                  .fd = nns_netns_open_path(held->path),
-                                  .place = {.pid = (uint32_t)held->pid}};
-    cr_assert_geq(opened->fd, 0);
-    nns_mailbox_post_now(nns_owner_mailbox(own.owner), &opened->letter);
-}
-
 static void await_batches(unsigned count)
 {
     struct timespec pause = {.tv_nsec = 1000000};
@@ -137,26 +106,20 @@ static void await_batches(unsigned count)
     }
 }
 
-NNS_OWNER_ONLY static void stop_thread(void)
-{
-    owner_host_stop();
-    uv_thread_join(&own.owner->thread);
-    own.owner->started = false;
-}
-
 Test(room, one_that_is_found_evicts_nobody)
 {
     struct owner_held held = owner_host_hold();
 
     nns_role_assert_owner();
     fill();
-    post_found(&held, false);
+    owner_host_post_found(&held, false);
     owner_host_start();
     await_batches(1);
     cr_expect_eq(nns_counter_read(NNS_COUNT_NAMESPACES_NO_ROOM), 1);
     cr_expect_eq(nns_counter_read(NNS_COUNT_NAMESPACES_EVICTED), 0);
     cr_expect_eq(nns_counter_read(NNS_COUNT_NAMESPACES_ADDED), OWNER_HOST_CAPACITY);
-    stop_thread();
+    owner_host_stop();
+    owner_host_join();
     cr_expect_eq(owner_host_filters(&held), 0);
     owner_host_let_go(&held);
 }
@@ -167,13 +130,14 @@ Test(room, one_that_somebody_named_while_it_was_found_does)
 
     nns_role_assert_owner();
     fill();
-    post_found(&held, true);
+    owner_host_post_found(&held, true);
     owner_host_start();
     await_batches(2);
     cr_expect_eq(nns_counter_read(NNS_COUNT_NAMESPACES_NO_ROOM), 0);
     cr_expect_eq(nns_counter_read(NNS_COUNT_NAMESPACES_EVICTED), 1);
     cr_expect_eq(nns_counter_read(NNS_COUNT_NAMESPACES_ADDED), OWNER_HOST_CAPACITY + 1);
-    stop_thread();
+    owner_host_stop();
+    owner_host_join();
     owner_host_let_go(&held);
 }
 
@@ -207,10 +171,11 @@ Test(room, one_that_is_excluded_is_not_missed)
     host_run("nsenter -t %d -n tc qdisc add dev lo clsact", held.pid);
     exclude_held(&held);
     fill();
-    post_found(&held, false);
+    owner_host_post_found(&held, false);
     owner_host_start();
     await_batches(1);
-    stop_thread();
+    owner_host_stop();
+    owner_host_join();
     cr_expect_eq(nns_counter_read(NNS_COUNT_NAMESPACES_NO_ROOM), 0);
     cr_expect_eq(nns_counter_read(NNS_COUNT_NAMESPACES_EVICTED), 1);
     cr_expect_eq(nns_counter_read(NNS_COUNT_NAMESPACES_WITHDRAWN), 1);
@@ -230,11 +195,12 @@ Test(room, one_that_was_missed_is_so_no_more_once_it_is_excluded)
     fill();
     nns_room_miss(own.owner, held.id);
     cr_expect_not_null(nns_evicted_find(&own.owner->evicted, held.id.cookie, 0));
-    post_found(&held, false);
+    owner_host_post_found(&held, false);
     owner_host_start();
     await_batches(1);
     cr_expect_eq(own.owner->evicted.count, 0);
-    stop_thread();
+    owner_host_stop();
+    owner_host_join();
     cr_expect(is_known(held.id.cookie));
     owner_host_let_go(&held);
 }
