@@ -2,14 +2,23 @@
 #include "pairs.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <time.h>
 
 #define WARM_UP 3u
 
+#define SIDES_MAX (BENCH_SIDES + BENCH_OTHERS_MAX)
+
+/* One value for each side and metric; NAN for who did not take part. */
+struct round {
+    double values[SIDES_MAX][BENCH_METRICS_MAX];
+};
+
 struct samples {
+    struct round *rounds;
     unsigned count;
-    double *floor[BENCH_METRICS_MAX], *ours[BENCH_METRICS_MAX], *ratio[BENCH_METRICS_MAX];
+    double *beside, *ours, *ratio; /* of one row, while it is made */
 };
 
 uint64_t bench_now(void)
@@ -39,47 +48,78 @@ void bench_shuffle(uint32_t *pids, size_t count, uint32_t *state)
 
 static void samples_deinit(struct samples *samples)
 {
-    for (unsigned m = 0; m < BENCH_METRICS_MAX; m++) {
-        free(samples->floor[m]);
-        free(samples->ours[m]);
-        free(samples->ratio[m]);
-    }
+    free(samples->rounds);
+    free(samples->beside);
+    free(samples->ours);
+    free(samples->ratio);
 }
 
-static int samples_init(struct samples *samples, unsigned pairs)
+static int samples_init(struct samples *samples, unsigned rounds)
 {
-    for (unsigned m = 0; m < BENCH_METRICS_MAX; m++) {
-        samples->floor[m] = calloc(pairs, sizeof(double));
-        samples->ours[m] = calloc(pairs, sizeof(double));
-        samples->ratio[m] = calloc(pairs, sizeof(double));
-        if (!samples->floor[m] || !samples->ours[m] || !samples->ratio[m])
-            return bench_error(-ENOMEM, "samples");
-    }
-    return 0;
+    samples->rounds = calloc(rounds, sizeof(samples->rounds[0]));
+    samples->beside = calloc(rounds, sizeof(double));
+    samples->ours = calloc(rounds, sizeof(double));
+    samples->ratio = calloc(rounds, sizeof(double));
+    if (samples->rounds && samples->beside && samples->ours && samples->ratio)
+        return 0;
+    return bench_error(-ENOMEM, "samples");
 }
 
-static int run_turn(const struct bench_experiment *experiment, enum bench_side side, double *values)
+/* ---- measuring ---- */
+
+static unsigned others_of(const struct bench_experiment *experiment)
 {
-    int result = experiment->prepare(experiment->context, side);
+    unsigned count = 0;
+
+    while (count < BENCH_OTHERS_MAX && experiment->others[count].name)
+        count++;
+    return count;
+}
+
+/* Others are given one round to warm up, as theirs may be long. */
+static bool takes_part(const struct bench_options *options, const struct bench_experiment *experiment,
+                       unsigned side, unsigned round, unsigned warm_up)
+{
+    unsigned rounds;
+
+    if (side == BENCH_FLOOR)
+        return experiment->run[BENCH_FLOOR] != NULL;
+    if (options->floor_only)
+        return false;
+    if (side == BENCH_OURS)
+        return true;
+    rounds = experiment->others[side - BENCH_SIDES].rounds;
+    return round + 1 >= warm_up && (!rounds || round < warm_up + rounds);
+}
+
+static int run_turn(const struct bench_experiment *experiment, unsigned side, double *values)
+{
+    const struct bench_other *other = side < BENCH_SIDES ? NULL : &experiment->others[side - BENCH_SIDES];
+    bench_run_fn *run = other ? other->run : experiment->run[side];
+    int (*verify)(void *context) = other ? other->verify : experiment->verify;
+    int result = experiment->prepare(experiment->context, other ? BENCH_OTHER : (enum bench_side)side);
 
     if (result == 0)
-        result = experiment->run[side](experiment->context, values);
-    if (result == 0 && experiment->verify)
-        result = experiment->verify(experiment->context);
+        result = run(experiment->context, values);
+    if (result == 0 && verify)
+        result = verify(experiment->context);
     return result;
 }
 
-static int run_pair(const struct bench_options *options, const struct bench_experiment *experiment,
-                    unsigned pair, double values[BENCH_SIDES][BENCH_METRICS_MAX])
+static int run_round(const struct bench_options *options, const struct bench_experiment *experiment,
+                     unsigned number, unsigned warm_up, struct round *round)
 {
-    enum bench_side first = pair % 2 ? BENCH_OURS : BENCH_FLOOR;
+    const unsigned sides = BENCH_SIDES + others_of(experiment);
     int result = 0;
 
-    for (unsigned turn = 0; turn < BENCH_SIDES && result == 0; turn++) {
-        enum bench_side side = turn ? BENCH_SIDES - 1 - first : first;
+    for (unsigned side = 0; side < SIDES_MAX; side++)
+        for (unsigned m = 0; m < BENCH_METRICS_MAX; m++)
+            round->values[side][m] = NAN;
+    for (unsigned turn = 0; turn < sides && result == 0; turn++) {
+        unsigned side = (number + turn) % sides;
 
-        if (side == BENCH_FLOOR || !options->floor_only)
-            result = run_turn(experiment, side, values[side]);
+        if (takes_part(options, experiment, side, number, warm_up))
+            result = run_turn(experiment, side, round->values[side]);
     }
     return result;
 }
@@ -88,43 +128,72 @@ static int measure(const struct bench_options *options, const struct bench_exper
                    struct bench_report *report, struct samples *samples)
 {
     const unsigned warm_up = options->small ? 0 : experiment->warm_up ? experiment->warm_up : WARM_UP;
-    double values[BENCH_SIDES][BENCH_METRICS_MAX];
+    const unsigned rounds = warm_up + options->pairs;
 
-    for (unsigned pair = 0; pair < warm_up + options->pairs; pair++) {
+    for (unsigned number = 0; number < rounds; number++) {
+        struct round *round = &samples->rounds[number < warm_up ? 0 : number - warm_up];
         int result;
 
-        bench_progress(report, experiment->scenario, experiment->metrics[0].variant, pair,
-                       warm_up + options->pairs);
-        result = run_pair(options, experiment, pair, values);
+        bench_progress(report, experiment->scenario, experiment->metrics[0].variant, number, rounds);
+        result = run_round(options, experiment, number, warm_up, round);
         if (result)
             return result;
-        if (pair < warm_up)
-            continue;
-        for (unsigned m = 0; m < BENCH_METRICS_MAX && experiment->metrics[m].variant; m++) {
-            double floor = values[BENCH_FLOOR][m], ours = options->floor_only ? floor : values[BENCH_OURS][m];
-
-            samples->floor[m][samples->count] = floor;
-            samples->ours[m][samples->count] = ours;
-            samples->ratio[m][samples->count] = options->floor_only ? floor : ours / floor;
-        }
-        samples->count++;
     }
+    samples->count = options->pairs;
     return 0;
 }
 
-static int add_row(const struct bench_options *options, const struct bench_experiment *experiment, unsigned m,
-                   struct bench_report *report, struct samples *samples)
+/* ---- reporting ---- */
+
+/* The rounds in which both took part; of the floor's own values where only those are wanted. How many. */
+static unsigned compare(const struct bench_options *options, struct samples *samples, unsigned beside,
+                        unsigned m)
 {
-    return bench_report_add(report, &(struct bench_row){
-                                        .scenario = experiment->scenario,
-                                        .variant = experiment->metrics[m].variant,
-                                        .unit = experiment->metrics[m].unit,
-                                        .floor = bench_summarise(samples->floor[m], samples->count).median,
-                                        .ours = bench_summarise(samples->ours[m], samples->count).median,
-                                        .ratio = bench_summarise(samples->ratio[m], samples->count),
-                                        .pairs = samples->count,
-                                        .has_ours = !options->floor_only,
-                                    });
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < samples->count; i++) {
+        const struct round *round = &samples->rounds[i];
+        double other = round->values[beside][m];
+        double ours = options->floor_only ? other : round->values[BENCH_OURS][m];
+
+        if (isnan(other) || isnan(ours))
+            continue;
+        samples->beside[count] = other;
+        samples->ours[count] = ours;
+        samples->ratio[count++] = options->floor_only ? other : ours / other;
+    }
+    return count;
+}
+
+static int add_row(const struct bench_options *options, const struct bench_experiment *experiment,
+                   unsigned beside, unsigned m, struct bench_report *report, struct samples *samples)
+{
+    unsigned count = compare(options, samples, beside, m);
+
+    if (count == 0)
+        return 0;
+    return bench_report_add(
+        report, &(struct bench_row){
+                    .scenario = experiment->scenario,
+                    .variant = experiment->metrics[m].variant,
+                    .beside = beside < BENCH_SIDES ? "floor" : experiment->others[beside - BENCH_SIDES].name,
+                    .unit = experiment->metrics[m].unit,
+                    .floor = bench_summarise(samples->beside, count).median,
+                    .ours = bench_summarise(samples->ours, count).median,
+                    .ratio = bench_summarise(samples->ratio, count),
+                    .pairs = count,
+                    .has_ours = !options->floor_only,
+                });
+}
+
+static int add_rows(const struct bench_options *options, const struct bench_experiment *experiment,
+                    unsigned m, struct bench_report *report, struct samples *samples)
+{
+    int result = add_row(options, experiment, BENCH_FLOOR, m, report, samples);
+
+    for (unsigned i = 0; i < others_of(experiment) && result == 0; i++)
+        result = add_row(options, experiment, BENCH_SIDES + i, m, report, samples);
+    return result;
 }
 
 int bench_run_pairs(const struct bench_options *options, const struct bench_experiment *experiment,
@@ -137,7 +206,7 @@ int bench_run_pairs(const struct bench_options *options, const struct bench_expe
         result = measure(options, experiment, report, &samples);
     bench_progress_end(report);
     for (unsigned m = 0; m < BENCH_METRICS_MAX && result == 0 && experiment->metrics[m].variant; m++)
-        result = add_row(options, experiment, m, report, &samples);
+        result = add_rows(options, experiment, m, report, &samples);
     samples_deinit(&samples);
     return result;
 }

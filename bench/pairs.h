@@ -8,11 +8,11 @@
 #include "report.h"
 
 /*
- * Ours and the floor, measured side by side: pair after pair in one run, so that whatever the machine does to
- * one it does to the other, and each taking turns at being first. The first few pairs warm up and are
- * dropped.
+ * Ours beside the floor, and beside what people do today or other ways of ours: round after round in one run,
+ * so that whatever the machine does to one it does to the others, each taking turns at being first. The first
+ * few rounds warm up and are dropped.
  */
-enum bench_side { BENCH_FLOOR, BENCH_OURS, BENCH_SIDES };
+enum bench_side { BENCH_FLOOR, BENCH_OURS, BENCH_SIDES, BENCH_OTHER = BENCH_SIDES };
 
 struct bench_options {
     bool json;
@@ -24,26 +24,40 @@ struct bench_options {
 };
 
 #define BENCH_METRICS_MAX 6
+#define BENCH_OTHERS_MAX  6
 
 struct bench_metric {
     const char *variant;
     const char *unit;
 };
 
+/* Do the work once and leave a value per metric; it times itself. NAN where it has none. */
+typedef int bench_run_fn(void *context, double *values);
+
+/* Somebody else that ours is divided by. */
+struct bench_other {
+    const char *name; /* what stands in the row beside the variant */
+    bench_run_fn *run;
+    /* As the experiment's, which is not asked for it. NULL: nothing to ask, or to clear away. */
+    int (*verify)(void *context);
+    unsigned rounds; /* it takes part in so many at most, as one that is slow; 0: in all */
+};
+
 struct bench_experiment {
     const char *scenario;
     struct bench_metric metrics[BENCH_METRICS_MAX]; /* ends with a NULL variant, or at the maximum */
-    /* Before either's turn: the state that both begin with; not timed. */
+    /* Before anybody's turn: the state that all begin with; not timed. */
     int (*prepare)(void *context, enum bench_side side);
-    /* Do the work once and leave a value per metric; they time themselves. */
-    int (*run[BENCH_SIDES])(void *context, double *values);
+    bench_run_fn *run[BENCH_SIDES];              /* a floor that is NULL has no turn and no rows */
+    struct bench_other others[BENCH_OTHERS_MAX]; /* ends with a NULL name, or at the maximum */
     /* After it: ask the kernel whether the work was done; not timed. NULL: nothing to ask. */
     int (*verify)(void *context);
     void *context;
-    unsigned warm_up; /* pairs that are dropped; 0: as many as by default */
+    unsigned warm_up; /* rounds that are dropped; 0: as many as by default */
 };
 
-/* Run all pairs and add a row per metric. 0 or -errno, told on stderr. */
+/* Run all rounds, and add a row per metric for the floor and for each of the others; the floor alone where
+ * only that is wanted. 0 or -errno, told on stderr. */
 int bench_run_pairs(const struct bench_options *options, const struct bench_experiment *experiment,
                     struct bench_report *report);
 

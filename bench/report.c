@@ -37,11 +37,16 @@ void bench_report_deinit(struct bench_report *report)
     *report = BENCH_REPORT_NULL;
 }
 
+static const char *beside(const struct bench_row *row)
+{
+    return row->beside ? row->beside : "floor";
+}
+
 static json_t *row_json(const struct bench_row *row)
 {
     json_t *object =
-        json_pack("{s:s, s:s, s:f, s:s, s:i}", "scenario", row->scenario, "variant", row->variant, "floor",
-                  row->floor, "unit", row->unit, "pairs", (int)row->pairs);
+        json_pack("{s:s, s:s, s:s, s:f, s:s, s:i}", "scenario", row->scenario, "variant", row->variant,
+                  "beside", beside(row), "floor", row->floor, "unit", row->unit, "pairs", (int)row->pairs);
 
     if (!object)
         return NULL;
@@ -73,7 +78,7 @@ static void print_number(double value)
 
 static void print_row(const struct bench_row *row)
 {
-    printf("%-8s %-44s", row->scenario, row->variant);
+    printf("%-8s %-48s %-28s", row->scenario, row->variant, beside(row));
     print_number(row->floor);
     if (row->has_ours) {
         print_number(row->ours);
@@ -88,8 +93,8 @@ static void print_row(const struct bench_row *row)
 
 void bench_report_print_table(const struct bench_report *report)
 {
-    printf("%-8s %-44s %12s %12s  %-12s %6s  %s\n", "scenario", "variant", "floor", "ours", "unit", "ratio",
-           "[95 % interval]  spread  pairs");
+    printf("%-8s %-48s %-28s %12s %12s  %-12s %6s  %s\n", "scenario", "variant", "beside", "that", "ours",
+           "unit", "ratio", "[95 % interval]  spread  pairs");
     for (size_t i = 0; i < report->count; i++)
         print_row(&report->rows[i]);
 }

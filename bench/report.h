@@ -11,6 +11,7 @@
 struct bench_row {
     const char *scenario;
     const char *variant;
+    const char *beside; /* what stands in `floor`, and what ours is divided by; NULL: the floor */
     const char *unit;
     double floor;
     double ours;                /* unused when has_ours is false */

@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 BENCH = sys.argv.pop(1)
-FIELDS = {"scenario", "variant", "floor", "ours", "unit", "ratio", "spread", "interval", "pairs"}
+FIELDS = {"scenario", "variant", "beside", "floor", "ours", "unit", "ratio", "spread", "interval", "pairs"}
 
 
 def run(*arguments):
