@@ -56,15 +56,18 @@ class Bench(unittest.TestCase):
         self.assertLessEqual(row["ratio"], high, row)
 
     def test_attach(self):
-        rows = rows_of("--pairs", "3", "attach")
-        self.assertEqual([row["scenario"] for row in rows], ["attach", "attach"])
+        rows = rows_of("--small", "--pairs", "1", "attach")
+        self.assertEqual({row["scenario"] for row in rows}, {"attach"})
+        today = ["floor", "libbpf", "socket kept per namespace", "clone of programs per device"]
+        self.assertEqual([row["beside"] for row in rows], today + today + ["tcx links"])
         for row in rows:
-            self.check_row(row, 3)
+            self.check_row(row, 1)
 
     def test_daemon_scenarios(self):
-        rows = rows_of("--pairs", "1", "miss", "hit", "close", "memory")
-        self.assertEqual([row["scenario"] for row in rows], ["miss"] * 2 + ["hit"] * 4 + ["close"] + ["memory"] * 2)
-        self.assertEqual(len({(row["scenario"], row["variant"]) for row in rows}), len(rows))
+        rows = rows_of("--small", "--pairs", "1", "miss", "hit", "close", "memory")
+        self.assertEqual([row["scenario"] for row in rows], ["miss"] * 4 + ["hit"] * 4 + ["close"] + ["memory"] * 2)
+        self.assertEqual([row["beside"] for row in rows[:4]], ["floor", "agent with libbpf"] * 2)
+        self.assertEqual(len({(row["scenario"], row["variant"], row["beside"]) for row in rows}), len(rows))
         for row in rows:
             self.check_row(row, 1)
 
