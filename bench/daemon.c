@@ -23,9 +23,10 @@
 #include "pairs.h"
 #include "report.h"
 
-#define CONTROL_PATH  "/run/netnsync-bench.sock"
-#define QUEUE_NAME    "/netnsync-bench"
-#define LOG_PATH      "/run/netnsyncd.log"
+#define CONTROL_PATH  "/run/netnsync-%s.sock"
+#define QUEUE_NAME    "/netnsync-%s"
+#define LOG_PATH      "/run/netnsyncd-%s.log"
+#define PLACE_MAX     64u /* of any of these */
 #define ARGUMENTS_MAX 40u
 #define START_SECONDS 30u
 #define WAIT_SECONDS  30u
@@ -48,11 +49,13 @@ static void nap(long microseconds)
     nanosleep(&(struct timespec){.tv_nsec = microseconds * 1000}, NULL);
 }
 
-static void show_log(void)
+static void show_log(const struct bench_daemon *daemon)
 {
-    char line[512];
-    FILE *log = fopen(LOG_PATH, "r");
+    char path[PLACE_MAX], line[512];
+    FILE *log;
 
+    snprintf(path, sizeof(path), LOG_PATH, daemon->name);
+    log = fopen(path, "r");
     if (!log)
         return;
     while (fgets(line, sizeof(line), log))
@@ -97,20 +100,34 @@ static int daemon_path(char path[PATH_MAX])
     return access(path, X_OK) ? -errno : 0;
 }
 
-static _Noreturn void become_daemon(char *const arguments[])
+static _Noreturn void become_daemon(const char *log_path, char *const arguments[])
 {
-    int log = open(LOG_PATH, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int log = open(log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
     if (log >= 0 && dup2(log, STDERR_FILENO) >= 0 && dup2(log, STDOUT_FILENO) >= 0)
         execv(arguments[0], arguments);
     _exit(127);
 }
 
-/* Those of every daemon first, so that a scenario's own win. */
-static void write_arguments(char *arguments[ARGUMENTS_MAX], char *path, const char *const settings[])
+/* What the settings of a daemon's own places are, and where its log is. */
+struct places {
+    char instance[PLACE_MAX], queue[PLACE_MAX], control[PLACE_MAX], log[PLACE_MAX];
+};
+
+static void write_places(struct places *places, const char *name)
 {
-    static const char *const always[] = {"instance=bench", "queue.name=" QUEUE_NAME,
-                                         "control.path=" CONTROL_PATH, "log.level=warning", NULL};
+    snprintf(places->instance, PLACE_MAX, "instance=%s", name);
+    snprintf(places->queue, PLACE_MAX, "queue.name=" QUEUE_NAME, name);
+    snprintf(places->control, PLACE_MAX, "control.path=" CONTROL_PATH, name);
+    snprintf(places->log, PLACE_MAX, LOG_PATH, name);
+}
+
+/* Those of every daemon first, so that a scenario's own win. */
+static void write_arguments(char *arguments[ARGUMENTS_MAX], char *path, const struct places *places,
+                            const char *const settings[])
+{
+    const char *const always[] = {places->instance, places->queue, places->control, "log.level=warning",
+                                  NULL};
     const char *const *const lists[] = {always, settings};
     size_t count = 0;
 
@@ -125,11 +142,12 @@ static void write_arguments(char *arguments[ARGUMENTS_MAX], char *path, const ch
 
 static int connect_control(struct bench_daemon *daemon)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = CONTROL_PATH};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         return -errno;
+    snprintf(address.sun_path, sizeof(address.sun_path), CONTROL_PATH, daemon->name);
     if (connect(fd, (struct sockaddr *)&address, sizeof(address))) {
         int error = -errno;
 
@@ -171,17 +189,19 @@ static int await_control(struct bench_daemon *daemon)
 int bench_daemon_launch(struct bench_daemon *daemon, const char *const settings[])
 {
     char path[PATH_MAX], *arguments[ARGUMENTS_MAX];
+    struct places places;
     int result = daemon_path(path);
     pid_t pid;
 
-    *daemon = BENCH_DAEMON_NULL;
-    write_arguments(arguments, path, settings);
+    *daemon = BENCH_DAEMON_NAMED(daemon->name);
+    write_places(&places, daemon->name);
+    write_arguments(arguments, path, &places, settings);
     if (result)
         return bench_error(result, "%s", chosen[0] ? chosen : "netnsyncd is not beside netnsync-bench");
     daemon->busy_since = bench_now();
     pid = vfork();
     if (pid == 0)
-        become_daemon(arguments);
+        become_daemon(places.log, arguments);
     if (pid < 0)
         return bench_error(-errno, "vfork");
     daemon->pid = pid;
@@ -190,16 +210,18 @@ int bench_daemon_launch(struct bench_daemon *daemon, const char *const settings[
 
 int bench_daemon_greet(struct bench_daemon *daemon)
 {
+    char queue[PLACE_MAX];
     uint64_t unused;
     int result;
 
     signal(SIGALRM, on_alarm);
     watch_for_stuck();
     result = await_control(daemon);
+    snprintf(queue, sizeof(queue), QUEUE_NAME, daemon->name);
     if (result == 0)
-        result = nns_queue_open_sender(QUEUE_NAME, &daemon->queue);
+        result = nns_queue_open_sender(queue, &daemon->queue);
     if (result) {
-        show_log();
+        show_log(daemon);
         return bench_error(result, "starting %s", chosen[0] ? chosen : "netnsyncd");
     }
     return bench_daemon_counter(daemon, "feed.messages", &unused);
@@ -247,7 +269,7 @@ void bench_daemon_stop(struct bench_daemon *daemon)
         waitpid(daemon->pid, NULL, 0);
     }
     alarm(0);
-    *daemon = BENCH_DAEMON_NULL;
+    *daemon = BENCH_DAEMON_NAMED(daemon->name);
 }
 
 int bench_daemon_end(struct bench_daemon *daemon, uint64_t *nanoseconds)
@@ -263,10 +285,10 @@ int bench_daemon_end(struct bench_daemon *daemon, uint64_t *nanoseconds)
     ended = waitpid(daemon->pid, &status, 0);
     *nanoseconds = bench_now() - since;
     alarm(0);
-    *daemon = BENCH_DAEMON_NULL;
+    *daemon = BENCH_DAEMON_NAMED(daemon->name);
     if (ended > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
-    show_log();
+    show_log(daemon);
     return bench_error(-EREMOTEIO, "netnsyncd ended with status %#x", (unsigned)status);
 }
 
@@ -317,7 +339,7 @@ static int ask(struct bench_daemon *daemon, const struct nns_control_request *re
         result = take_answer(daemon, status);
     alarm(0);
     if (result) {
-        show_log();
+        show_log(daemon);
         bench_error(result, "asking netnsyncd");
     }
     return result;
@@ -340,7 +362,7 @@ static void show_counters(struct bench_daemon *daemon)
 
 void bench_daemon_complain(struct bench_daemon *daemon)
 {
-    show_log();
+    show_log(daemon);
     if (daemon->pid > 0)
         show_counters(daemon);
 }

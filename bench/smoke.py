@@ -65,8 +65,10 @@ class Bench(unittest.TestCase):
 
     def test_daemon_scenarios(self):
         rows = rows_of("--small", "--pairs", "1", "miss", "hit", "close", "memory")
-        self.assertEqual([row["scenario"] for row in rows], ["miss"] * 4 + ["hit"] * 4 + ["close"] + ["memory"] * 2)
+        self.assertEqual([row["scenario"] for row in rows], ["miss"] * 4 + ["hit"] * 8 + ["close"] + ["memory"] * 2)
         self.assertEqual([row["beside"] for row in rows[:4]], ["floor", "agent with libbpf"] * 2)
+        self.assertEqual([row["beside"] for row in rows[4:12]],
+                         ["floor", "open, fstat, close"] * 2 + ["floor", "1 worker"] * 2)
         self.assertEqual(len({(row["scenario"], row["variant"], row["beside"]) for row in rows}), len(rows))
         for row in rows:
             self.check_row(row, 1)
