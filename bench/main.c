@@ -29,6 +29,7 @@ static const struct scenario scenarios[] = {
     {"attach", bench_attach, "attaching to devices, both hooks"},
     {"miss", bench_miss, "a new namespace, from the queue to all devices attached, sustained"},
     {"hit", bench_hit, "pids of known namespaces, from the queue to counted outcomes"},
+    {"resolve", bench_resolve, "pids to network namespaces, many in one system call"},
     {"close", bench_close, "the daemon's end, with 200 namespaces attached"},
     {"startup", bench_startup, "the first look at the host, and a start until all is attached"},
     {"idle", bench_idle, "what the daemon does on a host where nothing happens"},
@@ -37,7 +38,6 @@ static const struct scenario scenarios[] = {
     {"containers", bench_churn_containers, "the part of churn about containers alone"},
     {"others", bench_churn_others, "the part of churn about links and deaths beside a daemon at rest"},
     {"traced", bench_churn_trace, "the part of churn about new processes"},
-    {"resolve", NULL, NULL},
     {"latency", NULL, NULL},
     {"packet", NULL, NULL},
 };

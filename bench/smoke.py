@@ -63,6 +63,15 @@ class Bench(unittest.TestCase):
         for row in rows:
             self.check_row(row, 1)
 
+    def test_resolve(self):
+        rows = rows_of("--pairs", "3", "resolve")
+        self.assertEqual([row["beside"] for row in rows],
+                         ["floor", "readlink by whole path", "open, fstat, close"] * 4)
+        self.assertEqual(len({row["variant"] for row in rows}), 4)
+        for row in rows:
+            self.assertEqual(row["scenario"], "resolve")
+            self.check_row(row, 3)
+
     def test_daemon_scenarios(self):
         rows = rows_of("--small", "--pairs", "1", "miss", "hit", "close", "memory")
         self.assertEqual([row["scenario"] for row in rows], ["miss"] * 4 + ["hit"] * 8 + ["close"] + ["memory"] * 2)
@@ -106,10 +115,10 @@ class Bench(unittest.TestCase):
         self.assertIn("/nowhere/netnsyncd", done.stderr)
 
     def test_floor_only(self):
-        rows = rows_of("--floor-only", "--small", "--pairs", "2", "--namespaces", "7", "attach", "hit", "close",
-                       "startup", "churn")
+        rows = rows_of("--floor-only", "--small", "--pairs", "2", "--namespaces", "7", "attach", "hit", "resolve",
+                       "close", "startup", "churn")
         self.assertEqual([row["scenario"] for row in rows],
-                         ["attach"] * 2 + ["hit"] * 2 + ["close"] + ["startup"] * 7 + ["churn"] * 22)
+                         ["attach"] * 2 + ["hit"] * 2 + ["resolve", "close"] + ["startup"] * 7 + ["churn"] * 22)
         for row in rows:
             self.assertGreater(row["floor"], 0, row)
             self.assertIsNone(row["ours"])
