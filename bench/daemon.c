@@ -21,6 +21,7 @@
 #include "core/pid_message.h"
 #include "core/protocol.h"
 #include "pairs.h"
+#include "private_host.h"
 #include "report.h"
 
 #define CONTROL_PATH  "/run/netnsync-%s.sock"
@@ -28,6 +29,8 @@
 #define LOG_PATH      "/run/netnsyncd-%s.log"
 #define PLACE_MAX     64u /* of any of these */
 #define ARGUMENTS_MAX 40u
+#define EXCLUDE       "exclude.namespaces="
+#define EXCLUDE_MAX   128u
 #define START_SECONDS 30u
 #define WAIT_SECONDS  30u
 #define STUCK_SECONDS 60u
@@ -43,6 +46,7 @@
 
 /* The daemon that is run; empty: the one beside the bench. */
 static char chosen[PATH_MAX];
+static bool vouched_for;
 
 static void nap(long microseconds)
 {
@@ -85,6 +89,11 @@ void bench_daemon_choose(const char *path)
     snprintf(chosen, sizeof(chosen), "%s", path);
 }
 
+void bench_daemon_vouch(void)
+{
+    vouched_for = true;
+}
+
 static int daemon_path(char path[PATH_MAX])
 {
     char self[PATH_MAX];
@@ -109,9 +118,45 @@ static _Noreturn void become_daemon(const char *log_path, char *const arguments[
     _exit(127);
 }
 
+/* Whether it looks for namespaces: it does unless it is told not to. */
+static bool discovers(const char *const settings[])
+{
+    while (*settings && strcmp(*settings, "discover.enabled=false") != 0)
+        settings++;
+    return !*settings;
+}
+
+/*
+ * Tracepoints tell of all the machine's namespaces, and where they can be opened by their identity a pid
+ * namespace keeps nobody from doing so: only the daemon itself, which opens those of tasks in its own.
+ * Another build may not, and attach to the machine's real devices.
+ */
+static int check_confined(void)
+{
+    if (!chosen[0] || vouched_for || !bench_outside_opens())
+        return 0;
+    return bench_error(
+        -EPERM,
+        "%s would look for namespaces, and those outside of the private host can be opened here: "
+        "refusing to run, save with --confined",
+        chosen);
+}
+
+/* What is excluded by these settings, and where the bench was started: once more than needed. */
+static void exclude_outside(char exclude[EXCLUDE_MAX], const char *const settings[])
+{
+    const char *theirs = "";
+
+    for (; *settings; settings++)
+        if (strncmp(*settings, EXCLUDE, strlen(EXCLUDE)) == 0)
+            theirs = *settings + strlen(EXCLUDE);
+    snprintf(exclude, EXCLUDE_MAX, EXCLUDE "%s%s%" PRIu32, theirs, *theirs ? "," : "", bench_outside());
+}
+
 /* What the settings of a daemon's own places are, and where its log is. */
 struct places {
     char instance[PLACE_MAX], queue[PLACE_MAX], control[PLACE_MAX], log[PLACE_MAX];
+    char exclude[EXCLUDE_MAX]; /* empty: no such setting */
 };
 
 static void write_places(struct places *places, const char *name)
@@ -122,17 +167,18 @@ static void write_places(struct places *places, const char *name)
     snprintf(places->log, PLACE_MAX, LOG_PATH, name);
 }
 
-/* Those of every daemon first, so that a scenario's own win. */
+/* Those of every daemon first, so that a scenario's own win; last what no scenario may undo. */
 static void write_arguments(char *arguments[ARGUMENTS_MAX], char *path, const struct places *places,
                             const char *const settings[])
 {
     const char *const always[] = {places->instance, places->queue, places->control, "log.level=warning",
                                   NULL};
-    const char *const *const lists[] = {always, settings};
+    const char *const last[] = {places->exclude[0] ? places->exclude : NULL, NULL};
+    const char *const *const lists[] = {always, settings, last};
     size_t count = 0;
 
     arguments[count++] = path;
-    for (size_t list = 0; list < 2; list++)
+    for (size_t list = 0; list < 3; list++)
         for (const char *const *setting = lists[list]; *setting && count + 2 < ARGUMENTS_MAX; setting++) {
             arguments[count++] = "--set";
             arguments[count++] = (char *)*setting;
@@ -189,15 +235,21 @@ static int await_control(struct bench_daemon *daemon)
 int bench_daemon_launch(struct bench_daemon *daemon, const char *const settings[])
 {
     char path[PATH_MAX], *arguments[ARGUMENTS_MAX];
-    struct places places;
+    struct places places = {.exclude = ""};
     int result = daemon_path(path);
     pid_t pid;
 
     *daemon = BENCH_DAEMON_NAMED(daemon->name);
-    write_places(&places, daemon->name);
-    write_arguments(arguments, path, &places, settings);
     if (result)
         return bench_error(result, "%s", chosen[0] ? chosen : "netnsyncd is not beside netnsync-bench");
+    if (discovers(settings)) {
+        result = check_confined();
+        if (result)
+            return result;
+        exclude_outside(places.exclude, settings);
+    }
+    write_places(&places, daemon->name);
+    write_arguments(arguments, path, &places, settings);
     daemon->busy_since = bench_now();
     pid = vfork();
     if (pid == 0)

@@ -31,6 +31,10 @@ struct bench_daemon {
 /* Run this one from now on: another build's, or a script that ends in one. */
 void bench_daemon_choose(const char *path);
 
+/* It keeps to the tasks of its own pid namespace, as ours does: we are told so. Otherwise a chosen one that
+ * discovers is not started (-EPERM) where namespaces outside of the private host can be opened. */
+void bench_daemon_vouch(void);
+
 /* Start it with parameters, "NAME=VALUE" up to a NULL, and wait until it answers. Stop it in any case. */
 int bench_daemon_start_with(struct bench_daemon *daemon, const char *const settings[]);
 

@@ -114,7 +114,7 @@ static unsigned parse_number(const char *option, const char *text, unsigned long
     return (unsigned)number;
 }
 
-enum { KEY_SMALL = 0x100 };
+enum { KEY_SMALL = 0x100, KEY_CONFINED };
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
@@ -143,6 +143,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case 'd':
         bench_daemon_choose(text);
         return 0;
+    case KEY_CONFINED:
+        bench_daemon_vouch();
+        return 0;
     case ARGP_KEY_ARG:
         choose(arguments, text, state);
         return 0;
@@ -163,6 +166,8 @@ static const struct argp_option argp_options[] = {
     {"namespaces", 'n', "N", 0, "How many there are in startup and idle (1000)", 0},
     {"seconds", 's', "N", 0, "How long idle looks on (60)", 0},
     {"daemon", 'd', "PATH", 0, "Run this daemon instead of the netnsyncd beside netnsync-bench", 0},
+    {"confined", KEY_CONFINED, NULL, 0,
+     "That daemon looks for namespaces in its own pid namespace only: let it", 0},
     {0},
 };
 
