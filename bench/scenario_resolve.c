@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,8 +40,10 @@ struct resolve {
 /* Ours, on as many pids as one call takes: the only place that knows how it is called. */
 static int resolve_call(struct nns_resolver *resolver, const uint32_t *pids, size_t count, uint32_t *inums)
 {
-    const struct nns_resolved *resolved = nns_resolve(resolver, 0, pids, count);
+    const struct nns_resolved *resolved;
 
+    memcpy(nns_resolver_pids(resolver, 0), pids, count * sizeof(pids[0]));
+    resolved = nns_resolve(resolver, 0, count);
     if (!resolved)
         return -errno;
     for (size_t i = 0; i < count; i++)
