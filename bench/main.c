@@ -39,7 +39,7 @@ static const struct scenario scenarios[] = {
     {"traced", bench_churn_trace, "the part of churn about new processes"},
     {"resolve", NULL, NULL},
     {"latency", NULL, NULL},
-    {"packet", NULL, NULL},
+    {"packet", bench_packet, "what the meter takes for a packet"},
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 

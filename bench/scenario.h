@@ -14,6 +14,7 @@ int bench_close(const struct bench_options *options, struct bench_report *report
 int bench_startup(const struct bench_options *options, struct bench_report *report);
 int bench_idle(const struct bench_options *options, struct bench_report *report);
 int bench_memory(const struct bench_options *options, struct bench_report *report);
+int bench_packet(const struct bench_options *options, struct bench_report *report);
 int bench_churn(const struct bench_options *options, struct bench_report *report);
 
 /* Its parts. */

@@ -95,6 +95,13 @@ class Bench(unittest.TestCase):
             self.check_row(row, 1, may_be_nothing=True)
         self.assertGreater(rows[-1]["ours"], 1, "memory")
 
+    def test_packet(self):
+        rows = rows_of("--small", "--pairs", "1", "packet")
+        self.assertEqual([row["scenario"] for row in rows], ["packet"] * 2 * (3 + 4))
+        self.assertEqual(len({(row["variant"], row["beside"]) for row in rows}), len(rows))
+        for row in rows:
+            self.check_row(row, 1)
+
     def test_another_daemon(self):
         done = run("--daemon", "/nowhere/netnsyncd", "--namespaces", "1", "idle")
         self.assertEqual(done.returncode, 1, done.stderr)
