@@ -8,23 +8,6 @@
 #include "io/links.h"
 #include "workers/devices.h"
 
-static bool lists(const struct nns_links *links, uint32_t ifindex)
-{
-    size_t low = 0, high = links->count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (links->items[middle].ifindex == ifindex)
-            return true;
-        if (links->items[middle].ifindex < ifindex)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return false;
-}
-
 /* 0, or -ENOMEM with part of it done. */
 NNS_OWNER_ONLY static int take_shown(struct nns_owner *owner, struct nns_namespace *ns,
                                      const struct nns_links *links)
@@ -42,7 +25,7 @@ NNS_OWNER_ONLY static void drop_unlisted(struct nns_owner *owner, struct nns_nam
     for (uint32_t i = ns->devices.count; i-- > 0;) {
         uint32_t ifindex = ns->devices.items[i].link.ifindex;
 
-        if (!lists(links, ifindex))
+        if (!nns_links_find(links, ifindex))
             nns_see_device_gone(owner, ns, ifindex);
     }
 }
@@ -56,7 +39,7 @@ NNS_OWNER_ONLY static int get(struct nns_owner *owner, struct nns_namespace *ns,
 
     nns_count(rc ? NNS_COUNT_LIST_FAILED : NNS_COUNT_LIST_LOOKS, rc ? 1 : count);
     for (uint32_t i = 0; i < count && !rc; i++)
-        if (!lists(links, ifindexes[i]) && nns_devices_find(&ns->devices, ifindexes[i]))
+        if (!nns_links_find(links, ifindexes[i]) && nns_devices_find(&ns->devices, ifindexes[i]))
             nns_see_device_gone(owner, ns, ifindexes[i]);
     return rc;
 }
@@ -74,17 +57,31 @@ NNS_OWNER_ONLY static void drop_dead(struct nns_owner *owner, struct nns_namespa
         uint32_t count = 0;
 
         for (; at && count < NNS_LOOKS_MAX; at--)
-            if (!lists(links, ns->devices.items[at - 1].link.ifindex))
+            if (!nns_links_find(links, ns->devices.items[at - 1].link.ifindex))
                 ifindexes[count++] = ns->devices.items[at - 1].link.ifindex;
         rc = count ? get(owner, ns, socket, ifindexes, count, &there) : 0;
         nns_links_deinit(&there);
     }
 }
 
+/* The program that lists what the kernel has is quicker by far than a dump; but not every kernel lets us have
+ * it, and it does not list all that there may be. */
+NNS_OWNER_ONLY static int list(struct nns_owner *owner, const struct nns_namespace *ns, int socket,
+                               struct nns_links *links)
+{
+    int rc = -EOPNOTSUPP;
+
+    if (nns_resolver_lists(owner->context.resolver)) {
+        rc = nns_resolver_list(owner->context.resolver, ns->handle.fd, nns_namespace_cookie(ns), links);
+        nns_count(rc ? NNS_COUNT_LIST_REFUSED : NNS_COUNT_LIST_WALKS, 1);
+    }
+    return rc ? nns_links_list(socket, links) : NNS_LINKS_ALL;
+}
+
 int nns_snapshot_list(struct nns_owner *owner, struct nns_namespace *ns, int socket)
 {
     struct nns_links links = NNS_LINKS_NULL;
-    int rc = nns_links_list(socket, &links);
+    int rc = list(owner, ns, socket, &links);
     bool part = rc == NNS_LINKS_PART;
 
     if (rc < 0) {
