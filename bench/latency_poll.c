@@ -73,14 +73,16 @@ static int ascending(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-/* Any moments of the period, other ones each time. */
+#define RANDOM_BITS 24
+
+/* Any moments of the period, each as likely, other ones each time. */
 static void draw_moments(uint64_t *moments, size_t count, unsigned period_ms)
 {
     static uint32_t state = 1;
-    const uint64_t since = bench_now();
+    const uint64_t since = bench_now(), period = (uint64_t)period_ms * 1000000;
 
     for (size_t i = 0; i < count; i++)
-        moments[i] = since + (uint64_t)(bench_random(&state) % (period_ms * 1000)) * 1000;
+        moments[i] = since + (bench_random(&state) * period >> RANDOM_BITS);
     qsort(moments, count, sizeof(moments[0]), ascending);
 }
 
