@@ -21,7 +21,7 @@
 
 struct scenario {
     const char *name;
-    int (*run)(const struct bench_options *options, struct bench_report *report); /* NULL: not built yet */
+    int (*run)(const struct bench_options *options, struct bench_report *report);
     const char *text;
 };
 
@@ -38,25 +38,21 @@ static const struct scenario scenarios[] = {
     {"containers", bench_churn_containers, "the part of churn about containers alone"},
     {"others", bench_churn_others, "the part of churn about links and deaths beside a daemon at rest"},
     {"traced", bench_churn_trace, "the part of churn about new processes"},
-    {"latency", NULL, NULL},
-    {"packet", NULL, NULL},
+    {"latency", bench_latency, "one new namespace, from the queue to all devices attached"},
+    {"packet", bench_packet, "what the meter takes for a packet"},
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
-/* "attach, miss, … and memory": those that are built. */
-static const char *built(char *text, size_t size)
+/* "attach, miss, … and packet". */
+static const char *all_names(char *text, size_t size)
 {
-    const struct scenario *names[SCENARIOS];
-    size_t count = 0, used = 0;
+    size_t used = 0;
 
-    for (size_t i = 0; i < SCENARIOS; i++)
-        if (scenarios[i].run)
-            names[count++] = &scenarios[i];
-    for (size_t i = 0; i < count && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%s", names[i]->name,
-                                 i + 2 < count    ? ", "
-                                 : i + 2 == count ? " and "
-                                                  : "");
+    for (size_t i = 0; i < SCENARIOS && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", scenarios[i].name,
+                                 i + 2 < SCENARIOS    ? ", "
+                                 : i + 2 == SCENARIOS ? " and "
+                                                      : "");
     return text;
 }
 
@@ -79,8 +75,7 @@ static char *list_scenarios(int key, const char *text, void *unused)
         return NULL;
     fprintf(out, "Scenarios:\n");
     for (size_t i = 0; i < SCENARIOS; i++)
-        if (scenarios[i].run)
-            fprintf(out, "  %-10s %s\n", scenarios[i].name, scenarios[i].text);
+        fprintf(out, "  %-10s %s\n", scenarios[i].name, scenarios[i].text);
     fclose(out);
     return list;
 }
@@ -92,15 +87,12 @@ static void choose(struct arguments *arguments, const char *name, struct argp_st
     for (size_t i = 0; i < SCENARIOS; i++) {
         if (strcmp(scenarios[i].name, name) != 0)
             continue;
-        if (!scenarios[i].run)
-            argp_failure(state, 2, 0, "scenario '%s' is not built yet; there are %s", name,
-                         built(list, sizeof(list)));
         if (arguments->chosen_count == SCENARIOS)
             argp_failure(state, 2, 0, "at most %zu scenarios at a time", SCENARIOS);
         arguments->chosen[arguments->chosen_count++] = &scenarios[i];
         return;
     }
-    argp_failure(state, 2, 0, "there is no scenario '%s'; there are %s", name, built(list, sizeof(list)));
+    argp_failure(state, 2, 0, "there is no scenario '%s'; there are %s", name, all_names(list, sizeof(list)));
 }
 
 static unsigned parse_number(const char *option, const char *text, unsigned long most,
@@ -150,7 +142,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         choose(arguments, text, state);
         return 0;
     case ARGP_KEY_NO_ARGS:
-        argp_failure(state, 2, 0, "name a scenario; there are %s", built(list, sizeof(list)));
+        argp_failure(state, 2, 0, "name a scenario; there are %s", all_names(list, sizeof(list)));
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -205,16 +205,31 @@ class Bench(unittest.TestCase):
             self.assertIn("refusing to run, save with --confined", said)
         self.assertEqual(len(self.starts_of_another("close")[0]), 1, "told of all its namespaces")
 
+    def test_latency(self):
+        rows = rows_of("--small", "--pairs", "1", "latency")
+        self.assertEqual([(row["scenario"], row["beside"][:4]) for row in rows],
+                         [("latency", "floo"), ("latency", "poll")] * 3 + [("latency", "floo")])
+        for row in rows:
+            self.check_row(row, 1)
+
+    def test_packet(self):
+        rows = rows_of("--small", "--pairs", "1", "packet")
+        self.assertEqual([row["scenario"] for row in rows], ["packet"] * 2 * (3 + 4))
+        self.assertEqual(len({(row["variant"], row["beside"]) for row in rows}), len(rows))
+        for row in rows:
+            self.check_row(row, 1)
+
     def test_another_daemon(self):
         done = run("--daemon", "/nowhere/netnsyncd", "--namespaces", "1", "idle")
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("/nowhere/netnsyncd", done.stderr)
 
     def test_floor_only(self):
-        rows = rows_of("--floor-only", "--small", "--pairs", "2", "--namespaces", "7", "attach", "hit", "resolve",
-                       "close", "startup", "churn")
+        rows = rows_of("--floor-only", "--small", "--pairs", "2", "--namespaces", "7", "attach", "latency", "hit",
+                       "resolve", "close", "startup", "packet", "churn")
         self.assertEqual([row["scenario"] for row in rows],
-                         ["attach"] * 2 + ["hit"] * 2 + ["resolve", "close"] + ["startup"] * 7 + ["churn"] * 22)
+                         ["attach"] * 2 + ["latency"] * 4 + ["hit"] * 2 + ["resolve", "close"] + ["startup"] * 7 +
+                         ["packet"] * 4 + ["churn"] * 22)
         for row in rows:
             self.assertGreater(row["floor"], 0, row)
             self.assertIsNone(row["ours"])
@@ -230,11 +245,10 @@ class Bench(unittest.TestCase):
     def test_wrong_use(self):
         names = re.findall(r"(?m)^  (\w+) ", run("--help").stdout.split("Scenarios:\n")[1])
         self.assertGreater(len(names), 2)
-        built = f"there are {', '.join(names[:-1])} and {names[-1]}\n"
+        there = f"there are {', '.join(names[:-1])} and {names[-1]}\n"
         for arguments, words in (
-            ((), f"name a scenario; {built}"),
-            (("latency",), f"'latency' is not built yet; {built}"),
-            (("nonsense",), f"no scenario 'nonsense'; {built}"),
+            ((), f"name a scenario; {there}"),
+            (("nonsense",), f"no scenario 'nonsense'; {there}"),
             (("--pairs", "0", "attach"), "--pairs"),
             (("--namespaces", "20001", "startup"), "--namespaces wants a number from 1 to 20000"),
             (("--seconds", "x", "idle"), "--seconds"),

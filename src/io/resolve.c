@@ -45,6 +45,7 @@ _Static_assert(offsetof(struct nns_resolved, inum) == offsetof(struct nns_resolv
                "one layout");
 _Static_assert(NNS_RESOLVE_MAX == NNS_RESOLVE_SLOT_PIDS, "one size");
 _Static_assert(NNS_LIST_NAME == IFNAMSIZ, "one size");
+_Static_assert(NNS_LIST_DEVICES == NNS_RESOLVER_DEVICES_MAX, "one size");
 
 /* Another thread may load programs meanwhile, and what libbpf says of those is to be heard. */
 static _Thread_local bool loading;

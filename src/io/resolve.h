@@ -42,6 +42,8 @@ uint32_t *nns_resolver_pids(struct nns_resolver *resolver, unsigned worker);
  */
 const struct nns_resolved *nns_resolve(struct nns_resolver *resolver, unsigned worker, size_t count);
 
+#define NNS_RESOLVER_DEVICES_MAX 256 /* of a namespace that is listed */
+
 /* Can it list devices, too? */
 bool nns_resolver_lists(const struct nns_resolver *resolver);
 
@@ -50,7 +52,7 @@ bool nns_resolver_lists(const struct nns_resolver *resolver);
  * all as the kernel has it at the moment of the call: nothing is sent, nobody else's lock taken. One thread
  * at a time.
  *
- * 0; -ESTALE when fd is of another namespace, or of something else; -E2BIG when there are more than 256, and
+ * 0; -ESTALE when fd is of another namespace, or of something else; -E2BIG when there are more, and
  * -EAGAIN when some changed meanwhile: list these another way; or -errno. *links is untouched then.
  */
 int nns_resolver_list(struct nns_resolver *resolver, int fd, uint64_t cookie, struct nns_links *links);
