@@ -275,6 +275,7 @@ static int start_threads(struct daemon *daemon)
         .link_events = daemon->link_events,
         .capabilities = capabilities(daemon),
         .trim = nns_memory_trim,
+        .weigh = nns_memory_weigh,
     };
     int rc = nns_owner_new(&context, &daemon->owner);
 
