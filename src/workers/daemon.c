@@ -596,7 +596,7 @@ static int may_open_pipes(void)
 
 int nns_daemon_run(const struct nns_params *params)
 {
-    struct daemon *daemon = calloc(1, sizeof(*daemon));
+    struct daemon *daemon = nns_calloc_lines(sizeof(*daemon));
     int rc = daemon ? may_open_pipes() : -ENOMEM;
     bool failed;
 
