@@ -38,8 +38,8 @@ static const struct scenario scenarios[] = {
     {"others", bench_churn_others, "the part of churn about links and deaths beside a daemon at rest"},
     {"traced", bench_churn_trace, "the part of churn about new processes"},
     {"resolve", NULL, NULL},
-    {"latency", NULL, NULL},
-    {"packet", NULL, NULL},
+    {"latency", bench_latency, "one new namespace, from the queue to all devices attached"},
+    {"packet", bench_packet, "what the meter takes for a packet"},
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 

@@ -9,11 +9,13 @@
  * -errno, told on stderr. */
 int bench_attach(const struct bench_options *options, struct bench_report *report);
 int bench_miss(const struct bench_options *options, struct bench_report *report);
+int bench_latency(const struct bench_options *options, struct bench_report *report);
 int bench_hit(const struct bench_options *options, struct bench_report *report);
 int bench_close(const struct bench_options *options, struct bench_report *report);
 int bench_startup(const struct bench_options *options, struct bench_report *report);
 int bench_idle(const struct bench_options *options, struct bench_report *report);
 int bench_memory(const struct bench_options *options, struct bench_report *report);
+int bench_packet(const struct bench_options *options, struct bench_report *report);
 int bench_churn(const struct bench_options *options, struct bench_report *report);
 
 /* Its parts. */

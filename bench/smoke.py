@@ -95,16 +95,31 @@ class Bench(unittest.TestCase):
             self.check_row(row, 1, may_be_nothing=True)
         self.assertGreater(rows[-1]["ours"], 1, "memory")
 
+    def test_latency(self):
+        rows = rows_of("--small", "--pairs", "1", "latency")
+        self.assertEqual([(row["scenario"], row["beside"][:4]) for row in rows],
+                         [("latency", "floo"), ("latency", "poll")] * 3 + [("latency", "floo")])
+        for row in rows:
+            self.check_row(row, 1)
+
+    def test_packet(self):
+        rows = rows_of("--small", "--pairs", "1", "packet")
+        self.assertEqual([row["scenario"] for row in rows], ["packet"] * 2 * (3 + 4))
+        self.assertEqual(len({(row["variant"], row["beside"]) for row in rows}), len(rows))
+        for row in rows:
+            self.check_row(row, 1)
+
     def test_another_daemon(self):
         done = run("--daemon", "/nowhere/netnsyncd", "--namespaces", "1", "idle")
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("/nowhere/netnsyncd", done.stderr)
 
     def test_floor_only(self):
-        rows = rows_of("--floor-only", "--small", "--pairs", "2", "--namespaces", "7", "attach", "hit", "close",
-                       "startup", "churn")
+        rows = rows_of("--floor-only", "--small", "--pairs", "2", "--namespaces", "7", "attach", "latency", "hit",
+                       "close", "startup", "packet", "churn")
         self.assertEqual([row["scenario"] for row in rows],
-                         ["attach"] * 2 + ["hit"] * 2 + ["close"] + ["startup"] * 7 + ["churn"] * 22)
+                         ["attach"] * 2 + ["latency"] * 4 + ["hit"] * 2 + ["close"] + ["startup"] * 7 + ["packet"] * 4 +
+                         ["churn"] * 22)
         for row in rows:
             self.assertGreater(row["floor"], 0, row)
             self.assertIsNone(row["ours"])
@@ -123,7 +138,7 @@ class Bench(unittest.TestCase):
         built = f"there are {', '.join(names[:-1])} and {names[-1]}\n"
         for arguments, words in (
             ((), f"name a scenario; {built}"),
-            (("latency",), f"'latency' is not built yet; {built}"),
+            (("resolve",), f"'resolve' is not built yet; {built}"),
             (("nonsense",), f"no scenario 'nonsense'; {built}"),
             (("--pairs", "0", "attach"), "--pairs"),
             (("--namespaces", "20001", "startup"), "--namespaces wants a number from 1 to 20000"),

@@ -14,9 +14,14 @@ struct ns_common {
     unsigned int inum;
 };
 
+struct list_head {
+    struct list_head *next;
+};
+
 struct net {
     struct ns_common ns;
     __u64 net_cookie;
+    struct list_head dev_base_head; /* of its devices */
 };
 
 struct nsproxy {
@@ -44,6 +49,24 @@ struct task_struct {
     struct task_struct *group_leader;
     struct pid *thread_pid;
     struct nsproxy *nsproxy; /* NULL: it is a zombie */
+    struct files_struct *files;
+};
+
+struct files_struct {
+    struct fdtable *fdt;
+};
+
+struct fdtable {
+    unsigned int max_fds;
+    struct file **fd;
+};
+
+struct file {
+    struct inode *f_inode;
+};
+
+struct inode {
+    void *i_private; /* of a namespace's file: its ns_common */
 };
 
 typedef struct {
@@ -54,8 +77,16 @@ struct net_device {
     unsigned int flags;
     int ifindex;
     _Bool dismantle; /* it is being unregistered, for good */
+    char name[16];
+    struct list_head dev_list;
     possible_net_t nd_net;
     struct netdev_queue *_tx;
+    struct netdev_queue *ingress_queue;        /* NULL: there never was a qdisc */
+    const struct rtnl_link_ops *rtnl_link_ops; /* NULL: it is of no kind */
+};
+
+struct rtnl_link_ops {
+    const char *kind;
 };
 
 struct netdev_queue {
@@ -63,7 +94,12 @@ struct netdev_queue {
     struct Qdisc *qdisc_sleeping;
 };
 
+struct Qdisc_ops {
+    char id[16];
+};
+
 struct Qdisc {
+    const struct Qdisc_ops *ops;
     unsigned int flags;
     __u32 parent;
     struct netdev_queue *dev_queue;

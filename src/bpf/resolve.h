@@ -23,4 +23,27 @@ struct nns_resolve_slot {
     struct nns_resolve_answer answers[NNS_RESOLVE_SLOT_PIDS];
 };
 
+/* What a listing is told: an open file of the process that runs the program, and of which namespace it is. */
+struct nns_list_call {
+    __u64 cookie;
+    __s32 fd;
+};
+
+#define NNS_LIST_DEVICES 256
+#define NNS_LIST_NAME    16 /* as IFNAMSIZ, for qdiscs and kinds too */
+
+struct nns_list_device {
+    __u32 ifindex;
+    __u32 flags; /* IFF_… */
+    char name[NNS_LIST_NAME];
+    char kind[NNS_LIST_NAME];    /* "" for none */
+    char ingress[NNS_LIST_NAME]; /* the qdisc at its ingress place, "" or "noop" for none */
+};
+
+/* The owner's, shared in the same way. */
+struct nns_list_slot {
+    __u32 count;
+    struct nns_list_device devices[NNS_LIST_DEVICES];
+};
+
 #endif

@@ -146,12 +146,12 @@ char *nns_answer_namespace(const struct nns_namespace_row *row)
 
 static json_t *capabilities_object(const struct nns_capabilities *capabilities)
 {
-    return json_pack("{s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?}", "resolver", capabilities->resolver,
-                     "handles", capabilities->handles, "identity", capabilities->identity, "first_scan",
-                     capabilities->first_scan, "discovery",
-                     *capabilities->discovery ? capabilities->discovery : NULL, "device_events",
-                     *capabilities->device_events ? capabilities->device_events : NULL, "attach",
-                     capabilities->attach, "meter_key", capabilities->meter_key);
+    return json_pack(
+        "{s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?}", "resolver", capabilities->resolver,
+        "handles", capabilities->handles, "identity", capabilities->identity, "first_scan",
+        capabilities->first_scan, "discovery", *capabilities->discovery ? capabilities->discovery : NULL,
+        "device_events", *capabilities->device_events ? capabilities->device_events : NULL, "listing",
+        capabilities->listing, "attach", capabilities->attach, "meter_key", capabilities->meter_key);
 }
 
 static json_t *counters_object(void)

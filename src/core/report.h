@@ -43,7 +43,7 @@ void nns_namespace_rows_deinit(struct nns_namespace_row *rows, size_t count);
 /* Which way the daemon goes on this host, of those it knows: constants, NULL where nobody looked. Of the ways
  * to discover namespaces there are several at a time. */
 struct nns_capabilities {
-    const char *resolver, *handles, *identity, *first_scan, *attach, *meter_key;
+    const char *resolver, *handles, *identity, *first_scan, *listing, *attach, *meter_key;
     char discovery[96], device_events[64];
 };
 

@@ -122,19 +122,6 @@ static int dump(struct listing *listing, const struct question *question)
     return r;
 }
 
-static struct nns_link *append(struct nns_links *links)
-{
-    if (links->count == links->capacity) {
-        size_t capacity = links->capacity ? links->capacity * 2 : 8;
-        struct nns_link *items = realloc(links->items, capacity * sizeof(*items));
-        if (!items)
-            return NULL;
-        links->items = items;
-        links->capacity = capacity;
-    }
-    return &links->items[links->count++];
-}
-
 static void read_kind(struct nns_link *link, struct nlattr *info)
 {
     struct nlattr *kind = info ? nla_find(nla_data(info), nla_len(info), IFLA_INFO_KIND) : NULL;
@@ -148,7 +135,7 @@ static void take_link(void *context, uint32_t nothing, const struct nlmsghdr *me
     struct nlmsghdr *libnl = (struct nlmsghdr *)message; /* which knows no const */
     if (message->nlmsg_type != RTM_NEWLINK || !nlmsg_valid_hdr(message, sizeof(struct ifinfomsg)))
         return;
-    struct nns_link *link = append(&listing->links);
+    struct nns_link *link = nns_links_append(&listing->links);
     if (!link) {
         listing->fault = -ENOMEM;
         return;
@@ -170,23 +157,6 @@ static void forget_links(struct listing *listing)
     listing->fault = 0;
 }
 
-static int by_ifindex(const void *a, const void *b)
-{
-    uint32_t x = ((const struct nns_link *)a)->ifindex, y = ((const struct nns_link *)b)->ifindex;
-    return (x > y) - (x < y);
-}
-
-/* Newer kernels dump by ifindex, older ones by hash bucket. */
-static void sort(struct nns_links *links)
-{
-    for (size_t i = 1; i < links->count; i++) {
-        if (links->items[i - 1].ifindex > links->items[i].ifindex) {
-            qsort(links->items, links->count, sizeof(*links->items), by_ifindex);
-            return;
-        }
-    }
-}
-
 /* ---- all devices ---- */
 
 static int list_devices(struct listing *listing)
@@ -205,7 +175,7 @@ static int list_devices(struct listing *listing)
     struct question question = {.request = &request.head, .restart = forget_links, .take = take_link};
     int r = dump(listing, &question);
     if (r == 0)
-        sort(&listing->links);
+        nns_links_sort(&listing->links);
     return r;
 }
 
@@ -213,8 +183,7 @@ static int list_devices(struct listing *listing)
 static void take_qdisc(void *context, uint32_t nothing, const struct nlmsghdr *message)
 {
     const struct nns_links *links = &((struct listing *)context)->links;
-    struct nns_link key = {.ifindex = nns_tc_qdisc_ifindex(message)};
-    struct nns_link *link = bsearch(&key, links->items, links->count, sizeof(key), by_ifindex);
+    struct nns_link *link = nns_links_find(links, nns_tc_qdisc_ifindex(message));
     struct nns_tc_qdisc qdisc;
     if (!link) /* it came after the devices were listed */
         return;
@@ -319,7 +288,7 @@ static int get_devices(struct listing *listing, const uint32_t *ifindexes, size_
     for (int tries = 0; tries < TRIES && r == -EAGAIN; tries++)
         r = ask_each(listing, &questions);
     nns_netlink_batch_deinit(&questions.batch);
-    sort(&listing->links);
+    nns_links_sort(&listing->links);
     return r;
 }
 
@@ -360,10 +329,4 @@ int nns_links_get(int socket, const uint32_t *ifindexes, size_t count, struct nn
     if (r == 0 && count)
         r = get_devices(&listing, ifindexes, count);
     return finish(&listing, r, links);
-}
-
-void nns_links_deinit(struct nns_links *links)
-{
-    free(links->items);
-    *links = NNS_LINKS_NULL;
 }

@@ -3,8 +3,9 @@
 #define NNS_IO_LINKS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
-#include "core/device.h"
+#include "core/links.h"
 
 /*
  * Listing a namespace's devices, and what sits at their ingress/clsact place, over a NETLINK_ROUTE socket
@@ -15,18 +16,6 @@
  * as a rule, and where devices come and go all the time the next dump would fare no better. What it showed
  * was there all the same.
  */
-struct nns_links {
-    struct nns_link *items; /* sorted by ifindex */
-    size_t count, capacity;
-};
-
-#define NNS_LINKS_NULL ((struct nns_links){NULL, 0, 0})
-
-enum nns_links_answer {
-    NNS_LINKS_ALL,
-    NNS_LINKS_PART /* those in *links were there; of one that is missing in it nothing is known (I9) */
-};
-
 /* List all devices with their qdisc; it is NNS_QDISC_PRESUMED_NONE where none at all was shown: the kernel
  * dumps them by position, and may pass a device over when an earlier one goes, without a word. An answer
  * above, or -errno with *links untouched. */
@@ -36,7 +25,5 @@ int nns_links_list(int socket, struct nns_links *links);
  * (NNS_QDISC_UNKNOWN). One that is missing in the result is not there for certain. 0, or -errno with *links
  * untouched: then nothing is known of any. */
 int nns_links_get(int socket, const uint32_t *ifindexes, size_t count, struct nns_links *links);
-
-void nns_links_deinit(struct nns_links *links);
 
 #endif

@@ -2,6 +2,7 @@
 #include "io/resolve.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -30,8 +31,10 @@
 struct nns_resolver {
     struct resolve_bpf *skeleton;
     struct nns_resolve_slot *slots; /* one a worker: only that worker's thread touches it */
+    struct nns_list_slot *listed;   /* NULL: devices cannot be listed */
     unsigned workers;
-    int program; /* borrowed from the skeleton */
+    int program; /* borrowed from the skeleton, as the next */
+    int list;
 };
 
 /* Our callers are given the program's answers where they stand. */
@@ -41,6 +44,8 @@ _Static_assert(offsetof(struct nns_resolved, cookie) == offsetof(struct nns_reso
 _Static_assert(offsetof(struct nns_resolved, inum) == offsetof(struct nns_resolve_answer, inum),
                "one layout");
 _Static_assert(NNS_RESOLVE_MAX == NNS_RESOLVE_SLOT_PIDS, "one size");
+_Static_assert(NNS_LIST_NAME == IFNAMSIZ, "one size");
+_Static_assert(NNS_LIST_DEVICES == NNS_RESOLVER_DEVICES_MAX, "one size");
 
 /* Another thread may load programs meanwhile, and what libbpf says of those is to be heard. */
 static _Thread_local bool loading;
@@ -71,44 +76,72 @@ static void unload(struct nns_resolver *resolver)
 {
     if (resolver->slots)
         munmap(resolver->slots, slots_size(resolver->workers));
+    if (resolver->listed)
+        munmap(resolver->listed, sizeof(*resolver->listed));
     resolver->slots = NULL;
+    resolver->listed = NULL;
     resolve_bpf__destroy(resolver->skeleton);
     resolver->skeleton = NULL;
 }
 
-static int map_slots(struct nns_resolver *resolver)
+static int map_into(struct bpf_map *map, size_t size, void **out)
 {
-    int fd = bpf_map__fd(resolver->skeleton->maps.nns_resolve_slots);
-    void *slots = mmap(NULL, slots_size(resolver->workers), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *slots = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
 
     if (slots == MAP_FAILED)
         return -errno;
-    resolver->slots = slots;
+    *out = slots;
     return 0;
 }
 
-static int load(struct nns_resolver *resolver, bool initial)
+static int map_slots(struct nns_resolver *resolver, bool lists)
+{
+    struct resolve_bpf *skeleton = resolver->skeleton;
+    int rc =
+        map_into(skeleton->maps.nns_resolve_slots, slots_size(resolver->workers), (void **)&resolver->slots);
+
+    if (!rc && lists)
+        rc = map_into(skeleton->maps.nns_list_slots, sizeof(*resolver->listed), (void **)&resolver->listed);
+    return rc;
+}
+
+/* Which of its programs are loaded. */
+struct choice {
+    bool initial; /* pids of the initial namespace */
+    bool lists;
+};
+
+static int configure(struct nns_resolver *resolver, struct choice choice)
+{
+    struct resolve_bpf *skeleton = resolver->skeleton;
+    int rc = bpf_map__set_max_entries(skeleton->maps.nns_resolve_slots, resolver->workers);
+
+    bpf_program__set_autoload(skeleton->progs.nns_resolve_pid, choice.initial);
+    bpf_program__set_autoload(skeleton->progs.nns_resolve_vpid, !choice.initial);
+    bpf_program__set_autoload(skeleton->progs.nns_list, choice.lists);
+    return rc ? rc : bpf_map__set_autocreate(skeleton->maps.nns_list_slots, choice.lists);
+}
+
+static int load(struct nns_resolver *resolver, struct choice choice)
 {
     struct resolve_bpf *skeleton = resolve_bpf__open();
-    struct bpf_program *program;
     int rc;
 
     if (!skeleton)
         return -errno;
     resolver->skeleton = skeleton;
-    program = initial ? skeleton->progs.nns_resolve_pid : skeleton->progs.nns_resolve_vpid;
-    bpf_program__set_autoload(skeleton->progs.nns_resolve_pid, initial);
-    bpf_program__set_autoload(skeleton->progs.nns_resolve_vpid, !initial);
-    rc = bpf_map__set_max_entries(skeleton->maps.nns_resolve_slots, resolver->workers);
+    rc = configure(resolver, choice);
     if (!rc)
         rc = resolve_bpf__load(skeleton);
     if (!rc)
-        rc = map_slots(resolver);
+        rc = map_slots(resolver, choice.lists);
     if (rc) {
         unload(resolver);
         return rc;
     }
-    resolver->program = bpf_program__fd(program);
+    resolver->program =
+        bpf_program__fd(choice.initial ? skeleton->progs.nns_resolve_pid : skeleton->progs.nns_resolve_vpid);
+    resolver->list = choice.lists ? bpf_program__fd(skeleton->progs.nns_list) : -1;
     return 0;
 }
 
@@ -126,25 +159,43 @@ static int cookie_of_here(uint64_t *cookie)
     return rc;
 }
 
-/* Ask for the one answer we know: this thread's. */
+/* Ask for what we know: where this thread is, and that there is a loopback device. */
+static int try_list(struct nns_resolver *resolver, uint64_t cookie)
+{
+    struct nns_links links = NNS_LINKS_NULL;
+    int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), rc;
+
+    if (fd < 0)
+        return -errno;
+    rc = nns_resolver_list(resolver, fd, cookie, &links);
+    close(fd);
+    /* More devices than it can list is no fault of it. */
+    if (!rc && !nns_links_find(&links, 1))
+        rc = -EOPNOTSUPP;
+    nns_links_deinit(&links);
+    return rc == -E2BIG || rc == -EAGAIN ? 0 : rc;
+}
+
 static int try(struct nns_resolver *resolver)
 {
-    uint32_t own = (uint32_t)gettid();
     const struct nns_resolved *resolved;
     uint64_t cookie;
     int rc = cookie_of_here(&cookie);
 
     if (rc)
         return rc;
-    resolved = nns_resolve(resolver, 0, &own, 1);
+    nns_resolver_pids(resolver, 0)[0] = (uint32_t)gettid();
+    resolved = nns_resolve(resolver, 0, 1);
     if (!resolved)
         return -errno;
-    return resolved->cookie == cookie ? 0 : -EOPNOTSUPP;
+    if (resolved->cookie != cookie)
+        return -EOPNOTSUPP;
+    return resolver->listed ? try_list(resolver, cookie) : 0;
 }
 
-static int load_and_try(struct nns_resolver *resolver, bool initial)
+static int load_and_try(struct nns_resolver *resolver, struct choice choice)
 {
-    int rc = load(resolver, initial);
+    int rc = load(resolver, choice);
 
     if (rc)
         return rc;
@@ -168,12 +219,16 @@ static bool is_refusal(int error)
     return error == -EPERM || error == -ENOMEM || error == -EMFILE || error == -ENFILE;
 }
 
+/* The kernels that know pids have what listing takes; should one not, pids alone are worth having. */
 static int find_way(struct nns_resolver *resolver)
 {
-    int rc = load_and_try(resolver, false);
+    static const struct choice choices[] = {
+        {.lists = true}, {.lists = true, .initial = true}, {0}, {.initial = true}};
+    int rc = -EOPNOTSUPP;
 
-    if (rc && !is_refusal(rc) && in_initial_pid_namespace())
-        rc = load_and_try(resolver, true);
+    for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]) && rc && !is_refusal(rc); i++)
+        if (!choices[i].initial || in_initial_pid_namespace())
+            rc = load_and_try(resolver, choices[i]);
     /* Functions and fields that are not there have many errors: libbpf's, the verifier's and our own. */
     return !rc || is_refusal(rc) ? rc : -EOPNOTSUPP;
 }
@@ -210,32 +265,89 @@ void nns_resolver_close(struct nns_resolver *resolver)
     free(resolver);
 }
 
-static int run(const struct nns_resolver *resolver, struct nns_resolve_call call)
+/* 0 or -errno, the kernel's or the program's. */
+static int run(int program, const void *call, uint32_t size)
 {
-    LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &call, .ctx_size_in = sizeof(call));
-    int rc = bpf_prog_test_run_opts(resolver->program, &options);
+    LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = call, .ctx_size_in = size);
+    int rc = bpf_prog_test_run_opts(program, &options);
 
     return rc ? rc : (int)options.retval;
 }
 
-const struct nns_resolved *nns_resolve(struct nns_resolver *resolver, unsigned worker, const uint32_t *pids,
-                                       size_t count)
+uint32_t *nns_resolver_pids(struct nns_resolver *resolver, unsigned worker)
 {
-    struct nns_resolve_slot *slot;
-    int rc = 0;
+    return resolver->slots[worker].pids;
+}
 
-    if (worker >= resolver->workers || count > NNS_RESOLVE_MAX) {
-        errno = EINVAL;
-        return NULL;
-    }
-    slot = &resolver->slots[worker];
-    if (count) {
-        memcpy(slot->pids, pids, count * sizeof(*pids));
-        rc = run(resolver, (struct nns_resolve_call){.worker = worker, .count = (uint32_t)count});
-    }
+const struct nns_resolved *nns_resolve(struct nns_resolver *resolver, unsigned worker, size_t count)
+{
+    const struct nns_resolve_call call = {.worker = worker, .count = (uint32_t)count};
+    int rc = worker < resolver->workers && count <= NNS_RESOLVE_MAX ? 0 : -EINVAL;
+
+    if (!rc && count)
+        rc = run(resolver->program, &call, sizeof(call));
     if (rc) {
         errno = -rc;
         return NULL;
     }
-    return (const struct nns_resolved *)slot->answers;
+    return (const struct nns_resolved *)resolver->slots[worker].answers;
+}
+
+/* ---- devices ---- */
+
+bool nns_resolver_lists(const struct nns_resolver *resolver)
+{
+    return resolver && resolver->listed;
+}
+
+/* Where no qdisc is the kernel has one that does nothing. */
+static enum nns_qdisc qdisc_of(const char *id)
+{
+    if (!id[0] || strcmp(id, "noop") == 0)
+        return NNS_QDISC_NONE;
+    if (strcmp(id, "clsact") == 0)
+        return NNS_QDISC_CLSACT;
+    return strcmp(id, "ingress") == 0 ? NNS_QDISC_INGRESS : NNS_QDISC_UNKNOWN;
+}
+
+static void copy_name(char to[IFNAMSIZ], const char *from)
+{
+    memcpy(to, from, IFNAMSIZ);
+    to[IFNAMSIZ - 1] = '\0';
+}
+
+static const char loopback[IFNAMSIZ] = "loopback";
+
+static void take_device(const struct nns_list_device *device, struct nns_link *link)
+{
+    link->ifindex = device->ifindex;
+    link->qdisc = (uint8_t)qdisc_of(device->ingress);
+    copy_name(link->name, device->name);
+    copy_name(link->kind, device->flags & IFF_LOOPBACK ? loopback : device->kind);
+}
+
+static int take_listed(const struct nns_list_slot *slot, struct nns_links *links)
+{
+    struct nns_links taken = NNS_LINKS_NULL;
+
+    for (uint32_t i = 0; i < slot->count && i < NNS_LIST_DEVICES; i++) {
+        struct nns_link *link = nns_links_append(&taken);
+
+        if (!link) {
+            nns_links_deinit(&taken);
+            return -ENOMEM;
+        }
+        take_device(&slot->devices[i], link);
+    }
+    nns_links_sort(&taken);
+    *links = taken;
+    return 0;
+}
+
+int nns_resolver_list(struct nns_resolver *resolver, int fd, uint64_t cookie, struct nns_links *links)
+{
+    const struct nns_list_call call = {.cookie = cookie, .fd = fd};
+    int rc = resolver->listed ? run(resolver->list, &call, sizeof(call)) : -EOPNOTSUPP;
+
+    return rc ? rc : take_listed(resolver->listed, links);
 }

@@ -2,12 +2,15 @@
 #ifndef NNS_IO_RESOLVE_H
 #define NNS_IO_RESOLVE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/links.h"
+
 /*
- * Many pids to their network namespaces in one system call, by a BPF program (src/bpf/resolve.bpf.c). The
- * only user of libbpf for it.
+ * Many pids to their network namespaces in one system call, by a BPF program (src/bpf/resolve.bpf.c), and a
+ * namespace's devices in another, without entering it. The only user of libbpf for it.
  *
  * Pids are those of the caller's pid namespace: bpf_task_from_vpid (6.14), or bpf_task_from_pid (6.11) for a
  * daemon in the initial one.
@@ -27,11 +30,31 @@ int nns_resolver_open(unsigned workers, struct nns_resolver **out);
 void nns_resolver_close(struct nns_resolver *resolver); /* NULL is fine */
 
 /*
- * Resolve pids, `worker` being the caller's own number below `workers`. Returns what became of them, in their
- * order, good until the same worker's next call; or NULL, with errno set, when the kernel refused: resolve
- * these another way. Neither allocates nor waits.
+ * Where a worker writes the pids it wants resolved, up to NNS_RESOLVE_MAX: memory the program reads, so that
+ * nothing is copied. `worker` is the caller's own number below `workers`.
  */
-const struct nns_resolved *nns_resolve(struct nns_resolver *resolver, unsigned worker, const uint32_t *pids,
-                                       size_t count);
+uint32_t *nns_resolver_pids(struct nns_resolver *resolver, unsigned worker);
+
+/*
+ * Resolve the first `count` of those. Returns what became of them, in their order, good until the same
+ * worker's next call; or NULL, with errno set, when the kernel refused: resolve these another way. Neither
+ * allocates nor waits.
+ */
+const struct nns_resolved *nns_resolve(struct nns_resolver *resolver, unsigned worker, size_t count);
+
+#define NNS_RESOLVER_DEVICES_MAX 256 /* of a namespace that is listed */
+
+/* Can it list devices, too? */
+bool nns_resolver_lists(const struct nns_resolver *resolver);
+
+/*
+ * List the devices of an open namespace whose cookie is known, with what sits at their ingress/clsact place,
+ * all as the kernel has it at the moment of the call: nothing is sent, nobody else's lock taken. One thread
+ * at a time.
+ *
+ * 0; -ESTALE when fd is of another namespace, or of something else; -E2BIG when there are more, and
+ * -EAGAIN when some changed meanwhile: list these another way; or -errno. *links is untouched then.
+ */
+int nns_resolver_list(struct nns_resolver *resolver, int fd, uint64_t cookie, struct nns_links *links);
 
 #endif

@@ -87,6 +87,13 @@ static void describe_device_events(const struct nns_parts *parts, struct nns_cap
     }
 }
 
+static const char *listing(const struct nns_parts *parts)
+{
+    if (!parts->params->network_enabled)
+        return NOTHING;
+    return parts->lists ? "BPF program" : "rtnetlink dump";
+}
+
 static const char *attach(const struct nns_parts *parts)
 {
     return parts->params->network_enabled ? "clsact" : NOTHING;
@@ -104,6 +111,7 @@ struct nns_capabilities nns_capabilities_of(const struct nns_parts *parts)
         .handles = handles(parts),
         .identity = identity(parts),
         .first_scan = first_scan(parts),
+        .listing = listing(parts),
         .attach = attach(parts),
         .meter_key = meter_key(parts),
     };

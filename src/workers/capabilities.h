@@ -22,6 +22,7 @@ struct nns_parts {
     enum nns_handle_way way;
     enum nns_telling telling;
     bool resolver; /* the BPF program for pids */
+    bool lists;    /* it lists devices, too */
     bool mounts;   /* changes of mounts are watched, in this way: */
     enum nns_mounts_way mounts_way;
     bool slots; /* the meter tells devices apart */

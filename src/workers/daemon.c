@@ -117,8 +117,6 @@ static void stop_threads(struct daemon *daemon)
     /* While the owner detaches: this thread and the workers were the only ones to use these. */
     nns_trace_stop(daemon->trace);
     nns_pool_stop(daemon->pool);
-    nns_resolver_close(daemon->resolver);
-    daemon->resolver = NULL;
 }
 
 static void stop(struct daemon *daemon)
@@ -251,6 +249,7 @@ static struct nns_capabilities capabilities(const struct daemon *daemon)
         .way = daemon->way,
         .telling = daemon->telling,
         .resolver = daemon->resolver != NULL,
+        .lists = nns_resolver_lists(daemon->resolver),
         .mounts = daemon->mounts != NULL,
         .mounts_way = daemon->mounts_way,
         .slots = nns_meter_slots(daemon->meter) != 0,
@@ -269,6 +268,7 @@ static int start_threads(struct daemon *daemon)
         .claims = daemon->claims,
         .completions = &daemon->completions,
         .meter = daemon->meter,
+        .resolver = daemon->resolver,
         .trace = daemon->trace,
         .exclusions = daemon->exclusions,
         .telling = daemon->telling,

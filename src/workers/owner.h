@@ -5,10 +5,11 @@
 #include "core/cache.h"
 #include "core/claims.h"
 #include "core/params.h"
-#include "io/link_events.h"
 #include "core/report.h"
+#include "io/link_events.h"
 #include "io/meter.h"
 #include "io/netns.h"
+#include "io/resolve.h"
 #include "io/trace.h"
 #include "workers/completions.h"
 #include "workers/exclude.h"
@@ -45,7 +46,8 @@ struct nns_owner_context {
     struct nns_claims *claims;
     struct nns_completions *completions;
     struct nns_meter *meter;
-    struct nns_trace *trace; /* NULL: none */
+    struct nns_resolver *resolver; /* to list devices with; NULL: none */
+    struct nns_trace *trace;       /* NULL: none */
     struct nns_exclusions *exclusions;
     enum nns_telling telling;
     struct nns_link_events *link_events; /* with NNS_TOLD_BY_RTNETLINK */

@@ -8,23 +8,6 @@
 #include "io/links.h"
 #include "workers/devices.h"
 
-static bool lists(const struct nns_links *links, uint32_t ifindex)
-{
-    size_t low = 0, high = links->count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (links->items[middle].ifindex == ifindex)
-            return true;
-        if (links->items[middle].ifindex < ifindex)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return false;
-}
-
 /* 0, or -ENOMEM with part of it done. */
 NNS_OWNER_ONLY static int take_shown(struct nns_owner *owner, struct nns_namespace *ns,
                                      const struct nns_links *links)
@@ -42,9 +25,36 @@ NNS_OWNER_ONLY static void drop_unlisted(struct nns_owner *owner, struct nns_nam
     for (uint32_t i = ns->devices.count; i-- > 0;) {
         uint32_t ifindex = ns->devices.items[i].link.ifindex;
 
-        if (!lists(links, ifindex))
+        if (!nns_links_find(links, ifindex))
             nns_see_device_gone(owner, ns, ifindex);
     }
+}
+
+/* The program that lists what the kernel has is quicker by far than any question over rtnetlink; but not
+ * every kernel lets us have it, and it does not list all that there may be. 0, or -errno with *links
+ * untouched. */
+NNS_OWNER_ONLY static int walk(struct nns_owner *owner, const struct nns_namespace *ns,
+                               struct nns_links *links)
+{
+    int rc;
+
+    if (!nns_resolver_lists(owner->context.resolver) || ns->devices.count > NNS_RESOLVER_DEVICES_MAX)
+        return -EOPNOTSUPP;
+    rc = nns_resolver_list(owner->context.resolver, ns->handle.fd, nns_namespace_cookie(ns), links);
+    nns_count(rc ? NNS_COUNT_LIST_REFUSED : NNS_COUNT_LIST_WALKS, 1);
+    return rc;
+}
+
+/* Some of a listing. */
+static void keep_only(struct nns_links *links, const uint32_t *ifindexes, uint32_t count)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < links->count; i++)
+        for (uint32_t j = 0; j < count; j++)
+            if (links->items[i].ifindex == ifindexes[j])
+                links->items[kept++] = links->items[i];
+    links->count = kept;
 }
 
 /* Ask for some, and drop those that are not there. 0 with *links those that are; -errno: nothing is known of
@@ -52,11 +62,15 @@ NNS_OWNER_ONLY static void drop_unlisted(struct nns_owner *owner, struct nns_nam
 NNS_OWNER_ONLY static int get(struct nns_owner *owner, struct nns_namespace *ns, int socket,
                               const uint32_t *ifindexes, uint32_t count, struct nns_links *links)
 {
-    int rc = nns_links_get(socket, ifindexes, count, links);
+    int rc = walk(owner, ns, links);
 
+    if (rc)
+        rc = nns_links_get(socket, ifindexes, count, links);
+    else
+        keep_only(links, ifindexes, count);
     nns_count(rc ? NNS_COUNT_LIST_FAILED : NNS_COUNT_LIST_LOOKS, rc ? 1 : count);
     for (uint32_t i = 0; i < count && !rc; i++)
-        if (!lists(links, ifindexes[i]) && nns_devices_find(&ns->devices, ifindexes[i]))
+        if (!nns_links_find(links, ifindexes[i]) && nns_devices_find(&ns->devices, ifindexes[i]))
             nns_see_device_gone(owner, ns, ifindexes[i]);
     return rc;
 }
@@ -74,7 +88,7 @@ NNS_OWNER_ONLY static void drop_dead(struct nns_owner *owner, struct nns_namespa
         uint32_t count = 0;
 
         for (; at && count < NNS_LOOKS_MAX; at--)
-            if (!lists(links, ns->devices.items[at - 1].link.ifindex))
+            if (!nns_links_find(links, ns->devices.items[at - 1].link.ifindex))
                 ifindexes[count++] = ns->devices.items[at - 1].link.ifindex;
         rc = count ? get(owner, ns, socket, ifindexes, count, &there) : 0;
         nns_links_deinit(&there);
@@ -84,9 +98,12 @@ NNS_OWNER_ONLY static void drop_dead(struct nns_owner *owner, struct nns_namespa
 int nns_snapshot_list(struct nns_owner *owner, struct nns_namespace *ns, int socket)
 {
     struct nns_links links = NNS_LINKS_NULL;
-    int rc = nns_links_list(socket, &links);
-    bool part = rc == NNS_LINKS_PART;
+    int rc = walk(owner, ns, &links);
+    bool part;
 
+    if (rc)
+        rc = nns_links_list(socket, &links);
+    part = rc == NNS_LINKS_PART;
     if (rc < 0) {
         nns_count(NNS_COUNT_LIST_FAILED, 1);
         return rc;
@@ -101,13 +118,20 @@ int nns_snapshot_list(struct nns_owner *owner, struct nns_namespace *ns, int soc
     return part && !rc ? NNS_LINKS_PART : rc;
 }
 
-/* What leads here is that a device came up, or that its clsact went: as a rule it has none, and where it does
- * the kernel refuses a second one and it is looked at. News of another name say nothing of that. */
+/*
+ * What leads here is that a device came up, or that its clsact went. Where only news say so it is presumed to
+ * have none, and where it does the kernel refuses a second one and it is looked at. One that we attached to
+ * may be another under the same number (I5): its filters are asked for, whatever it has. News of another name
+ * say nothing of either.
+ */
 NNS_OWNER_ONLY static int take_asked(struct nns_owner *owner, struct nns_namespace *ns, struct nns_link link)
 {
-    const struct nns_device *known = nns_devices_find(&ns->devices, link.ifindex);
+    struct nns_device *known = nns_devices_find(&ns->devices, link.ifindex);
+    bool renamed = known && strncmp(known->link.name, link.name, sizeof(link.name)) != 0;
 
-    if (!known || strncmp(known->link.name, link.name, sizeof(link.name)) == 0)
+    if (known && !renamed && nns_device_carries(known))
+        known->doubted = true;
+    if (!renamed && link.qdisc == NNS_QDISC_UNKNOWN)
         link.qdisc = NNS_QDISC_PRESUMED_NONE;
     return nns_see_device(owner, ns, &link);
 }

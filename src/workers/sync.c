@@ -342,14 +342,16 @@ static void sync_request(const struct sync *sync, struct nns_request request)
 
 static const struct nns_resolved *resolve(const struct nns_sync_worker *worker, const struct nns_batch *batch)
 {
+    struct nns_resolver *resolver = worker->context->resolver;
     const struct nns_resolved *resolved;
-    uint32_t pids[NNS_BATCH_MAX];
+    uint32_t *pids;
 
-    if (!worker->context->resolver)
+    if (!resolver)
         return NULL;
+    pids = nns_resolver_pids(resolver, worker->number);
     for (uint32_t i = 0; i < batch->count; i++)
         pids[i] = batch->results[i].pid;
-    resolved = nns_resolve(worker->context->resolver, worker->number, pids, batch->count);
+    resolved = nns_resolve(resolver, worker->number, batch->count);
     nns_count(resolved ? NNS_COUNT_RESOLVE_BATCHES : NNS_COUNT_RESOLVE_REFUSED, 1);
     return resolved;
 }

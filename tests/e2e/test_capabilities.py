@@ -18,11 +18,11 @@ PIDFD_NETNS, NS_GET_ID = "ioctl:0xff04=ENOTTY", "ioctl:0x8008b70d=ENOTTY"
 TASKS, DEVICES, WALK = "fork, exec and exit tracepoints", "qdisc tracepoints", "periodic walk"
 RTNETLINK = "rtnetlink, up to 1000 namespaces"
 HOOKED = ("sched_process_fork", "sched_process_exec", "sched_process_exit", "qdisc_create", "qdisc_destroy")
-PINNED = {"handle.mode": "pinned"}
+PINNED, DUMP = {"handle.mode": "pinned"}, "rtnetlink dump"
 BEST = {"resolver": "BPF program for known, pidfd ioctl for new", "handles": "weak: nsfs file handle",
         "identity": "NS_GET_ID", "first_scan": "BPF task iterator",
         "discovery": f"{TASKS}, {DEVICES}, fanotify, {WALK}", "device_events": "qdisc tracepoints",
-        "attach": "clsact", "meter_key": "attachment slot"}
+        "listing": "BPF program", "attach": "clsact", "meter_key": "attachment slot"}
 
 
 has_first_rungs = unittest.skipUnless(
@@ -57,7 +57,7 @@ class Lowest(Saying):
         """What is left is there on every kernel."""
         status = self.said(TRACEPOINTS, LINKS, RUNS, FANOTIFY, HANDLES, PIDFD_NETNS, NS_GET_ID)
         self.assertSaid(status, resolver="/proc", handles="weak: member's pid or mount path", identity="SO_NETNS_COOKIE",
-                        first_scan="/proc walk", discovery=f"mountinfo, {WALK}", device_events=RTNETLINK)
+                        first_scan="/proc walk", discovery=f"mountinfo, {WALK}", device_events=RTNETLINK, listing=DUMP)
         self.assertEqual((self.links(), self.opened("fanotify")), (0, 0))
         self.assertEqual((status["counters"]["resolve.pidfd"], status["counters"]["resolve.batches"]), (0, 0))
 
@@ -70,6 +70,8 @@ class Capabilities(Saying):
         self.assertEqual(self.links(), 6)
         self.assertEqual(self.opened("fanotify"), 1)
         self.assertGreater(status["counters"]["resolve.batches"], 0)
+        self.assertGreater(status["counters"]["list.walks"], 0)
+        self.assertGreaterEqual(status["counters"]["list.walks"], status["counters"]["list.dumps"])
         table = self.running.command("status").stdout
         for name, text in BEST.items():
             self.assertRegex(table, rf"\n  {name} +{re.escape(text)}\n")
@@ -77,14 +79,16 @@ class Capabilities(Saying):
 
     def test_no_program_can_be_run(self):
         status = self.said(RUNS)
-        self.assertSaid(status, resolver="pidfd ioctl", first_scan="/proc walk",
+        self.assertSaid(status, resolver="pidfd ioctl", first_scan="/proc walk", listing=DUMP,
                         discovery=f"{DEVICES}, fanotify, {WALK}")
-        self.assertEqual(status["counters"]["resolve.batches"], 0)
+        self.assertEqual((status["counters"]["resolve.batches"], status["counters"]["list.walks"]), (0, 0))
+        self.assertGreater(status["counters"]["list.dumps"], 0)
         self.assertEqual(self.links(), 2)
 
     def test_neither_programs_nor_the_ioctl_of_pidfds(self):
         status = self.said(RUNS, PIDFD_NETNS)
-        self.assertSaid(status, resolver="/proc", first_scan="/proc walk", discovery=f"{DEVICES}, fanotify, {WALK}")
+        self.assertSaid(status, resolver="/proc", first_scan="/proc walk", listing=DUMP,
+                        discovery=f"{DEVICES}, fanotify, {WALK}")
         self.assertEqual((status["counters"]["resolve.pidfd"], status["counters"]["resolve.batches"]), (0, 0))
         self.assertGreater(status["counters"]["resolve.proc"], 0)
 
@@ -128,14 +132,15 @@ class Capabilities(Saying):
 
     def test_pinned_handles(self):
         status = self.said(settings=PINNED)
-        self.assertSaid(status, handles="pinned: an open descriptor",
+        self.assertSaid(status, handles="pinned: an open descriptor", listing=DUMP,
                         resolver="readlink for known, pidfd ioctl for new")
         self.assertGreater(status["namespaces"]["pinned"], 0)
         self.assertEqual(status["counters"]["resolve.batches"], 0)
 
     def test_pinned_handles_without_the_ioctl_of_pidfds(self):
         status = self.said(PIDFD_NETNS, settings=PINNED)
-        self.assertSaid(status, handles="pinned: an open descriptor", resolver="readlink for known, /proc for new")
+        self.assertSaid(status, handles="pinned: an open descriptor", listing=DUMP,
+                        resolver="readlink for known, /proc for new")
         self.assertEqual(status["counters"]["resolve.pidfd"], 0)
 
     def test_no_ids_of_namespaces(self):
@@ -148,7 +153,7 @@ class Capabilities(Saying):
 
     def test_no_networking(self):
         status = self.said(settings={"network.enabled": "false"})
-        self.assertSaid(status, first_scan="none", discovery="none", device_events="none", attach="none")
+        self.assertSaid(status, first_scan="none", discovery="none", device_events="none", listing="none", attach="none")
         self.assertEqual((self.links(), self.opened("fanotify")), (0, 0))
 
     def test_an_operators_own_programs_have_no_key(self):

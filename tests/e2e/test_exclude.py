@@ -168,14 +168,14 @@ class Namespaces(host.HostTest):
         ns, name = self.unnamed(), f"later{timeout}"
         faults, path = f"/run/{name}.faults", f"/run/{name}.excluded"
         os.symlink(f"/run/netns/{name}", path)
-        under = (f"{host.BUILD}/fault", "--control", faults, "sendto", "--")
+        under = (f"{host.BUILD}/fault", "--control", faults, "sendto", "bpf@0:10", "--")
         daemon = self.daemon({**SHORT, "handle.mode": "member", "lonely.timeout": timeout, "exclude.namespaces": path},
                              under=under)
         daemon.sync(ns.pid)
         self.assertCovered(ns)
         visitor = self.visitor(ns)
         left = host.Namespace(f"/proc/{visitor}/ns/net", visitor)
-        tell(faults, "sendto=ENOBUFS")
+        tell(faults, "sendto=ENOBUFS bpf@0:10=EPERM")
         host.run("ip", "netns", "attach", name, ns.pid)
         audited = daemon.counter("namespaces.audited")
         host.until(lambda: daemon.counter("namespaces.audited") > audited, "an audit wants to know")

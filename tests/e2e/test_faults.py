@@ -27,6 +27,7 @@ HOME = f"setns~net:[{host.netns_inum('self')}]"
 OTHERS = f"open_by_handle_at!{host.own_namespace().cookie}"
 # With that no event of a task is enough to let its namespace in: its pid is opened, by whoever is told of it.
 BY_PID = f"{OTHERS}=EMFILE"
+LISTS = "bpf@0:10=EPERM"  # BPF_PROG_TEST_RUN: pids are resolved one by one then, and devices listed over rtnetlink
 # Calls that a daemon may make because the ones before failed; a loop without a pause makes ten times as many.
 CALLS_A_SECOND, CALLS_AT_ONCE = 3000, 500
 DENIALS = {"EPERM", "EACCES"}
@@ -64,10 +65,12 @@ BEST = [
     Call("fstatfs", "EPERM ENOMEM", "discover.failed"),
     Call("openat", "EPERM EMFILE ENFILE ENOMEM", "discover.failed"),  # io/mounts.c and proc.c, too
     Call("openat", "EINTR/2"),
-    # io/links.c, io/tc.c
+    # io/links.c, which lists where the program of io/resolve.c does not, and io/tc.c
     Call("sendto", "EPERM ENOMEM ENOBUFS EAGAIN ENOBUFS/3", "list.failed attach.failed"),
+    Call("sendto", "EPERM ENOMEM ENOBUFS EAGAIN ENOBUFS/3", "list.failed", beside=LISTS),
     Call("sendto", "EINTR/2"),
-    Call("recvfrom", "ENOMEM ENOBUFS ENOMEM/5 EAGAIN/5", "list.failed list.interrupted attach.failed"),
+    Call("recvfrom", "ENOMEM ENOBUFS ENOMEM/5 EAGAIN/5", "attach.failed"),
+    Call("recvfrom", "ENOMEM ENOBUFS ENOMEM/5 EAGAIN/5", "list.failed list.interrupted", beside=LISTS),
     Call("recvfrom", "EINTR/2"),
     # io/meter.c: traffic that cannot be read is not shown.
     Call("bpf@0:1", "EPERM ENOMEM"),
@@ -81,7 +84,7 @@ BEST = [
     Call("read~bpf_iter", "EPERM ENOMEM", "discover.unwalked"),
     Call("read~bpf_iter", "EAGAIN/2 EINTR/2"),
     # io/resolve.c
-    Call("bpf@0:10", "EPERM ENOMEM EAGAIN EINTR/2", "resolve.refused"),
+    Call("bpf@0:10", "EPERM ENOMEM EAGAIN EINTR/2", "resolve.refused list.refused"),
     # io/mounts.c; statmount only says whether a change is of ours, and not knowing means to look
     Call("read~fanotify", "EPERM ENOMEM", "discover.failed"),
     Call("read~fanotify", "EINTR/2"),

@@ -18,6 +18,7 @@ DEVICES = host.crowd(50)
 ROUNDS = host.crowd(60 if host.LONG else 15)
 HANDLES_BY_ID = "open_by_handle_at=EPERM"
 SENDTO = "sendto"  # what lists and attaches; nobody but the owner calls it
+RUN = "bpf@0:10"  # BPF_PROG_TEST_RUN, by which devices are listed where it is to be had
 
 
 class WaitTest(host.HostTest):
@@ -46,7 +47,7 @@ class FailingVisits(WaitTest):
     """A namespace that cannot be listed, for a moment or for good."""
 
     def setUp(self):
-        self.injector = Injector(SENDTO)
+        self.injector = Injector(SENDTO, RUN)
         self.running = self.daemon(DAY, under=self.injector.under)
         self.own = host.own_namespace()
         self.running.sync(self.own.pid)
@@ -54,7 +55,7 @@ class FailingVisits(WaitTest):
     def test_a_moment_is_waited_out(self):
         for error in ("EPERM#1", "ENOMEM#1", "ENOBUFS#1"):
             ns = self.crowded()
-            self.injector.set(f"{SENDTO}={error}")
+            self.injector.set(f"{SENDTO}={error}", f"{RUN}=EPERM")
             self.assertEqual(self.running.sync(ns.pid)[ns.pid]["outcome"], "new")
             self.assertCoveredNow(self.running, ns)
             self.assertEqual(self.injector.fired(SENDTO), 1)
@@ -63,7 +64,7 @@ class FailingVisits(WaitTest):
 
     def test_what_lasts_is_told_after_the_results(self):
         ns = self.crowded()
-        self.injector.set(f"{SENDTO}=EPERM")
+        self.injector.set(f"{SENDTO}=EPERM", f"{RUN}=EPERM")
         result = self.running.sync(ns.pid, error="cannot be listed or reached: Operation not permitted")[ns.pid]
         self.assertEqual((result["outcome"], result["cookie"], result["inum"]), ("new", ns.cookie, ns.inum))
         self.assertTrue(ns.bare())
@@ -87,7 +88,7 @@ class FailingVisits(WaitTest):
 
     def test_it_returns_as_soon_as_it_can_be_listed(self):
         ns = self.crowded()
-        self.injector.set(f"{SENDTO}=EPERM")
+        self.injector.set(f"{SENDTO}=EPERM", f"{RUN}=EPERM")
         waiting = host.start(f"{host.BUILD}/netnsync", "--socket", self.running.socket, "sync", "--wait", ns.pid,
                              stdout=-1, stderr=-1, text=True)
         self.addCleanup(host.end, waiting)

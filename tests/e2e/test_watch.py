@@ -324,10 +324,10 @@ class Reasons(WatchTest):
         self.assertBare(ns)
 
     def test_failed(self):
-        injector = Injector("sendto")
+        injector = Injector("sendto", "bpf@0:10")  # what lists: rtnetlink, and before it BPF_PROG_TEST_RUN
         daemon = self.daemon(DAY, under=injector.under)
         seen, ns = self.watch(daemon), self.unnamed()
-        injector.set("sendto=EPERM")
+        injector.set("sendto=EPERM", "bpf@0:10=EPERM")
         daemon.sync(ns.pid, wait=False)
         event = seen.await_event("namespace.failed", ns)
         self.assertEqual((event["inum"], event["error"]), (ns.inum, "Operation not permitted"))

@@ -172,6 +172,42 @@ static bool exists(const char *path)
     return access(path, F_OK) == 0;
 }
 
+/* ---- counting ---- */
+
+/* A test run's filter has no classid: it counts in slot 0. */
+static void run(enum nns_hook hook, uint32_t segments)
+{
+    char packet[200] = {0};
+    struct __sk_buff context = {.gso_segs = segments, .gso_size = segments ? 100 : 0};
+    union bpf_attr attr = {.test = {.prog_fd = (uint32_t)nns_meter_program(here.meter, hook)->fd,
+                                    .data_in = (uintptr_t)packet,
+                                    .data_size_in = sizeof(packet),
+                                    .ctx_in = (uintptr_t)&context,
+                                    .ctx_size_in = sizeof(context)}};
+
+    cr_assert_eq(host_bpf(BPF_PROG_TEST_RUN, &attr), 0, "%s", strerror(errno));
+    cr_expect_eq((int)attr.test.retval, -1, "the chain goes on");
+}
+
+Test(meter, a_segmented_packet_counts_as_those_it_stands_for)
+{
+    static const uint32_t segments[] = {0, 1, 2, 45, 65535};
+    struct nns_traffic before[NNS_HOOKS], after[NNS_HOOKS];
+
+    begin();
+    for (int hook = 0; hook < NNS_HOOKS; hook++)
+        for (size_t i = 0; i < sizeof(segments) / sizeof(segments[0]); i++) {
+            uint32_t stands_for = segments[i] ? segments[i] : 1;
+
+            cr_assert_eq(nns_meter_read(here.meter, 0, before), 0);
+            run(hook, segments[i]);
+            cr_assert_eq(nns_meter_read(here.meter, 0, after), 0);
+            cr_expect_eq(after[hook].packets - before[hook].packets, stands_for, "%u", segments[i]);
+            cr_expect_eq(after[hook].bytes - before[hook].bytes, 200);
+            cr_expect_eq(after[!hook].packets, before[!hook].packets);
+        }
+}
+
 /* ---- maps ---- */
 
 Test(meter, counts_and_holders_outlive_the_daemon)

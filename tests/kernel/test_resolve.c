@@ -55,6 +55,13 @@ static void tear_down(void)
     nns_resolver_close(resolver);
 }
 
+static const struct nns_resolved *resolve(unsigned worker, const uint32_t *pids, size_t count)
+{
+    if (worker < WORKERS && count <= NNS_RESOLVE_MAX && count)
+        memcpy(nns_resolver_pids(resolver, worker), pids, count * sizeof(pids[0]));
+    return nns_resolve(resolver, worker, count);
+}
+
 TestSuite(resolve, .init = set_up, .fini = tear_down, .timeout = 60);
 TestSuite(resolve_open, .timeout = 60);
 
@@ -90,7 +97,7 @@ static void expect_none(const struct nns_resolved *got)
 
 static const struct nns_resolved *ask(uint32_t pid)
 {
-    return nns_resolve(resolver, 0, &pid, 1);
+    return resolve(0, &pid, 1);
 }
 
 /* A task that waits in a namespace of its own, a child's first thread or another, and where it is. */
@@ -177,7 +184,7 @@ Test(resolve, children_in_their_own_namespaces)
 {
     struct child children[] = {start(of_a_process), start(of_a_process), start(of_a_process)};
     uint32_t pids[] = {(uint32_t)children[2].pid, (uint32_t)children[0].pid, (uint32_t)children[1].pid};
-    const struct nns_resolved *got = nns_resolve(resolver, 1, pids, 3);
+    const struct nns_resolved *got = resolve(1, pids, 3);
 
     expect(got, &children[2].is);
     expect(got + 1, &children[0].is);
@@ -246,7 +253,7 @@ Test(resolve, a_dead_leader_of_a_living_thread)
 Test(resolve, nobody)
 {
     static const uint32_t never[] = {0, 4294967295u, 2147483648u, 2147483647u, 4194305, 4194304};
-    const struct nns_resolved *got = nns_resolve(resolver, 0, never, 6);
+    const struct nns_resolved *got = resolve(0, never, 6);
 
     for (int i = 0; i < 6; i++)
         expect_none(got + i);
@@ -275,11 +282,11 @@ Test(resolve, as_many_as_there_is_room_for)
         children[i] = start(of_a_process);
     for (size_t i = 0; i < EVERYBODY; i++)
         pids[i] = i % 8 == 7 ? 0 : (uint32_t)children[i % 8].pid;
-    got = nns_resolve(resolver, WORKERS - 1, pids, EVERYBODY);
+    got = resolve(WORKERS - 1, pids, EVERYBODY);
     for (size_t i = 0; i < EVERYBODY; i++)
         i % 8 == 7 ? expect_none(got + i) : expect(got + i, &children[i % 8].is);
     memset(pids, 0, sizeof(pids));
-    got = nns_resolve(resolver, WORKERS - 1, pids, EVERYBODY);
+    got = resolve(WORKERS - 1, pids, EVERYBODY);
     for (size_t i = 0; i < EVERYBODY; i++)
         expect_none(got + i);
     for (size_t i = 0; i < 7; i++)
@@ -291,13 +298,13 @@ Test(resolve, none_and_too_many)
     static uint32_t pids[EVERYBODY + 1];
 
     errno = 0;
-    cr_assert_not_null(nns_resolve(resolver, 0, pids, 0));
-    cr_assert_not_null(nns_resolve(resolver, 0, NULL, 0));
+    cr_assert_not_null(resolve(0, pids, 0));
+    cr_assert_not_null(resolve(0, NULL, 0));
     cr_assert_eq(errno, 0);
-    cr_assert_null(nns_resolve(resolver, 0, pids, EVERYBODY + 1));
+    cr_assert_null(resolve(0, pids, EVERYBODY + 1));
     cr_assert_eq(errno, EINVAL);
     errno = 0;
-    cr_assert_null(nns_resolve(resolver, WORKERS, pids, 1));
+    cr_assert_null(resolve(WORKERS, pids, 1));
     cr_assert_eq(errno, EINVAL);
 }
 
@@ -316,7 +323,7 @@ static void *resolve_again_and_again(void *argument)
     for (int i = 0; i < 64; i++)
         pids[i] = (uint32_t)worker->children[i % 4].pid;
     for (int round = 0; round < 5000; round++) {
-        const struct nns_resolved *got = nns_resolve(resolver, worker->number, pids, 64);
+        const struct nns_resolved *got = resolve(worker->number, pids, 64);
 
         for (int i = 0; i < 64; i++)
             worker->wrong += !got || got[i].cookie != worker->children[i % 4].is.cookie;
@@ -393,7 +400,7 @@ Test(resolve, never_what_another_task_is_in)
         pids[i] = (uint32_t)tasks[i % 4].tid;
     }
     for (int round = 0; round < 3000; round++) {
-        const struct nns_resolved *got = nns_resolve(resolver, 0, pids, 256);
+        const struct nns_resolved *got = resolve(0, pids, 256);
 
         refused += !got;
         for (int i = 0; got && i < 256; i++)
@@ -547,7 +554,7 @@ Test(resolve_open, memory_that_cannot_be_shared)
 
 Test(resolve_open, a_kernel_without_either_function)
 {
-    loads_to_refuse = 2;
+    loads_to_refuse = 4;
     load_error = -EINVAL;
     expect_refusal(-EOPNOTSUPP);
 }
@@ -572,13 +579,14 @@ Test(resolve_open, a_kernel_without_the_callers_pids)
     struct nns_resolved own = own_namespace();
     struct child child, thread;
 
-    loads_to_refuse = 1;
     load_error = -EINVAL;
     if (!in_the_hosts_pid_namespace()) {
+        loads_to_refuse = 2;
         expect_refusal(-EOPNOTSUPP);
-        cr_assert_eq(loads, 1);
+        cr_assert_eq(loads, 2);
         return;
     }
+    loads_to_refuse = 1;
     set_up();
     cr_assert_eq(loads, 2);
     child = start(of_a_process);
@@ -593,6 +601,23 @@ Test(resolve_open, a_kernel_without_the_callers_pids)
     expect_none(ask(4294967295u));
     stop(&thread);
     tear_down();
+}
+
+/* A kernel that has all for pids, and not for devices. */
+Test(resolve_open, pids_without_devices)
+{
+    struct nns_resolved own = own_namespace();
+    struct nns_links links = NNS_LINKS_NULL;
+
+    loads_to_refuse = in_the_hosts_pid_namespace() ? 2 : 1;
+    load_error = -EINVAL;
+    set_up();
+    cr_assert_eq(loads_to_refuse, 0);
+    cr_assert_not(nns_resolver_lists(resolver));
+    cr_assert_eq(nns_resolver_list(resolver, 0, own.cookie, &links), -EOPNOTSUPP);
+    expect(ask((uint32_t)getpid()), &own);
+    tear_down();
+    cr_assert_not(nns_resolver_lists(NULL));
 }
 
 /* Only where the whole program is denied something: NNS_DENIED is the errno that is to come of it. */

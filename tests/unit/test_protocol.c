@@ -510,7 +510,7 @@ PROTOCOL_TEST(status)
     part = json_object_get(object, "capabilities");
     cr_expect_str_eq(string_at(part, "resolver"), "proc");
     cr_expect(json_is_null(json_object_get(part, "handles")), "what nobody probed is not claimed");
-    cr_expect_eq(json_object_size(part), 8);
+    cr_expect_eq(json_object_size(part), 9);
     part = json_object_get(object, "counters");
     cr_expect_eq(json_object_size(part), NNS_COUNTER_TOTAL);
     cr_expect_eq(integer_at(part, nns_counter_name(NNS_COUNT_FEED_PIDS)), 42);
