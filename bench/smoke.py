@@ -68,6 +68,16 @@ class Bench(unittest.TestCase):
         for row in rows:
             self.check_row(row, 1)
 
+    def test_many(self):
+        rows = rows_of("--small", "--pairs", "2", "many")
+        self.assertEqual([(row["scenario"], row["unit"]) for row in rows],
+                         [("miss", unit) for unit in ("us/namespace", "us/namespace", "ratio")])
+        for row in rows:
+            self.check_row(row, 2)
+        few, many, growth = rows
+        self.assertEqual((growth["floor"], growth["ours"]), (few["ratio"], many["ratio"]))
+        self.assertAlmostEqual(growth["ratio"], many["ratio"] / few["ratio"], 4)
+
     def test_memory(self):
         rows = rows_of("--small", "--pairs", "1", "memory")
         self.assertEqual([(row["scenario"], row["unit"]) for row in rows],
