@@ -560,6 +560,23 @@ int bench_daemon_rss(const struct bench_daemon *daemon, uint64_t *bytes)
     return result;
 }
 
+int bench_daemon_fds(const struct bench_daemon *daemon, unsigned *count)
+{
+    char path[64];
+    struct dirent *entry;
+    DIR *fds;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)daemon->pid);
+    fds = opendir(path);
+    if (!fds)
+        return bench_error(-errno, "%s", path);
+    *count = 0;
+    while ((entry = readdir(fds)))
+        *count += entry->d_name[0] != '.';
+    closedir(fds);
+    return 0;
+}
+
 static int add_thread(const char *directory, const char *thread, struct bench_switches *switches)
 {
     char path[PATH_MAX];

@@ -90,4 +90,7 @@ int bench_daemon_switches(const struct bench_daemon *daemon, struct bench_switch
 /* Resident memory in bytes. */
 int bench_daemon_rss(const struct bench_daemon *daemon, uint64_t *bytes);
 
+/* How many descriptors it has open. */
+int bench_daemon_fds(const struct bench_daemon *daemon, unsigned *count);
+
 #endif

@@ -38,6 +38,7 @@ static const struct scenario scenarios[] = {
     {"containers", bench_churn_containers, "the part of churn about containers alone"},
     {"others", bench_churn_others, "the part of churn about links and deaths beside a daemon at rest"},
     {"traced", bench_churn_trace, "the part of churn about new processes"},
+    {"many", bench_miss_many, "miss beside 100 and 10,000 namespaces that are attached already"},
     {"latency", bench_latency, "one new namespace, from the queue to all devices attached"},
     {"packet", bench_packet, "what the meter takes for a packet"},
 };

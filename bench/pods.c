@@ -48,7 +48,8 @@ static int start_pod(struct bench_pods *pods, struct bench_pod *pod)
 {
     char path[64];
 
-    if (pods->lodgers)
+    pod->lodger = pods->lodgers != NULL;
+    if (pod->lodger)
         pod->pid = bench_lodgers_add(pods->lodgers);
     else
         pod->pid = bench_sleeper_start(pods->stacks, pods->count, CLONE_NEWNET);
@@ -115,9 +116,12 @@ int bench_pods_init_threads(struct bench_pods *pods, size_t capacity)
 {
     int result = bench_pods_init(pods, capacity);
 
-    if (result)
-        return result;
-    pods->lodgers = bench_lodgers_new(capacity);
+    return result ? result : bench_pods_use_threads(pods);
+}
+
+int bench_pods_use_threads(struct bench_pods *pods)
+{
+    pods->lodgers = bench_lodgers_new(pods->capacity - pods->count);
     return pods->lodgers ? 0 : bench_error(-ENOMEM, "threads");
 }
 
@@ -268,9 +272,11 @@ static void await_bare_home(void)
 static void end_children(struct bench_pods *pods)
 {
     for (size_t i = 0; i < pods->count; i++)
-        kill(pods->items[i].pid, SIGKILL);
+        if (!pods->items[i].lodger)
+            kill(pods->items[i].pid, SIGKILL);
     for (size_t i = 0; i < pods->count; i++)
-        waitpid(pods->items[i].pid, NULL, 0);
+        if (!pods->items[i].lodger)
+            waitpid(pods->items[i].pid, NULL, 0);
 }
 
 void bench_pods_deinit(struct bench_pods *pods)
@@ -280,8 +286,7 @@ void bench_pods_deinit(struct bench_pods *pods)
             close(pods->items[i].netns);
     if (pods->lodgers)
         bench_lodgers_free(pods->lodgers);
-    else
-        end_children(pods);
+    end_children(pods);
     bench_stacks_free(pods->stacks, pods->capacity);
     free(pods->items);
     await_bare_home();

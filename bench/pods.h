@@ -2,6 +2,7 @@
 #ifndef BENCH_PODS_H
 #define BENCH_PODS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -15,15 +16,16 @@
 struct bench_lodgers;
 
 struct bench_pod {
-    pid_t pid; /* or a thread's */
-    int netns; /* owned */
+    pid_t pid;   /* or a thread's */
+    bool lodger; /* a thread's */
+    int netns;   /* owned */
 };
 
 struct bench_pods {
     struct bench_pod *items;
     size_t count, capacity;
     char *stacks; /* of the children: they share our memory, so that making a thousand is cheap */
-    struct bench_lodgers *lodgers; /* threads instead; NULL: children */
+    struct bench_lodgers *lodgers; /* who come from now on are threads; NULL: children */
 };
 
 #define BENCH_PODS_NULL ((struct bench_pods){.items = NULL})
@@ -35,6 +37,9 @@ int bench_pods_init(struct bench_pods *pods, size_t capacity);
 /* The same, each to be held by a thread of ours instead of a process: thousands of these would keep everybody
  * busy who looks at all processes of the machine from time to time. */
 int bench_pods_init_threads(struct bench_pods *pods, size_t capacity);
+
+/* Those that are made from now on are held by threads. A thread's id is no process's to pidfd_open(2). */
+int bench_pods_use_threads(struct bench_pods *pods);
 
 /* Make pods until there are `count`. 0 or -errno, told on stderr. */
 int bench_pods_grow(struct bench_pods *pods, size_t count);

@@ -9,6 +9,7 @@
  * -errno, told on stderr. */
 int bench_attach(const struct bench_options *options, struct bench_report *report);
 int bench_miss(const struct bench_options *options, struct bench_report *report);
+int bench_miss_many(const struct bench_options *options, struct bench_report *report);
 int bench_latency(const struct bench_options *options, struct bench_report *report);
 int bench_hit(const struct bench_options *options, struct bench_report *report);
 int bench_resolve(const struct bench_options *options, struct bench_report *report);

@@ -6,29 +6,26 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "containers.h"
 #include "daemon.h"
+#include "many_pods.h"
 #include "pods.h"
 #include "private_host.h"
 #include "rtnl.h"
 #include "stopwatch.h"
 
-/* Namespaces that are there all the time, and what each takes of the kernel's memory with its devices. */
+/* Namespaces that are there all the time. */
 static const unsigned tracked[] = {100, 5000}, tracked_small[] = {5, 20};
 #define TRACKED_VARIANTS 2
-#define NAMESPACE_KB     400u
 
 #define NAME_MAX_LENGTH 48
 
 /* A turn takes long, and holds many samples. */
 #define PAIRS_MAX 8u
 #define WARM_UP   1u
-
-#define MAKE_AT_ONCE 250u /* between two words on how far it is */
 
 #define FLAPS       200u /* down and up again, a turn */
 #define FLAPS_SMALL 10u
@@ -344,59 +341,12 @@ static int measure(const struct bench_options *options, struct bench_report *rep
     return bench_run_pairs(&few, &experiment, report);
 }
 
-/* Of the host's memory, in kB; 0: unknown. */
-static unsigned long available_kb(void)
-{
-    unsigned long kilobytes = 0;
-    char line[128];
-    FILE *in = fopen("/proc/meminfo", "r");
-
-    while (in && fgets(line, sizeof(line), in))
-        if (sscanf(line, "MemAvailable: %lu kB", &kilobytes) == 1)
-            break;
-    if (in)
-        fclose(in);
-    return kilobytes;
-}
-
-static int check_room(unsigned namespaces)
-{
-    unsigned long needed = namespaces * (unsigned long)NAMESPACE_KB;
-
-    if (available_kb() / 2 > needed)
-        return 0;
-    return bench_error(-ENOMEM, "churn: %u namespaces would take more than half of the free memory",
-                       namespaces);
-}
-
-/* An fd for each namespace, and then some. */
-static void allow_fds(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit))
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit))
-        bench_error(-errno, "raising the limit of open files");
-}
-
-static int make_pods(struct others *others, unsigned namespaces, const struct bench_report *report)
+static int furnish(struct others *others, unsigned namespaces, const struct bench_report *report)
 {
     int result = bench_pods_init_threads(&others->pods, namespaces);
 
-    for (unsigned more = 0; more < namespaces && result == 0;) {
-        bench_progress(report, "churn", "making namespaces", more, namespaces);
-        more = namespaces - more > MAKE_AT_ONCE ? more + MAKE_AT_ONCE : namespaces;
-        result = bench_pods_grow(&others->pods, more);
-    }
-    return result;
-}
-
-static int furnish(struct others *others, unsigned namespaces, const struct bench_report *report)
-{
-    int result = make_pods(others, namespaces, report);
-
+    if (result == 0)
+        result = bench_many_pods_grow(&others->pods, namespaces, "churn", report);
     if (result == 0)
         result = bench_containers_init(&others->containers, AT_A_TIME);
     return result ? result : bench_stopwatch_open(&others->stopwatch);
@@ -439,9 +389,8 @@ int bench_churn_others(const struct bench_options *options, struct bench_report 
     const unsigned *numbers = options->small ? tracked_small : tracked;
     int result = 0;
 
-    allow_fds();
     for (unsigned i = 0; i < TRACKED_VARIANTS && result == 0; i++) {
-        result = options->small ? 0 : check_room(numbers[i]);
+        result = options->small ? 0 : bench_many_pods_allow("churn", numbers[i]);
         if (result == 0)
             result = measure_beside(options, report, numbers[i], names[i]);
     }

@@ -5,30 +5,12 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "daemon.h"
 #include "floor/floor.h"
-#include "pods.h"
+#include "miss.h"
 #include "private_host.h"
-#include "program.h"
-#include "stopwatch.h"
 #include "today/today.h"
 
-#define NAMESPACES 200u
-
-/*
- * The daemon is fed the pids of all pods; the floor works through the same. Before either's turn the daemon
- * is made to forget what it knew and all qdiscs are removed: to both, every namespace is new and every device
- * bare.
- */
-struct miss {
-    struct bench_program program;
-    struct bench_pods pods;
-    uint32_t pids[NAMESPACES];
-    struct bench_stopwatch *stopwatch;
-    struct bench_daemon daemon;
-    size_t a_message;
-    bool known; /* to the daemon */
-};
+#define NAMESPACES BENCH_MISS_NAMESPACES
 
 static int forget_pod(struct miss *miss, const struct bench_pod *pod)
 {
@@ -55,7 +37,7 @@ static int prepare(void *context, enum bench_side side)
     int result = forget(miss);
 
     if (result == 0)
-        result = bench_pods_clear(&miss->pods, 0, miss->pods.count, BENCH_POD_DEVICES);
+        result = bench_pods_clear(&miss->pods, 0, NAMESPACES, BENCH_POD_DEVICES);
     bench_stopwatch_restart(miss->stopwatch);
     return result ? result : bench_settle();
 }
@@ -109,11 +91,11 @@ static int verify(void *context)
 {
     struct miss *miss = context;
 
-    return bench_pods_verify(&miss->pods, 0, miss->pods.count, BENCH_POD_DEVICES);
+    return bench_pods_verify(&miss->pods, 0, NAMESPACES, BENCH_POD_DEVICES);
 }
 
-static int measure(const struct bench_options *options, struct bench_report *report, struct miss *miss,
-                   size_t a_message, const char *variant)
+int bench_miss_measure(const struct bench_options *options, struct bench_report *report, struct miss *miss,
+                       size_t a_message, const char *variant)
 {
     struct bench_experiment experiment = {
         .scenario = "miss",
@@ -129,14 +111,14 @@ static int measure(const struct bench_options *options, struct bench_report *rep
     return bench_run_pairs(options, &experiment, report);
 }
 
-static int furnish(const struct bench_options *options, struct miss *miss)
+int bench_miss_furnish(const struct bench_options *options, struct miss *miss, size_t more)
 {
     int result = bench_program_open(&miss->program);
 
     if (result == 0)
         result = bench_stopwatch_open(&miss->stopwatch); /* it has to see the devices come up */
     if (result == 0)
-        result = bench_pods_init(&miss->pods, NAMESPACES);
+        result = bench_pods_init(&miss->pods, NAMESPACES + more);
     if (result == 0)
         result = bench_pods_grow(&miss->pods, NAMESPACES);
     for (size_t i = 0; i < miss->pods.count; i++)
@@ -144,6 +126,14 @@ static int furnish(const struct bench_options *options, struct miss *miss)
     if (result == 0 && !options->floor_only)
         result = bench_daemon_start(&miss->daemon, 0);
     return result;
+}
+
+void bench_miss_clear_away(struct miss *miss)
+{
+    bench_daemon_stop(&miss->daemon);
+    bench_stopwatch_close(miss->stopwatch);
+    bench_pods_deinit(&miss->pods);
+    bench_program_close(&miss->program);
 }
 
 int bench_miss(const struct bench_options *options, struct bench_report *report)
@@ -154,15 +144,12 @@ int bench_miss(const struct bench_options *options, struct bench_report *report)
     if (!miss)
         return bench_error(-ENOMEM, "miss");
     miss->daemon = BENCH_DAEMON_NULL;
-    result = furnish(options, miss);
+    result = bench_miss_furnish(options, miss, 0);
     if (result == 0)
-        result = measure(options, report, miss, 1, "200 namespaces of 2 devices, 1 a message");
+        result = bench_miss_measure(options, report, miss, 1, "200 namespaces of 2 devices, 1 a message");
     if (result == 0)
-        result = measure(options, report, miss, 64, "200 namespaces of 2 devices, 64 a message");
-    bench_daemon_stop(&miss->daemon);
-    bench_stopwatch_close(miss->stopwatch);
-    bench_pods_deinit(&miss->pods);
-    bench_program_close(&miss->program);
+        result = bench_miss_measure(options, report, miss, 64, "200 namespaces of 2 devices, 64 a message");
+    bench_miss_clear_away(miss);
     free(miss);
     return result;
 }

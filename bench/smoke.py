@@ -112,14 +112,37 @@ class Bench(unittest.TestCase):
             self.check_row(row, 3)
 
     def test_daemon_scenarios(self):
-        rows = rows_of("--small", "--pairs", "1", "miss", "hit", "close", "memory")
-        self.assertEqual([row["scenario"] for row in rows], ["miss"] * 4 + ["hit"] * 8 + ["close"] + ["memory"] * 2)
+        rows = rows_of("--small", "--pairs", "1", "miss", "hit", "close")
+        self.assertEqual([row["scenario"] for row in rows], ["miss"] * 4 + ["hit"] * 8 + ["close"])
         self.assertEqual([row["beside"] for row in rows[:4]], ["floor", "agent with libbpf"] * 2)
         self.assertEqual([row["beside"] for row in rows[4:12]],
                          ["floor", "open, fstat, close"] * 2 + ["floor", "1 worker"] * 2)
         self.assertEqual(len({(row["scenario"], row["variant"], row["beside"]) for row in rows}), len(rows))
         for row in rows:
             self.check_row(row, 1)
+
+    def test_many(self):
+        rows = rows_of("--small", "--pairs", "2", "many")
+        self.assertEqual([(row["scenario"], row["unit"]) for row in rows],
+                         [("miss", unit) for unit in ("us/namespace", "us/namespace", "ratio")])
+        for row in rows:
+            self.check_row(row, 2)
+        few, many, growth = rows
+        self.assertEqual((growth["floor"], growth["ours"]), (few["ratio"], many["ratio"]))
+        self.assertAlmostEqual(growth["ratio"], many["ratio"] / few["ratio"], 4)
+
+    def test_memory(self):
+        rows = rows_of("--small", "--pairs", "1", "memory")
+        self.assertEqual([(row["scenario"], row["unit"]) for row in rows],
+                         [("memory", unit) for unit in ("MB", "bytes", *["descriptors"] * 3, "bytes", "descriptors")])
+        self.assertEqual(len({(row["variant"], row["beside"]) for row in rows}), len(rows))
+        for row in rows:
+            # The few pages that so few namespaces take may have been there already.
+            self.check_row(row, 1, may_be_nothing=row["unit"] == "bytes")
+            if row["beside"].startswith("a netlink socket"):
+                self.assertEqual(row["floor"], 3 + 2 * int(re.search(r"(\d+) namespaces", row["variant"]).group(1)))
+            elif row["unit"] == "descriptors":
+                self.assertEqual(row["ratio"], 1, "they do not grow with the namespaces")
 
     def test_churn(self):
         rows = rows_of("--small", "--pairs", "1", "churn")

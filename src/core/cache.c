@@ -7,8 +7,6 @@
 
 enum { RING_FIRST = 16 };
 
-_Static_assert(offsetof(struct nns_namespace, referenced) < NNS_CACHE_LINE, "readers touch one line");
-
 /* A place in an eviction ring. A namespace keeps its place while it is cached, so that a walk meets it once.
  */
 struct place {
@@ -19,9 +17,10 @@ struct place {
 #define NO_PLACE UINT32_MAX
 
 /* Cookies and inums are spread over the same shards, each by its own value: a shard's two indexes need not
- * hold the same namespaces. All but the indexes' arrays is the owner's. */
+ * hold the same namespaces. All but the indexes' arrays is the owner's, and in lines that readers do not
+ * read. */
 struct shard {
-    _Alignas(NNS_CACHE_LINE) struct nns_index by_cookie;
+    struct nns_index by_cookie;
     struct nns_index by_inum;
     struct place *ring;
     uint32_t places, capacity; /* of the ring: ever used, allocated */
@@ -32,10 +31,12 @@ struct shard {
 struct nns_cache {
     struct nns_epoch epoch;
     struct shard shards[NNS_CACHE_SHARDS];
-    size_t entries, capacity;
+    size_t entries, capacity; /* the owner's, from here on */
     uint64_t evictions;
     uint32_t turn; /* the shard whose hand moves next */
 };
+
+_Static_assert(sizeof(struct shard) % NNS_CACHE_LINE == 0, "no shard's line is another's");
 
 static struct nns_namespace *of_cookie(struct nns_index_node *node)
 {

@@ -5,16 +5,20 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "core/cache_line.h"
+
 /*
  * One thread's counts. Blocks are pushed to a list and never leave it; the block of a thread that ended keeps
  * its counts and is taken over by the next thread that registers, so that threads coming and going cost no
  * memory. The `taken` flag hands a block from one writer to the next.
  */
 struct block {
-    _Alignas(64) _Atomic uint64_t counts[NNS_COUNTER_TOTAL];
+    _Alignas(NNS_CACHE_LINE) _Atomic uint64_t counts[NNS_COUNTER_TOTAL];
     _Atomic bool taken;
     struct block *next; /* set before the block is published */
 };
+
+_Static_assert(sizeof(struct block) % NNS_CACHE_LINE == 0, "no thread's line is another's");
 
 static struct block *_Atomic blocks;
 static struct block shared; /* for a thread without memory for a block of its own */

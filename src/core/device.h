@@ -66,17 +66,23 @@ struct nns_link {
     char kind[IFNAMSIZ]; /* "veth", "macvlan", …; "loopback" for lo; "" when the kernel names none */
 };
 
+/* Arrays of them are walked at each visit: what such a walk reads comes first and ends with the ifindex,
+ * within a line's length; the name and the kind, which whoever lists wants, come after it. */
 struct nns_device {
-    struct nns_link link;
-    uint16_t slot;  /* the meter's slot, 0 for none */
-    bool inherited; /* its slot's counts are of a daemon before this one, and not known yet to be its own */
-    uint8_t state;  /* enum nns_device_state */
-    uint8_t tries;  /* failed attempts in a row */
-    bool doubted;   /* attached, but to be looked at again */
     uint64_t retry_ms; /* after a failure: when it is tried again, on the monotonic clock; 0: given up, or no
                           need */
+    uint8_t state;     /* enum nns_device_state */
+    uint8_t tries;     /* failed attempts in a row */
+    bool doubted;      /* attached, but to be looked at again */
+    bool inherited; /* its slot's counts are of a daemon before this one, and not known yet to be its own */
+    uint16_t slot;  /* the meter's slot, 0 for none */
     struct nns_attachment attachments[NNS_SETS_MAX][NNS_HOOKS];
+    struct nns_link link;
 };
+
+_Static_assert(NNS_SETS_MAX > 1 || offsetof(struct nns_device, link.name) <= 64,
+               "a walk's part is one line long");
+_Static_assert(NNS_SETS_MAX > 1 || sizeof(struct nns_device) <= 80, "hosts have thousands");
 
 /* A set of devices sorted by ifindex. Zero-initialised is empty. */
 struct nns_devices {

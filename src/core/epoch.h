@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/cache_line.h"
 #include "core/role.h"
 
 /*
@@ -33,7 +34,6 @@
  * it only makes the owner keep younger objects longer than needed.
  */
 #define NNS_EPOCH_READERS_MAX 64
-#define NNS_CACHE_LINE        64
 
 struct nns_epoch_reader {
     /* The epoch seen on entry; 0 outside a section. Reader's; the owner only writes back what it reads. */
@@ -47,13 +47,20 @@ struct nns_retired {
     uint64_t epoch;
 };
 
+/* Readers read `now` at every entry: it is alone in its line, so that they lose that only when it changes.
+ * Each writes a line of its own, which the owner takes while something is retired. */
 struct nns_epoch {
     _Alignas(NNS_CACHE_LINE) _Atomic uint64_t now; /* written by the owner, read by readers; starts at 1 */
-    struct nns_retired *oldest, *newest;           /* owner's: a queue in order of epoch */
-    size_t retired;                                /* owner's: its length */
-    _Atomic unsigned reader_count;                 /* any thread */
+    /* Owner's: a queue in order of epoch, and its length. */
+    _Alignas(NNS_CACHE_LINE) struct nns_retired *oldest;
+    struct nns_retired *newest;
+    size_t retired;
+    _Atomic unsigned reader_count; /* any thread's, that registers; the owner's, while something is retired */
     struct nns_epoch_reader readers[NNS_EPOCH_READERS_MAX];
 };
+
+_Static_assert(sizeof(struct nns_epoch_reader) == NNS_CACHE_LINE, "a line for each reader");
+_Static_assert(offsetof(struct nns_epoch, oldest) == NNS_CACHE_LINE, "readers read one line");
 
 void nns_epoch_init(struct nns_epoch *epoch);
 

@@ -26,14 +26,17 @@ struct nns_index_node {
 
 struct nns_index_slots;
 
+/* A line that changes with the array, for readers, and one that changes with every node, the owner's. */
 struct nns_index {
-    _Atomic(struct nns_index_slots *) slots; /* published by the owner */
-    struct nns_epoch *epoch;
-    size_t used;       /* owner's: live nodes */
-    size_t tombstones; /* owner's */
-    size_t rebuilds;   /* owner's: arrays replaced so far */
-    size_t resizes;    /* owner's: those replaced by one of another size */
+    _Alignas(NNS_CACHE_LINE) _Atomic(struct nns_index_slots *) slots; /* published by the owner */
+    struct nns_epoch *epoch;                                          /* constant */
+    _Alignas(NNS_CACHE_LINE) size_t used;                             /* owner's: live nodes */
+    size_t tombstones;                                                /* owner's */
+    size_t rebuilds;                                                  /* owner's: arrays replaced so far */
+    size_t resizes; /* owner's: those replaced by one of another size */
 };
+
+_Static_assert(offsetof(struct nns_index, used) == NNS_CACHE_LINE, "readers read one line");
 
 /* 0, or -ENOMEM. */
 int nns_index_init(struct nns_index *index, struct nns_epoch *epoch);

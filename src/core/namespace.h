@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/device.h"
@@ -56,34 +57,53 @@ struct nns_handle {
 
 #define NNS_HANDLE_NULL ((struct nns_handle){.kind = NNS_HANDLE_NONE, .fd = -1})
 
+/*
+ * Three cache lines, by who touches them when.
+ *
+ * The first is the readers': a hit reads a key and three flags, of namespaces that many processes live in
+ * again and again, on every CPU. Beside them lies only what is constant, or written when a namespace comes,
+ * goes or is lost, so that no visit of the owner takes the line from them. The flags are written only when
+ * they change.
+ *
+ * The second says whether there is something to do, and when: the heap of due namespaces and an audit's
+ * round, which go over all of them, touch no other. The third is what a visit needs besides.
+ */
 struct nns_namespace {
-    /* Shared with readers: one cache line. by_cookie.key and by_inum.key are constant while readable. */
+    /* Shared with readers. by_cookie.key and by_inum.key are constant while readable. */
     _Alignas(NNS_CACHE_LINE) struct nns_index_node by_cookie;
     struct nns_index_node by_inum;
     _Atomic bool referenced; /* set by readers, cleared by the eviction hand */
     _Atomic bool asked;      /* set by a request that found it, cleared by the owner's next round */
     _Atomic bool astray;     /* set by the owner: its place leads there no more, and another is wanted */
 
-    /* The owner's. */
+    /* The owner's, from here on. These hardly change. */
     bool host; /* the daemon's own namespace: set right after it is inserted; never evicted, flushed only with
                   all others */
-    bool excluded; /* exclude.namespaces names it: what we have there is taken off, then it is forgotten */
-    bool remeet;   /* look whether it still does, at the next piece of work */
-    struct nns_handle handle;
-    struct nns_devices devices;
-    struct nns_device_queue queue;
-    struct nns_visits visits;   /* when the next is, and what it lists */
-    struct nns_looks *looks;    /* devices to be asked for at the next piece of work; owned, or NULL */
-    bool doomed;                /* to be flushed at the next piece of work */
-    int32_t nsid;               /* by which rtnetlink tells of it, or NNS_NSID_NONE */
     uint32_t shard_slot;        /* place in its shard's eviction ring */
-    int32_t due_slot;           /* place in the owner's heap of due namespaces, -1 outside */
-    uint64_t due_ms;            /* when work is due, on the monotonic clock */
-    uint64_t lonely_ms;         /* since when no process and no mount was found; 0: some were */
     uint64_t astray_ms;         /* since when it is astray */
+    int32_t nsid;               /* by which rtnetlink tells of it, or NNS_NSID_NONE */
+    struct nns_retired retired; /* when it goes */
+
+    /* Whether, and when, there is something to do. */
+    _Alignas(NNS_CACHE_LINE) uint64_t due_ms; /* when work is due, on the monotonic clock */
+    int32_t due_slot;                         /* place in the owner's heap of due namespaces, -1 outside */
+    bool doomed;                              /* to be flushed at the next piece of work */
+    bool remeet;              /* look whether exclude.namespaces still names it, at the next piece of work */
+    bool excluded;            /* it does: what we have there is taken off, then it is forgotten */
+    struct nns_visits visits; /* when the next is, and what it lists */
+    struct nns_devices devices;
+    struct nns_looks *looks;    /* devices to be asked for at the next piece of work; owned, or NULL */
     struct nns_waiter *waiters; /* who wants to hear when its devices have been worked off */
-    struct nns_retired retired;
+
+    /* To do it. */
+    _Alignas(NNS_CACHE_LINE) struct nns_handle handle;
+    struct nns_device_queue queue;
+    uint64_t lonely_ms; /* since when no process and no mount was found; 0: some were */
 };
+
+_Static_assert(offsetof(struct nns_namespace, due_ms) == NNS_CACHE_LINE, "what readers touch is one line");
+_Static_assert(offsetof(struct nns_namespace, handle) == 2 * NNS_CACHE_LINE, "so is what there is to do");
+_Static_assert(sizeof(struct nns_namespace) == 3 * NNS_CACHE_LINE, "hosts have thousands");
 
 static inline uint64_t nns_namespace_cookie(const struct nns_namespace *ns)
 {

@@ -231,6 +231,15 @@ static json_t *meter_object(const struct nns_status *status)
                      "pinned", (int)status->meter_pinned);
 }
 
+static json_t *memory_object(const struct nns_memory *memory)
+{
+    return json_pack("{s:s?, s:o, s:o, s:o, s:o, s:o, s:o}", "allocator", memory->allocator, "arenas",
+                     nns_json_number(memory->arenas), "allocated_bytes", nns_json_number(memory->allocated),
+                     "active_bytes", nns_json_number(memory->active), "metadata_bytes",
+                     nns_json_number(memory->metadata), "resident_bytes", nns_json_number(memory->resident),
+                     "retained_bytes", nns_json_number(memory->retained));
+}
+
 static json_t *programs_object(const struct nns_status *status)
 {
     return json_pack("{s:I, s:I}", nns_hook_name(NNS_INGRESS), (json_int_t)status->program_ids[NNS_INGRESS],
@@ -239,13 +248,13 @@ static json_t *programs_object(const struct nns_status *status)
 
 char *nns_answer_status(const struct nns_status *status)
 {
-    json_t *object =
-        json_pack("{s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", status->version,
-                  "instance", nns_json_text(status->instance, sizeof(status->instance)), "uptime_ms",
-                  nns_json_number(status->uptime_ms), "capabilities",
-                  capabilities_object(&status->capabilities), "coverage", coverage_object(status),
-                  "namespaces", namespaces_object(status), "work", work_object(status), "meter",
-                  meter_object(status), "programs", programs_object(status), "counters", counters_object());
+    json_t *object = json_pack(
+        "{s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", status->version, "instance",
+        nns_json_text(status->instance, sizeof(status->instance)), "uptime_ms",
+        nns_json_number(status->uptime_ms), "capabilities", capabilities_object(&status->capabilities),
+        "coverage", coverage_object(status), "namespaces", namespaces_object(status), "work",
+        work_object(status), "meter", meter_object(status), "memory", memory_object(&status->memory),
+        "programs", programs_object(status), "counters", counters_object());
 
     return nns_json_line(json_pack("{s:o}", "status", object));
 }

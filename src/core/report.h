@@ -47,6 +47,22 @@ struct nns_capabilities {
     char discovery[96], device_events[64];
 };
 
+/* What the allocator says of itself, in bytes but for the arenas. NNS_UNSAID: it does not say. */
+#define NNS_UNSAID UINT64_MAX
+
+struct nns_memory {
+    const char *allocator; /* a constant; NULL: nobody asked it */
+    uint64_t arenas;       /* in use: each is a heap with locks of its own */
+    uint64_t allocated;    /* what the daemon asked for and has not freed */
+    uint64_t active;       /* the pages that are in */
+    uint64_t metadata;     /* the allocator's own records */
+    uint64_t resident;     /* active, metadata, and free pages that are not given back yet; at most */
+    uint64_t retained;     /* addresses kept for later, without memory behind them */
+};
+
+#define NNS_MEMORY_UNSAID                                                                                    \
+    ((struct nns_memory){NULL, NNS_UNSAID, NNS_UNSAID, NNS_UNSAID, NNS_UNSAID, NNS_UNSAID, NNS_UNSAID})
+
 /* What `status` says beside the counters. */
 struct nns_status {
     const char *version; /* a constant */
@@ -59,6 +75,7 @@ struct nns_status {
     uint64_t slots_in_use, slots_reserved, slots_limit, meter_bytes;
     bool meter_pinned; /* the counts outlive the daemon */
     uint64_t batches_waiting, claims, watchers, uptime_ms;
+    struct nns_memory memory;
     uint32_t program_ids[NNS_HOOKS];
 };
 

@@ -188,6 +188,7 @@ NNS_OWNER_ONLY static void fill_status(struct nns_owner *owner, struct nns_statu
     status->meter_bytes = nns_meter_bytes(owner->context.meter);
     status->batches_waiting = nns_pool_waiting(owner->pool);
     status->claims = nns_claims_count(owner->context.claims);
+    status->memory = owner->context.weigh ? owner->context.weigh() : NNS_MEMORY_UNSAID;
     status->uptime_ms = nns_now_ms() - owner->started_ms;
     for (int hook = 0; hook < NNS_HOOKS; hook++)
         status->program_ids[hook] = owner->sets[0].programs[hook].id;

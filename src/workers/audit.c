@@ -49,7 +49,9 @@ NNS_OWNER_ONLY static void revisit_asked(struct nns_owner *owner)
     struct nns_namespace *ns;
 
     while ((ns = nns_cache_next(owner->context.cache, &cursor))) {
-        if (!atomic_exchange_explicit(&ns->asked, false, memory_order_acq_rel))
+        /* Of most nobody asked: their line is left with those who read it. */
+        if (!atomic_load_explicit(&ns->asked, memory_order_relaxed) ||
+            !atomic_exchange_explicit(&ns->asked, false, memory_order_acq_rel))
             continue;
         ns->lonely_ms = 0;
         ns->doomed = false;

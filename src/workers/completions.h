@@ -2,9 +2,11 @@
 #ifndef NNS_WORKERS_COMPLETIONS_H
 #define NNS_WORKERS_COMPLETIONS_H
 
+#include <stddef.h>
 #include <uv.h>
 
 #include "core/batch.h"
+#include "core/cache_line.h"
 #include "core/news.h"
 #include "workers/letters.h"
 
@@ -17,19 +19,24 @@
  * at a time: a loop woken for every message of the queue would take the processor from the owner. They do
  * come back: freed where they were settled, they would cost the allocator more than a wake-up.
  */
+/* The first line is all that a batch's coming back writes, unless it wakes the loop; the second is for news;
+ * the handle is the loop's, save for what wakes it. */
 struct nns_completions {
-    uv_mutex_t lock; /* guards all below but the handle */
+    _Alignas(NNS_CACHE_LINE) uv_mutex_t lock; /* guards all below but the handle */
     struct nns_batch *batches;
     struct nns_order *orders;
-    struct nns_news_batch *news, **news_end; /* in order */
-    unsigned news_waiting;
+    unsigned quiet; /* batches without a job that the loop has not been told of */
+    bool room;      /* the pool took a batch from a full queue, or the owner emptied a full mailbox */
+    bool woken;     /* the loop has been told and has not taken yet */
+    bool eager;     /* the loop wants to know of every batch */
+    _Alignas(NNS_CACHE_LINE) struct nns_news_batch *news, **news_end; /* in order */
     uint64_t news_sequence; /* of the last piece that came to be, also when it was dropped */
-    bool room;              /* the pool took a batch from a full queue, or the owner emptied a full mailbox */
-    bool woken;             /* the loop has been told and has not taken yet */
-    bool eager;             /* the loop wants to know of every batch */
-    unsigned quiet;         /* batches without a job that the loop has not been told of */
-    uv_async_t async;
+    unsigned news_waiting;
+    _Alignas(NNS_CACHE_LINE) uv_async_t async;
 };
+
+_Static_assert(sizeof(uv_mutex_t) > 40 || offsetof(struct nns_completions, news) == NNS_CACHE_LINE,
+               "a batch comes back within a line");
 
 /* What the loop takes: lists, all but the news in no particular order. */
 struct nns_completed {

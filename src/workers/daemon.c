@@ -275,6 +275,7 @@ static int start_threads(struct daemon *daemon)
         .link_events = daemon->link_events,
         .capabilities = capabilities(daemon),
         .trim = nns_memory_trim,
+        .weigh = nns_memory_weigh,
     };
     int rc = nns_owner_new(&context, &daemon->owner);
 
@@ -595,7 +596,7 @@ static int may_open_pipes(void)
 
 int nns_daemon_run(const struct nns_params *params)
 {
-    struct daemon *daemon = calloc(1, sizeof(*daemon));
+    struct daemon *daemon = nns_calloc_lines(sizeof(*daemon));
     int rc = daemon ? may_open_pipes() : -ENOMEM;
     bool failed;
 

@@ -3,8 +3,11 @@
 #define NNS_WORKERS_MAILBOX_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
+
+#include "core/cache_line.h"
 
 /*
  * The owner's mailbox: many senders, one receiver, who may wait for one thing more beside letters.
@@ -19,15 +22,20 @@ struct nns_letter {
     int kind; /* enum nns_letter_kind in workers/letters.h */
 };
 
+/* Posting and taking write the first line; the second one changes only where somebody waits for room. */
 struct nns_mailbox {
-    uv_mutex_t lock; /* guards all below but the descriptors; held for a few instructions */
-    uv_cond_t emptied;
+    _Alignas(NNS_CACHE_LINE) uv_mutex_t lock; /* guards this line; held for a few instructions */
     struct nns_letter *first, **last;
-    uint32_t count, bound;
+    uint32_t count;
     bool awaited; /* the loop thread found it full, and leaves its feeds unread */
     bool asleep;  /* the receiver waits, and the bell has not been rung for it yet */
+    _Alignas(NNS_CACHE_LINE) uint32_t bound; /* constant, as are the descriptors */
     int bell, epoll;
+    uv_cond_t emptied;
 };
+
+_Static_assert(sizeof(uv_mutex_t) > 40 || offsetof(struct nns_mailbox, bound) == NNS_CACHE_LINE,
+               "a letter is posted within a line");
 
 /* Two descriptors. 0 or -errno. */
 int nns_mailbox_init(struct nns_mailbox *box, uint32_t bound);

@@ -60,7 +60,7 @@ static uint32_t numbers(const struct nns_owner_context *context)
 
 int nns_owner_new(const struct nns_owner_context *context, struct nns_owner **out)
 {
-    struct nns_owner *owner = calloc(1, sizeof(*owner));
+    struct nns_owner *owner = nns_calloc_lines(sizeof(*owner));
     uint32_t slots = nns_meter_slots(context->meter);
     int rc;
 

@@ -53,6 +53,7 @@ struct nns_owner_context {
     struct nns_link_events *link_events; /* with NNS_TOLD_BY_RTNETLINK */
     struct nns_capabilities capabilities;
     void (*trim)(void); /* gives free memory back, when the owner has nothing to do; NULL: nobody does */
+    struct nns_memory (*weigh)(void); /* what the allocator holds; NULL: nobody knows */
 };
 
 /* 0 or -errno. */

@@ -51,11 +51,9 @@ struct nns_owner {
     struct nns_due due;
     struct nns_tc_job *jobs; /* scratch of one exchange, and the devices it is for */
     uint32_t *visited;
-    size_t scratch; /* how many either holds */
-    struct nns_evicted_set evicted;
-    bool unoffered;      /* some of them may find room by now */
+    size_t scratch;      /* how many either holds */
+    bool unoffered;      /* some who were evicted may find room by now */
     uint64_t offered_ms; /* 0: never */
-    struct nns_strangers strangers;
     struct {
         bool watched;           /* the mailbox waits for events, too */
         uint64_t lost;          /* by the kernel, as last asked */
@@ -90,6 +88,9 @@ struct nns_owner {
     uint64_t news_sequence, news_handed_on; /* of the last piece told, and of the last on its way */
     struct nns_order *stop;                 /* the order that ends the thread, once it came */
     bool leaves_filters;                    /* at the end: some go on counting */
+    /* Large, and last, so that they do not part what every round looks at. */
+    struct nns_evicted_set evicted;
+    struct nns_strangers strangers;
 };
 
 /* Milliseconds of the monotonic clock. */

@@ -17,23 +17,29 @@ struct queue {
     uint32_t waiting;
 };
 
+/* Two lines hold all that giving and taking a batch looks at under the lock, the lock included. A condition
+ * is signalled when the lock is free again: it must not take a line from whoever has that by then. */
 struct nns_pool {
-    const struct nns_sync_context *context;
-    uv_mutex_t lock; /* guards the fields down to depth */
-    uv_cond_t work, rested;
+    _Alignas(NNS_CACHE_LINE) uv_mutex_t lock; /* guards the fields down to stopping */
     struct queue queues[RANKS];
-    unsigned wanted, running;                     /* chores: 1 << enum nns_chore */
-    uint32_t passed;                              /* batches that went before a chore that is wanted */
-    uint32_t passed_found;                        /* named ones that went before one that was found */
-    unsigned busy;                                /* workers that have a batch or a chore */
-    struct nns_chore_memory memories[NNS_CHORES]; /* each of whoever does that chore */
+    unsigned wanted, running; /* chores: 1 << enum nns_chore */
+    uint32_t passed;          /* batches that went before a chore that is wanted */
+    uint32_t passed_found;    /* named ones that went before one that was found */
+    unsigned busy;            /* workers that have a batch or a chore */
     bool stopping;
+    uint32_t depth; /* constant */
+    const struct nns_sync_context *context;
 
-    _Atomic unsigned numbered; /* workers that have their number */
-    uint32_t depth;            /* constant */
-    unsigned started;          /* the starter's */
+    _Alignas(NNS_CACHE_LINE) uv_cond_t work;
+    uv_cond_t rested;
+    struct nns_chore_memory memories[NNS_CHORES]; /* each of whoever does that chore */
+    _Atomic unsigned numbered;                    /* workers that have their number */
+    unsigned started;                             /* the starter's */
     uv_thread_t threads[];
 };
+
+_Static_assert(sizeof(uv_mutex_t) > 40 || offsetof(struct nns_pool, work) == 2 * NNS_CACHE_LINE,
+               "a batch is given and taken within two lines");
 
 struct task {
     struct nns_batch *batch;
@@ -204,7 +210,7 @@ int nns_pool_start(const struct nns_sync_context *context, unsigned threads, uin
 
     if (!threads || threads > NNS_EPOCH_READERS_MAX || !depth)
         return -EINVAL;
-    pool = calloc(1, sizeof(*pool) + threads * sizeof(pool->threads[0]));
+    pool = nns_calloc_lines(sizeof(*pool) + threads * sizeof(pool->threads[0]));
     if (!pool)
         return -ENOMEM;
     pool->context = context;

@@ -3,9 +3,11 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
+import unittest
 
 import host
 
@@ -139,6 +141,50 @@ class Commands(host.HostTest):
         table = self.running.command("status").stdout
         for word in ("resolver", "sync.new"):
             self.assertIn(word, table)
+
+    def memory(self):
+        return self.running.status()["memory"]
+
+    def test_memory_is_what_the_process_has(self):
+        """Of the allocator that is really there, figures that fit what the kernel says of the process."""
+        with open(f"/proc/{self.running.pid}/maps") as file:
+            jemalloc = "/libjemalloc.so" in file.read()
+        with open(f"/proc/{self.running.pid}/smaps_rollup") as file:
+            private = int(re.search(r"^Anonymous: +(\d+) kB$", file.read(), re.MULTILINE).group(1)) << 10
+        memory = self.memory()
+        known = {key: value for key, value in memory.items() if value is not None}
+        name = "sanitizer" if host.SANITIZE else "jemalloc" if jemalloc else "libc"
+        self.assertEqual(memory["allocator"], name)
+        if name == "sanitizer":
+            self.assertEqual(known.keys(), {"allocator"})
+            return
+        self.assertLess(0, memory["allocated_bytes"])
+        self.assertLessEqual(memory["allocated_bytes"], memory["active_bytes"])
+        if name == "libc":
+            self.assertEqual(known.keys(), {"allocator", "allocated_bytes", "active_bytes"})
+            return
+        self.assertEqual(known, memory)
+        self.assertEqual(memory["active_bytes"] % os.sysconf("SC_PAGESIZE"), 0)
+        self.assertIn(memory["arenas"], (1, 2))
+        self.assertLess(0, memory["metadata_bytes"])
+        self.assertLess(memory["active_bytes"], memory["resident_bytes"])
+        # Libraries have variables, and threads stacks: that is not the allocator's.
+        self.assertLess(memory["allocated_bytes"], private)
+        self.assertLess(private, memory["resident_bytes"] + (512 << 10))
+
+        table = self.running.command("status").stdout
+        self.assertRegex(table, r"\nmemory:\n  allocator +jemalloc\n  arenas +[12]\n  allocated_bytes +[\d.]+ [KM]iB\n")
+
+    @unittest.skipIf(host.SANITIZE, "its allocator is another")
+    def test_memory_is_that_of_now(self):
+        """Whoever watches has room made for 8,192 events, of 64 bytes at the least, as long as they watch."""
+        events = 8192 * 64
+        before = self.memory()["allocated_bytes"]
+        client = host.Client(self.running.socket)
+        client.send(b'{"version":1,"command":"watch"}\n')
+        host.until(lambda: self.memory()["allocated_bytes"] > before + events, "that room is allocated")
+        client.close()
+        host.until(lambda: self.memory()["allocated_bytes"] < before + events, "that room is free")
 
     def test_flush(self):
         self.running.sync(self.ns.pid)

@@ -494,6 +494,7 @@ static const struct nns_status some_status = {
     .slots_in_use = 3,
     .slots_reserved = 2,
     .meter_pinned = true,
+    .memory = {"some", 2, 1000, 4096, 500, 8192, NNS_UNSAID},
     .program_ids = {21, 22},
 };
 
@@ -525,9 +526,31 @@ PROTOCOL_TEST(status)
     cr_expect_eq(integer_at(part, "slots_in_use"), 3);
     cr_expect_eq(integer_at(part, "slots_reserved"), 2);
     cr_expect(json_is_true(json_object_get(part, "pinned")));
+    part = json_object_get(object, "memory");
+    cr_expect_str_eq(string_at(part, "allocator"), "some");
+    cr_expect_eq(integer_at(part, "arenas"), 2);
+    cr_expect_eq(integer_at(part, "allocated_bytes"), 1000);
+    cr_expect_eq(integer_at(part, "active_bytes"), 4096);
+    cr_expect_eq(integer_at(part, "metadata_bytes"), 500);
+    cr_expect_eq(integer_at(part, "resident_bytes"), 8192);
     cr_expect_eq(integer_at(json_object_get(object, "programs"), "egress"), 22);
     cr_expect_eq(integer_at(json_object_get(object, "namespaces"), "known"), 0);
     cr_expect_eq(integer_at(json_object_get(object, "namespaces"), "astray"), 5);
+    json_decref(answer);
+}
+
+PROTOCOL_TEST(what_the_allocator_does_not_say_is_null)
+{
+    static const char *const keys[] = {"arenas",         "allocated_bytes", "active_bytes",
+                                       "metadata_bytes", "resident_bytes",  "retained_bytes"};
+    struct nns_status status = {.version = "0", .memory = NNS_MEMORY_UNSAID};
+    json_t *answer = parse(nns_answer_status(&status));
+    json_t *memory = json_object_get(json_object_get(answer, "status"), "memory");
+
+    cr_expect(json_is_null(json_object_get(memory, "allocator")));
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        cr_expect(json_is_null(json_object_get(memory, keys[i])), "%s", keys[i]);
+    cr_expect_eq(json_object_size(memory), 1 + sizeof(keys) / sizeof(keys[0]));
     json_decref(answer);
 }
 
