@@ -26,6 +26,7 @@ struct miss {
     struct bench_daemon daemon;
     size_t a_message;
     bool known; /* to the daemon */
+    bool today; /* beside what people do today, too */
 };
 
 /* All of it, with room for so many more pods. Zeroed, with no daemon, before; clear it away in any case. 0 or
@@ -33,7 +34,7 @@ struct miss {
 int bench_miss_furnish(const struct bench_options *options, struct miss *miss, size_t more);
 void bench_miss_clear_away(struct miss *miss);
 
-/* Adds a row for the floor, with that variant. */
+/* Adds a row for the floor with that variant, and one for each of the others. */
 int bench_miss_measure(const struct bench_options *options, struct bench_report *report, struct miss *miss,
                        size_t a_message, const char *variant);
 
