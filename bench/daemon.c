@@ -21,12 +21,16 @@
 #include "core/pid_message.h"
 #include "core/protocol.h"
 #include "pairs.h"
+#include "private_host.h"
 #include "report.h"
 
-#define CONTROL_PATH  "/run/netnsync-bench.sock"
-#define QUEUE_NAME    "/netnsync-bench"
-#define LOG_PATH      "/run/netnsyncd.log"
+#define CONTROL_PATH  "/run/netnsync-%s.sock"
+#define QUEUE_NAME    "/netnsync-%s"
+#define LOG_PATH      "/run/netnsyncd-%s.log"
+#define PLACE_MAX     64u /* of any of these */
 #define ARGUMENTS_MAX 40u
+#define EXCLUDE       "exclude.namespaces="
+#define EXCLUDE_MAX   128u
 #define START_SECONDS 30u
 #define WAIT_SECONDS  30u
 #define STUCK_SECONDS 60u
@@ -42,17 +46,20 @@
 
 /* The daemon that is run; empty: the one beside the bench. */
 static char chosen[PATH_MAX];
+static bool vouched_for;
 
 static void nap(long microseconds)
 {
     nanosleep(&(struct timespec){.tv_nsec = microseconds * 1000}, NULL);
 }
 
-static void show_log(void)
+static void show_log(const struct bench_daemon *daemon)
 {
-    char line[512];
-    FILE *log = fopen(LOG_PATH, "r");
+    char path[PLACE_MAX], line[512];
+    FILE *log;
 
+    snprintf(path, sizeof(path), LOG_PATH, daemon->name);
+    log = fopen(path, "r");
     if (!log)
         return;
     while (fgets(line, sizeof(line), log))
@@ -82,6 +89,11 @@ void bench_daemon_choose(const char *path)
     snprintf(chosen, sizeof(chosen), "%s", path);
 }
 
+void bench_daemon_vouch(void)
+{
+    vouched_for = true;
+}
+
 static int daemon_path(char path[PATH_MAX])
 {
     char self[PATH_MAX];
@@ -97,25 +109,76 @@ static int daemon_path(char path[PATH_MAX])
     return access(path, X_OK) ? -errno : 0;
 }
 
-static _Noreturn void become_daemon(char *const arguments[])
+static _Noreturn void become_daemon(const char *log_path, char *const arguments[])
 {
-    int log = open(LOG_PATH, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int log = open(log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
     if (log >= 0 && dup2(log, STDERR_FILENO) >= 0 && dup2(log, STDOUT_FILENO) >= 0)
         execv(arguments[0], arguments);
     _exit(127);
 }
 
-/* Those of every daemon first, so that a scenario's own win. */
-static void write_arguments(char *arguments[ARGUMENTS_MAX], char *path, const char *const settings[])
+/* Whether it looks for namespaces: it does unless it is told not to. */
+static bool discovers(const char *const settings[])
 {
-    static const char *const always[] = {"instance=bench", "queue.name=" QUEUE_NAME,
-                                         "control.path=" CONTROL_PATH, "log.level=warning", NULL};
-    const char *const *const lists[] = {always, settings};
+    while (*settings && strcmp(*settings, "discover.enabled=false") != 0)
+        settings++;
+    return !*settings;
+}
+
+/*
+ * Tracepoints tell of all the machine's namespaces, and where they can be opened by their identity a pid
+ * namespace keeps nobody from doing so: only the daemon itself, which opens those of tasks in its own.
+ * Another build may not, and attach to the machine's real devices.
+ */
+static int check_confined(void)
+{
+    if (!chosen[0] || vouched_for || !bench_outside_opens())
+        return 0;
+    return bench_error(
+        -EPERM,
+        "%s would look for namespaces, and those outside of the private host can be opened here: "
+        "refusing to run, save with --confined",
+        chosen);
+}
+
+/* What is excluded by these settings, and where the bench was started: once more than needed. */
+static void exclude_outside(char exclude[EXCLUDE_MAX], const char *const settings[])
+{
+    const char *theirs = "";
+
+    for (; *settings; settings++)
+        if (strncmp(*settings, EXCLUDE, strlen(EXCLUDE)) == 0)
+            theirs = *settings + strlen(EXCLUDE);
+    snprintf(exclude, EXCLUDE_MAX, EXCLUDE "%s%s%" PRIu32, theirs, *theirs ? "," : "", bench_outside());
+}
+
+/* What the settings of a daemon's own places are, and where its log is. */
+struct places {
+    char instance[PLACE_MAX], queue[PLACE_MAX], control[PLACE_MAX], log[PLACE_MAX];
+    char exclude[EXCLUDE_MAX]; /* empty: no such setting */
+};
+
+static void write_places(struct places *places, const char *name)
+{
+    snprintf(places->instance, PLACE_MAX, "instance=%s", name);
+    snprintf(places->queue, PLACE_MAX, "queue.name=" QUEUE_NAME, name);
+    snprintf(places->control, PLACE_MAX, "control.path=" CONTROL_PATH, name);
+    snprintf(places->log, PLACE_MAX, LOG_PATH, name);
+}
+
+/* Those of every daemon first, so that a scenario's own win; last what no scenario may undo. */
+static void write_arguments(char *arguments[ARGUMENTS_MAX], char *path, const struct places *places,
+                            const char *const settings[])
+{
+    const char *const always[] = {places->instance, places->queue, places->control, "log.level=warning",
+                                  NULL};
+    const char *const last[] = {places->exclude[0] ? places->exclude : NULL, NULL};
+    const char *const *const lists[] = {always, settings, last};
     size_t count = 0;
 
     arguments[count++] = path;
-    for (size_t list = 0; list < 2; list++)
+    for (size_t list = 0; list < 3; list++)
         for (const char *const *setting = lists[list]; *setting && count + 2 < ARGUMENTS_MAX; setting++) {
             arguments[count++] = "--set";
             arguments[count++] = (char *)*setting;
@@ -125,11 +188,12 @@ static void write_arguments(char *arguments[ARGUMENTS_MAX], char *path, const ch
 
 static int connect_control(struct bench_daemon *daemon)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = CONTROL_PATH};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         return -errno;
+    snprintf(address.sun_path, sizeof(address.sun_path), CONTROL_PATH, daemon->name);
     if (connect(fd, (struct sockaddr *)&address, sizeof(address))) {
         int error = -errno;
 
@@ -171,17 +235,25 @@ static int await_control(struct bench_daemon *daemon)
 int bench_daemon_launch(struct bench_daemon *daemon, const char *const settings[])
 {
     char path[PATH_MAX], *arguments[ARGUMENTS_MAX];
+    struct places places = {.exclude = ""};
     int result = daemon_path(path);
     pid_t pid;
 
-    *daemon = BENCH_DAEMON_NULL;
-    write_arguments(arguments, path, settings);
+    *daemon = BENCH_DAEMON_NAMED(daemon->name);
     if (result)
         return bench_error(result, "%s", chosen[0] ? chosen : "netnsyncd is not beside netnsync-bench");
+    if (discovers(settings)) {
+        result = check_confined();
+        if (result)
+            return result;
+        exclude_outside(places.exclude, settings);
+    }
+    write_places(&places, daemon->name);
+    write_arguments(arguments, path, &places, settings);
     daemon->busy_since = bench_now();
     pid = vfork();
     if (pid == 0)
-        become_daemon(arguments);
+        become_daemon(places.log, arguments);
     if (pid < 0)
         return bench_error(-errno, "vfork");
     daemon->pid = pid;
@@ -190,16 +262,18 @@ int bench_daemon_launch(struct bench_daemon *daemon, const char *const settings[
 
 int bench_daemon_greet(struct bench_daemon *daemon)
 {
+    char queue[PLACE_MAX];
     uint64_t unused;
     int result;
 
     signal(SIGALRM, on_alarm);
     watch_for_stuck();
     result = await_control(daemon);
+    snprintf(queue, sizeof(queue), QUEUE_NAME, daemon->name);
     if (result == 0)
-        result = nns_queue_open_sender(QUEUE_NAME, &daemon->queue);
+        result = nns_queue_open_sender(queue, &daemon->queue);
     if (result) {
-        show_log();
+        show_log(daemon);
         return bench_error(result, "starting %s", chosen[0] ? chosen : "netnsyncd");
     }
     return bench_daemon_counter(daemon, "feed.messages", &unused);
@@ -247,7 +321,7 @@ void bench_daemon_stop(struct bench_daemon *daemon)
         waitpid(daemon->pid, NULL, 0);
     }
     alarm(0);
-    *daemon = BENCH_DAEMON_NULL;
+    *daemon = BENCH_DAEMON_NAMED(daemon->name);
 }
 
 int bench_daemon_end(struct bench_daemon *daemon, uint64_t *nanoseconds)
@@ -263,10 +337,10 @@ int bench_daemon_end(struct bench_daemon *daemon, uint64_t *nanoseconds)
     ended = waitpid(daemon->pid, &status, 0);
     *nanoseconds = bench_now() - since;
     alarm(0);
-    *daemon = BENCH_DAEMON_NULL;
+    *daemon = BENCH_DAEMON_NAMED(daemon->name);
     if (ended > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
-    show_log();
+    show_log(daemon);
     return bench_error(-EREMOTEIO, "netnsyncd ended with status %#x", (unsigned)status);
 }
 
@@ -317,7 +391,7 @@ static int ask(struct bench_daemon *daemon, const struct nns_control_request *re
         result = take_answer(daemon, status);
     alarm(0);
     if (result) {
-        show_log();
+        show_log(daemon);
         bench_error(result, "asking netnsyncd");
     }
     return result;
@@ -340,7 +414,7 @@ static void show_counters(struct bench_daemon *daemon)
 
 void bench_daemon_complain(struct bench_daemon *daemon)
 {
-    show_log();
+    show_log(daemon);
     if (daemon->pid > 0)
         show_counters(daemon);
 }

@@ -16,16 +16,24 @@
  * All return 0 or -errno, told on stderr. A daemon that does not answer for a minute ends the bench.
  */
 struct bench_daemon {
-    pid_t pid; /* 0: not running */
+    const char *name; /* of its instance; its queue, socket and log are named after it */
+    pid_t pid;        /* 0: not running */
     FILE *control;
     struct nns_queue queue;
     uint64_t busy_since; /* when it was last given something to do: started, or sent pids */
 };
 
-#define BENCH_DAEMON_NULL ((struct bench_daemon){.pid = 0, .control = NULL, .queue = NNS_QUEUE_NULL})
+/* Two that run at the same time have two names. */
+#define BENCH_DAEMON_NAMED(its_name)                                                                         \
+    ((struct bench_daemon){.name = (its_name), .pid = 0, .control = NULL, .queue = NNS_QUEUE_NULL})
+#define BENCH_DAEMON_NULL BENCH_DAEMON_NAMED("bench")
 
 /* Run this one from now on: another build's, or a script that ends in one. */
 void bench_daemon_choose(const char *path);
+
+/* It keeps to the tasks of its own pid namespace, as ours does: we are told so. Otherwise a chosen one that
+ * discovers is not started (-EPERM) where namespaces outside of the private host can be opened. */
+void bench_daemon_vouch(void);
 
 /* Start it with parameters, "NAME=VALUE" up to a NULL, and wait until it answers. Stop it in any case. */
 int bench_daemon_start_with(struct bench_daemon *daemon, const char *const settings[]);

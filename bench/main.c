@@ -21,7 +21,7 @@
 
 struct scenario {
     const char *name;
-    int (*run)(const struct bench_options *options, struct bench_report *report); /* NULL: not built yet */
+    int (*run)(const struct bench_options *options, struct bench_report *report);
     const char *text;
 };
 
@@ -29,6 +29,7 @@ static const struct scenario scenarios[] = {
     {"attach", bench_attach, "attaching to devices, both hooks"},
     {"miss", bench_miss, "a new namespace, from the queue to all devices attached, sustained"},
     {"hit", bench_hit, "pids of known namespaces, from the queue to counted outcomes"},
+    {"resolve", bench_resolve, "pids to network namespaces, many in one system call"},
     {"close", bench_close, "the daemon's end, with 200 namespaces attached"},
     {"startup", bench_startup, "the first look at the host, and a start until all is attached"},
     {"idle", bench_idle, "what the daemon does on a host where nothing happens"},
@@ -37,27 +38,22 @@ static const struct scenario scenarios[] = {
     {"containers", bench_churn_containers, "the part of churn about containers alone"},
     {"others", bench_churn_others, "the part of churn about links and deaths beside a daemon at rest"},
     {"traced", bench_churn_trace, "the part of churn about new processes"},
-    {"resolve", NULL, NULL},
     {"many", bench_miss_many, "miss beside 100 and 10,000 namespaces that are attached already"},
     {"latency", bench_latency, "one new namespace, from the queue to all devices attached"},
     {"packet", bench_packet, "what the meter takes for a packet"},
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
-/* "attach, miss, … and memory": those that are built. */
-static const char *built(char *text, size_t size)
+/* "attach, miss, … and packet". */
+static const char *all_names(char *text, size_t size)
 {
-    const struct scenario *names[SCENARIOS];
-    size_t count = 0, used = 0;
+    size_t used = 0;
 
-    for (size_t i = 0; i < SCENARIOS; i++)
-        if (scenarios[i].run)
-            names[count++] = &scenarios[i];
-    for (size_t i = 0; i < count && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%s", names[i]->name,
-                                 i + 2 < count    ? ", "
-                                 : i + 2 == count ? " and "
-                                                  : "");
+    for (size_t i = 0; i < SCENARIOS && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", scenarios[i].name,
+                                 i + 2 < SCENARIOS    ? ", "
+                                 : i + 2 == SCENARIOS ? " and "
+                                                      : "");
     return text;
 }
 
@@ -80,8 +76,7 @@ static char *list_scenarios(int key, const char *text, void *unused)
         return NULL;
     fprintf(out, "Scenarios:\n");
     for (size_t i = 0; i < SCENARIOS; i++)
-        if (scenarios[i].run)
-            fprintf(out, "  %-10s %s\n", scenarios[i].name, scenarios[i].text);
+        fprintf(out, "  %-10s %s\n", scenarios[i].name, scenarios[i].text);
     fclose(out);
     return list;
 }
@@ -93,15 +88,12 @@ static void choose(struct arguments *arguments, const char *name, struct argp_st
     for (size_t i = 0; i < SCENARIOS; i++) {
         if (strcmp(scenarios[i].name, name) != 0)
             continue;
-        if (!scenarios[i].run)
-            argp_failure(state, 2, 0, "scenario '%s' is not built yet; there are %s", name,
-                         built(list, sizeof(list)));
         if (arguments->chosen_count == SCENARIOS)
             argp_failure(state, 2, 0, "at most %zu scenarios at a time", SCENARIOS);
         arguments->chosen[arguments->chosen_count++] = &scenarios[i];
         return;
     }
-    argp_failure(state, 2, 0, "there is no scenario '%s'; there are %s", name, built(list, sizeof(list)));
+    argp_failure(state, 2, 0, "there is no scenario '%s'; there are %s", name, all_names(list, sizeof(list)));
 }
 
 static unsigned parse_number(const char *option, const char *text, unsigned long most,
@@ -115,7 +107,7 @@ static unsigned parse_number(const char *option, const char *text, unsigned long
     return (unsigned)number;
 }
 
-enum { KEY_SMALL = 0x100 };
+enum { KEY_SMALL = 0x100, KEY_CONFINED };
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
@@ -144,11 +136,14 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case 'd':
         bench_daemon_choose(text);
         return 0;
+    case KEY_CONFINED:
+        bench_daemon_vouch();
+        return 0;
     case ARGP_KEY_ARG:
         choose(arguments, text, state);
         return 0;
     case ARGP_KEY_NO_ARGS:
-        argp_failure(state, 2, 0, "name a scenario; there are %s", built(list, sizeof(list)));
+        argp_failure(state, 2, 0, "name a scenario; there are %s", all_names(list, sizeof(list)));
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -164,6 +159,8 @@ static const struct argp_option argp_options[] = {
     {"namespaces", 'n', "N", 0, "How many there are in startup and idle (1000)", 0},
     {"seconds", 's', "N", 0, "How long idle looks on (60)", 0},
     {"daemon", 'd', "PATH", 0, "Run this daemon instead of the netnsyncd beside netnsync-bench", 0},
+    {"confined", KEY_CONFINED, NULL, 0,
+     "That daemon looks for namespaces in its own pid namespace only: let it", 0},
     {0},
 };
 

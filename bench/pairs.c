@@ -108,6 +108,19 @@ static int run_turn(const struct bench_experiment *experiment, unsigned side, do
     return result;
 }
 
+/*
+ * Who is next in a round: each is first in turn, and comes after each of the others as often (a Williams
+ * square), for what one leaves to the kernel to do must not always fall to the same. Of an odd number that
+ * takes every order backwards, too.
+ */
+static unsigned side_at(unsigned number, unsigned turn, unsigned sides)
+{
+    const bool backwards = sides % 2 && number / sides % 2;
+    const unsigned step = backwards ? sides - 1 - turn : turn;
+
+    return (number + (step % 2 ? (step + 1) / 2 : sides - step / 2)) % sides;
+}
+
 static int run_round(const struct bench_options *options, const struct bench_experiment *experiment,
                      unsigned number, unsigned warm_up, struct round *round)
 {
@@ -118,7 +131,7 @@ static int run_round(const struct bench_options *options, const struct bench_exp
         for (unsigned m = 0; m < BENCH_METRICS_MAX; m++)
             round->values[side][m] = NAN;
     for (unsigned turn = 0; turn < sides && result == 0; turn++) {
-        unsigned side = (number + turn) % sides;
+        unsigned side = side_at(number, turn, sides);
 
         if (takes_part(options, experiment, side, number, warm_up))
             result = run_turn(experiment, side, round->values[side]);

@@ -19,15 +19,39 @@
 
 #include "core/mountinfo.h"
 #include "report.h"
+#include "rtnl.h"
+
+/* What is asked for, and what the kernel has to show for it afterwards. */
+enum { NETWORK };
+static const struct {
+    int flag;
+    const char *path;
+} kinds[] = {[NETWORK] = {CLONE_NEWNET, "/proc/self/ns/net"},
+             {CLONE_NEWNS, "/proc/self/ns/mnt"},
+             {CLONE_NEWPID, "/proc/self/ns/pid"},
+             {CLONE_NEWIPC, "/proc/self/ns/ipc"}};
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 /* Looks at the mounts until none of a network namespace is left: several may lie on one another. */
 #define LOOKS_MAX 64u
 
 static int home = -1;
+static uint32_t outside_inum;
+static bool outside_opens;
 
 int bench_home(void)
 {
     return home;
+}
+
+uint32_t bench_outside(void)
+{
+    return outside_inum;
+}
+
+bool bench_outside_opens(void)
+{
+    return outside_opens;
 }
 
 void bench_go_home(void)
@@ -115,50 +139,118 @@ static int mount_private(void)
     return 0;
 }
 
-/* The proof, asked of the kernel, that this is not the network namespace the bench was started in. */
-static int check_private(int started_in)
+static int look(struct stat namespaces[KINDS])
 {
-    struct stat before, now;
-
-    if (fstat(started_in, &before) || fstat(home, &now))
-        return bench_error(-errno, "comparing network namespaces");
-    if (getpid() != 1 || (before.st_dev == now.st_dev && before.st_ino == now.st_ino))
-        return bench_error(-EPERM, "this is not a private host: refusing to run");
+    for (size_t i = 0; i < KINDS; i++)
+        if (stat(kinds[i].path, &namespaces[i]))
+            return bench_error(-errno, "%s", kinds[i].path);
     return 0;
 }
 
-static int settle_in(int started_in)
+/* The proof, asked of the kernel, that none of these is a namespace the bench was started in. Before anything
+ * is done in them, or it would be done to the real host. */
+static int check_private(const struct stat outside[KINDS])
+{
+    struct stat now[KINDS];
+    int result = look(now);
+
+    for (size_t i = 0; i < KINDS && result == 0; i++) {
+        const struct stat *before = &outside[i];
+
+        if (before->st_dev == now[i].st_dev && before->st_ino == now[i].st_ino)
+            result = bench_error(-EPERM, "%s is the real host's: refusing to run", kinds[i].path);
+    }
+    if (result == 0 && getpid() != 1)
+        result = bench_error(-EPERM, "this is not the first process of a private host: refusing to run");
+    return result;
+}
+
+/* Some kernels put tunnels of their own into every network namespace: devices that the bench did not make,
+ * where it counts on the ones it did. */
+static int check_bare(void)
+{
+    unsigned links = 0;
+    int socket = bench_rtnl_open();
+    int result = socket < 0 ? socket : bench_rtnl_count_links(socket, &links);
+
+    if (socket >= 0)
+        close(socket);
+    if (result)
+        return bench_error(result, "listing the private host's devices");
+    return links == 1 ? 0
+                      : bench_error(-EPERM,
+                                    "a new network namespace has %u devices here, not loopback alone "
+                                    "(sysctl net.core.fb_tunnels_only_for_init_net=1?): refusing to run",
+                                    links);
+}
+
+/* By its handle, from in here. */
+static bool opens(int netns)
+{
+    union {
+        struct file_handle head;
+        char bytes[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+    } handle = {.head = {.handle_bytes = MAX_HANDLE_SZ}};
+    int mount, fd;
+
+    if (name_to_handle_at(netns, "", &handle.head, &mount, AT_EMPTY_PATH))
+        return false; /* before 6.18 these files have no handles */
+    fd = open_by_handle_at(home, &handle.head, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+static int settle_in(int started_in, const struct stat outside[KINDS])
 {
     int result;
 
     /* Pid 1 of a pid namespace takes everybody in it along, and a bench that is interrupted takes pid 1. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL))
         return bench_error(-errno, "prctl");
-    result = mount_private();
+    result = check_private(outside);
+    if (result == 0)
+        result = mount_private();
+    if (result == 0)
+        result = check_bare();
     if (result)
         return result;
     home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     if (home < 0)
         return bench_error(-errno, "opening /proc/self/ns/net");
-    return check_private(started_in);
+    outside_inum = (uint32_t)outside[NETWORK].st_ino;
+    outside_opens = opens(started_in);
+    return 0;
 }
 
+static int make(void)
+{
+    int flags = 0;
+
+    for (size_t i = 0; i < KINDS; i++)
+        flags |= kinds[i].flag;
+    return unshare(flags) ? bench_error(-errno, "making a private host (root is needed)") : 0;
+}
+
+/* The inum of the namespace it was started in stays its own only as long as somebody keeps that: the process
+ * that waits, outside. */
 int bench_private_host_enter(void)
 {
     int started_in = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-    int result;
+    struct stat outside[KINDS];
+    int result = started_in < 0 ? bench_error(-errno, "opening /proc/self/ns/net") : look(outside);
     pid_t child;
 
-    if (started_in < 0)
-        return bench_error(-errno, "opening /proc/self/ns/net");
-    if (unshare(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC))
-        return bench_error(-errno, "making a private host (root is needed)");
+    if (result == 0)
+        result = make();
+    if (result)
+        return result;
     child = fork();
     if (child < 0)
         return bench_error(-errno, "fork");
     if (child > 0)
         wait_and_exit(child);
-    result = settle_in(started_in);
+    result = settle_in(started_in, outside);
     close(started_in);
     return result;
 }

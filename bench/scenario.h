@@ -12,6 +12,7 @@ int bench_miss(const struct bench_options *options, struct bench_report *report)
 int bench_miss_many(const struct bench_options *options, struct bench_report *report);
 int bench_latency(const struct bench_options *options, struct bench_report *report);
 int bench_hit(const struct bench_options *options, struct bench_report *report);
+int bench_resolve(const struct bench_options *options, struct bench_report *report);
 int bench_close(const struct bench_options *options, struct bench_report *report);
 int bench_startup(const struct bench_options *options, struct bench_report *report);
 int bench_idle(const struct bench_options *options, struct bench_report *report);

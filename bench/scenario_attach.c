@@ -7,23 +7,9 @@
 
 #include "floor/floor.h"
 #include "io/netns.h"
-#include "io/tc.h"
-#include "pods.h"
 #include "private_host.h"
 #include "program.h"
-
-/*
- * Both attach to the devices of the same namespaces. Before either's turn, qdiscs and filters are removed, so
- * that each attach finds a bare device.
- */
-struct attach {
-    struct bench_pods pods;
-    unsigned devices; /* of each, ifindexes 1 to devices */
-    uint32_t *ifindexes;
-    struct nns_tc_job *jobs;
-    struct nns_tc_set set;
-    int programs[2];
-};
+#include "scenario_attach.h"
 
 static int prepare(void *context, enum bench_side side)
 {
@@ -33,7 +19,7 @@ static int prepare(void *context, enum bench_side side)
     return result ? result : bench_settle();
 }
 
-static double per_device(const struct attach *attach, uint64_t since)
+double attach_per_device(const struct attach *attach, uint64_t since)
 {
     return (double)(bench_now() - since) / 1000.0 / (double)(attach->pods.count * attach->devices);
 }
@@ -50,7 +36,7 @@ static int run_floor(void *context, double *value)
         if (result)
             return bench_error(result, "floor: attaching");
     }
-    *value = per_device(attach, since);
+    *value = attach_per_device(attach, since);
     return 0;
 }
 
@@ -101,11 +87,11 @@ static int run_ours(void *context, double *value)
         if (result)
             return bench_error(result, "attaching");
     }
-    *value = per_device(attach, since);
+    *value = attach_per_device(attach, since);
     return 0;
 }
 
-static int verify(void *context)
+int attach_verify(void *context)
 {
     struct attach *attach = context;
 
@@ -150,17 +136,18 @@ static int furnish(struct attach *attach, unsigned namespaces, unsigned pairs)
 }
 
 static int measure(const struct bench_options *options, struct bench_report *report, struct attach *attach,
-                   const char *variant)
+                   bool with_links, const char *variant)
 {
     struct bench_experiment experiment = {
         .scenario = "attach",
         .metrics = {{variant, "us/device"}},
         .prepare = prepare,
         .run = {run_floor, run_ours},
-        .verify = verify,
+        .verify = attach_verify,
         .context = attach,
     };
 
+    attach_today_take_part(&experiment, with_links);
     return bench_run_pairs(options, &experiment, report);
 }
 
@@ -177,7 +164,11 @@ static int run_variant(const struct bench_options *options, struct bench_report 
     if (result == 0)
         result = furnish(&attach, namespaces, pairs);
     if (result == 0)
-        result = measure(options, report, &attach, variant);
+        result = attach_today_init(&attach);
+    /* A few of those links are enough, and take long. */
+    if (result == 0)
+        result = measure(options, report, &attach, pairs == 0, variant);
+    attach_today_deinit(&attach);
     bench_pods_deinit(&attach.pods);
     free(attach.ifindexes);
     free(attach.jobs);

@@ -8,6 +8,7 @@
 #include "floor/floor.h"
 #include "miss.h"
 #include "private_host.h"
+#include "today/today.h"
 
 #define NAMESPACES BENCH_MISS_NAMESPACES
 
@@ -60,6 +61,17 @@ static int run_floor(void *context, double *value)
     return result ? bench_error(result, "floor: open, list and attach") : take_time(miss, since, value);
 }
 
+/* Everything it asks for is acknowledged: when it returns all is attached. */
+static int run_agent(void *context, double *value)
+{
+    struct miss *miss = context;
+    uint64_t since = bench_now();
+    int result = today_miss(miss->pids, NAMESPACES, bench_home(), miss->program.fds);
+
+    *value = (double)(bench_now() - since) / 1000.0 / NAMESPACES;
+    return result ? bench_error(result, "agent: open, list and attach") : 0;
+}
+
 static int run_ours(void *context, double *value)
 {
     struct miss *miss = context;
@@ -90,6 +102,7 @@ int bench_miss_measure(const struct bench_options *options, struct bench_report 
         .metrics = {{variant, "us/namespace"}},
         .prepare = prepare,
         .run = {run_floor, run_ours},
+        .others = {{.name = "agent with libbpf", .run = run_agent, .verify = verify}},
         .verify = verify,
         .context = miss,
     };

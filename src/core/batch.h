@@ -15,7 +15,7 @@
  * whoever completes the claim the pid waits on), which then calls nns_batch_settle. Whoever settles the last
  * one hands the batch back to the loop.
  */
-#define NNS_BATCH_MAX 256
+#define NNS_BATCH_MAX 1024 /* as many as one call resolves: larger batches wake fewer threads */
 
 struct nns_batch {
     struct nns_batch *next;     /* in whichever queue holds it */

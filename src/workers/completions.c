@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-/* Settled batches of the feed that may lie there untold: some 100 KiB. */
+/* Settled batches of the feed that may lie there untold: some 400 KiB. */
 enum { QUIET_MAX = 16 };
 
 /* Batches of news that may wait: some 700 KiB. */

@@ -11,7 +11,7 @@
 
 /* Batches kept for workers who have no room: as many pids as the kernel's buffer holds events. And the time
  * until they are offered again: nobody tells that there is room. */
-enum { WAITING_MAX = 64, OFFER_MS = 20 };
+enum { WAITING_MAX = 16, OFFER_MS = 20 };
 
 /* ---- by identity ---- */
 

@@ -82,6 +82,15 @@ class WatchTest(host.HostTest):
         self.assertEqual(json.loads(client.socket.makefile("rb", buffering=0).readline())["event"]["event"], "watching")
         return client
 
+    @contextlib.contextmanager
+    def held(self, daemon):
+        """It does nothing meanwhile."""
+        daemon.tell(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            daemon.tell(signal.SIGCONT)
+
     def ifindex(self, ns, name):
         return json.loads(ns.ip("-j", "link", "show", "dev", name))[0]["ifindex"]
 
@@ -188,9 +197,10 @@ class Told(WatchTest):
 
     def test_a_device_that_cannot_be_covered(self):
         ns = self.unnamed()
-        ns.add_pair("a", "b")
-        ns.tc("qdisc", "add", "dev", "a", "ingress")
-        ns.tc("qdisc", "add", "dev", "b", "ingress_block", "7", "clsact")
+        with self.held(self.running):  # or it is there before the obstacles are
+            ns.add_pair("a", "b")
+            ns.tc("qdisc", "add", "dev", "a", "ingress")
+            ns.tc("qdisc", "add", "dev", "b", "ingress_block", "7", "clsact")
         self.sync(ns)
         for name, reason in (("a", "egress: legacy ingress"), ("b", "ingress: shared block")):
             event = self.seen.await_event("device.failed", ns, name)

@@ -14,7 +14,8 @@ MAY_INCLUDE = {
     "src/workers": {"src/core", "src/io", "src/workers"},
     "src/cli": {"src/core", "src/io", "src/cli"},
     "bench/floor": {"bench/floor"},
-    "bench": {"src/core", "src/io", "src/workers", "src/cli", "src/bpf", "bench/floor", "bench"},
+    "bench/today": {"bench/today"},
+    "bench": {"src/core", "src/io", "src/workers", "src/cli", "src/bpf", "bench/floor", "bench/today", "bench"},
 }
 
 
@@ -27,9 +28,11 @@ def folder_of(path):
 
 
 def resolve(root, path, name):
-    """The project's file that an include names, None for one of the system. Skeletons are made from src/bpf."""
+    """The project's file that an include names, None for one of the system. Skeletons stand where they are made from:
+    beside who includes them, or in src/bpf."""
     if name.endswith(".skel.h"):
-        return "src/bpf/" + name
+        source = os.path.join(os.path.dirname(path), name.replace(".skel.h", ".bpf.c"))
+        return source if os.path.exists(os.path.join(root, source)) else "src/bpf/" + name
     for folder in (os.path.dirname(path), "src", ".", "bench", "tests"):
         candidate = os.path.normpath(os.path.join(folder, name))
         if os.path.exists(os.path.join(root, candidate)):

@@ -66,6 +66,16 @@ static void tear_down(void)
 
 TestSuite(list, .init = set_up, .fini = tear_down, .timeout = 90);
 
+/* Whatever the kernel has: a resolver that lists, or none. */
+Test(list_anywhere, says_what_it_can, .timeout = 90)
+{
+    struct nns_resolver *resolver = NULL;
+    int r = nns_resolver_open(1, &resolver);
+    cr_assert_eq(r == 0, kernel_lists(), "%d", r);
+    cr_assert_eq(nns_resolver_lists(resolver), kernel_lists());
+    nns_resolver_close(resolver);
+}
+
 static int try_list(void)
 {
     return nns_resolver_list(here.resolver, here.netns, here.id.cookie, &here.links);

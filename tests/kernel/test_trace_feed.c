@@ -11,7 +11,7 @@
 #include "workers/tasks.h"
 #include "workers/trace_feed.h"
 
-enum { PID = 77, KEPT = 64 * NNS_BATCH_MAX, PAUSES = 32, SECOND = 1000 };
+enum { PID = 77, KEPT = 16 * NNS_BATCH_MAX, PAUSES = 32, SECOND = 1000 };
 
 static struct {
     int fd;                       /* readable while there is something */
