@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "progress.h"
+
 /* What a pod takes of the kernel's memory with its devices. */
 #define POD_KB 400u
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "progress.h"
+
 #define WARM_UP 3u
 
 #define SIDES_MAX (BENCH_SIDES + BENCH_OTHERS_MAX)

@@ -71,45 +71,93 @@ int bench_report_print_json(const struct bench_report *report)
     return 0;
 }
 
-static void print_number(double value)
+/* ---- the table ---- */
+
+enum { SCENARIO, VARIANT, BESIDE, THAT, OURS, UNIT, RATIO, INTERVAL, SPREAD, PAIRS, COLUMNS };
+
+static const struct {
+    const char *title;
+    bool right;
+} columns[COLUMNS] = {
+    [SCENARIO] = {"scenario", false}, [VARIANT] = {"variant", false},
+    [BESIDE] = {"beside", false},     [THAT] = {"that", true},
+    [OURS] = {"ours", true},          [UNIT] = {"unit", false},
+    [RATIO] = {"ratio", true},        [INTERVAL] = {"[95 % interval]", false},
+    [SPREAD] = {"spread", true},      [PAIRS] = {"pairs", true},
+};
+
+#define NUMBER_MAX 64
+
+/* Those that are made of numbers are written, the others the row's own. */
+struct cells {
+    const char *text[COLUMNS];
+    char numbers[COLUMNS][NUMBER_MAX];
+};
+
+static void set_number(struct cells *cells, unsigned column, int digits, double value)
 {
-    printf(" %12.*f", value < 10 ? 3 : value < 1000 ? 1 : 0, value);
+    snprintf(cells->numbers[column], NUMBER_MAX, "%.*f", digits, value);
+    cells->text[column] = cells->numbers[column];
 }
 
-static void print_row(const struct bench_row *row)
+static void set_value(struct cells *cells, unsigned column, double value)
 {
-    printf("%-8s %-48s %-28s", row->scenario, row->variant, beside(row));
-    print_number(row->floor);
+    set_number(cells, column, value < 10 ? 3 : value < 1000 ? 1 : 0, value);
+}
+
+/* Without ours the interval and the spread are in the floor's unit. */
+static void fill_cells(struct cells *cells, const struct bench_row *row)
+{
+    const int digits = row->has_ours ? 3 : 1;
+
+    *cells = (struct cells){.text = {[SCENARIO] = row->scenario,
+                                     [VARIANT] = row->variant,
+                                     [BESIDE] = beside(row),
+                                     [OURS] = "-",
+                                     [UNIT] = row->unit,
+                                     [RATIO] = "-"}};
+    set_value(cells, THAT, row->floor);
     if (row->has_ours) {
-        print_number(row->ours);
-        printf("  %-12s %6.3f  [%.3f, %.3f]  %.3f", row->unit, row->ratio.median, row->ratio.low,
-               row->ratio.high, row->ratio.spread);
-    } else {
-        printf(" %12s  %-12s %6s  [%.1f, %.1f]  %.1f", "-", row->unit, "-", row->ratio.low, row->ratio.high,
-               row->ratio.spread);
+        set_value(cells, OURS, row->ours);
+        set_number(cells, RATIO, 3, row->ratio.median);
     }
-    printf("  %u\n", row->pairs);
+    snprintf(cells->numbers[INTERVAL], NUMBER_MAX, "[%.*f, %.*f]", digits, row->ratio.low, digits,
+             row->ratio.high);
+    cells->text[INTERVAL] = cells->numbers[INTERVAL];
+    set_number(cells, SPREAD, digits, row->ratio.spread);
+    set_number(cells, PAIRS, 0, row->pairs);
 }
 
+static void print_cells(const char *const text[COLUMNS], const int widths[COLUMNS])
+{
+    for (unsigned i = 0; i < COLUMNS; i++)
+        printf("%*s%s", columns[i].right ? widths[i] : -widths[i], text[i], i + 1 < COLUMNS ? "  " : "\n");
+}
+
+static void widen(int widths[COLUMNS], const char *const text[COLUMNS])
+{
+    for (unsigned i = 0; i < COLUMNS; i++)
+        if (widths[i] < (int)strlen(text[i]))
+            widths[i] = (int)strlen(text[i]);
+}
+
+/* Each column is as wide as what is in it. */
 void bench_report_print_table(const struct bench_report *report)
 {
-    printf("%-8s %-48s %-28s %12s %12s  %-12s %6s  %s\n", "scenario", "variant", "beside", "that", "ours",
-           "unit", "ratio", "[95 % interval]  spread  pairs");
-    for (size_t i = 0; i < report->count; i++)
-        print_row(&report->rows[i]);
-}
+    const char *titles[COLUMNS];
+    int widths[COLUMNS] = {0};
+    struct cells cells;
 
-void bench_progress(const struct bench_report *report, const char *scenario, const char *what, unsigned done,
-                    unsigned all)
-{
-    if (report->quiet)
-        return;
-    fprintf(stderr, "\r\033[K%s: %s, %u of %u", scenario, what, done, all);
-    fflush(stderr);
-}
-
-void bench_progress_end(const struct bench_report *report)
-{
-    if (!report->quiet)
-        fprintf(stderr, "\r\033[K");
+    for (unsigned i = 0; i < COLUMNS; i++)
+        titles[i] = columns[i].title;
+    widen(widths, titles);
+    for (size_t i = 0; i < report->count; i++) {
+        fill_cells(&cells, &report->rows[i]);
+        widen(widths, cells.text);
+    }
+    print_cells(titles, widths);
+    for (size_t i = 0; i < report->count; i++) {
+        fill_cells(&cells, &report->rows[i]);
+        print_cells(cells.text, widths);
+    }
 }

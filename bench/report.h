@@ -34,11 +34,6 @@ int bench_report_print_json(const struct bench_report *report);
 void bench_report_print_table(const struct bench_report *report);
 void bench_report_deinit(struct bench_report *report);
 
-/* One line on stderr that overwrites itself, on a terminal only. */
-void bench_progress(const struct bench_report *report, const char *scenario, const char *what, unsigned done,
-                    unsigned all);
-void bench_progress_end(const struct bench_report *report);
-
 /* Tell the reader what failed; returns error for `return bench_error(...)`. */
 int bench_error(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

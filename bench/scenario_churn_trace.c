@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "daemon.h"
+#include "progress.h"
 #include "run_stats.h"
 
 #define PROCESSES       200u /* a sample */

@@ -9,6 +9,7 @@
 
 #include "daemon.h"
 #include "pods.h"
+#include "progress.h"
 
 #define LOOKS_MAX 3u
 

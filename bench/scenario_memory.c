@@ -10,6 +10,7 @@
 #include "daemon.h"
 #include "many_pods.h"
 #include "pods.h"
+#include "progress.h"
 #include "today/today_sockets.h"
 
 /* Of the daemon: memory hardly varies, and a start with that many takes a while. */

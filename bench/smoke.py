@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A few pairs of every scenario: what netnsync-bench prints must be complete and sane. No figure is judged."""
 
+import fcntl
 import json
 import os
+import pty
 import re
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import unittest
 
 BENCH = sys.argv.pop(1)
@@ -264,6 +268,59 @@ class Bench(unittest.TestCase):
         done = run("--floor-only", "--pairs", "1", "attach")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stdout.count("us/device"), 2, done.stdout)
+
+    def test_table_fits_what_is_in_it(self):
+        done = run("--floor-only", "--small", "--pairs", "1", "--namespaces", "7", "startup")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        title, *lines = done.stdout.splitlines()
+        self.assertEqual({len(line) for line in lines}, {len(title)}, done.stdout)
+        for column in ("beside", "that", "unit", "spread"):
+            at = title.index(column)
+            self.assertTrue(all(line[at - 2:at] == "  " for line in lines) or column in ("that", "spread"), column)
+        widest = max(len(re.search(r"startup +(.*?)  +floor", line).group(1)) for line in lines)
+        self.assertEqual(title.index("beside"), title.index("variant") + widest + 2, "not wider than its widest")
+
+    def progress_of(self, columns, *arguments):
+        """What is drawn on a terminal of that width, line by line, and whether stdout stays JSON."""
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        with subprocess.Popen([BENCH, "--json", *arguments], stdout=subprocess.PIPE, stderr=slave) as process:
+            os.close(slave)
+            drawn = b""
+            while True:
+                try:
+                    some = os.read(master, 65536)
+                except OSError:  # all that had it open have ended
+                    break
+                drawn += some
+                if not some:
+                    break
+            os.close(master)
+            json.loads(process.stdout.read())
+        self.assertEqual(process.returncode, 0)
+        return [line for line in drawn.decode().split("\r\x1b[K") if line and not line.startswith("netnsync-bench")]
+
+    def test_progress_on_a_terminal(self):
+        for columns in (60, 80, 200):
+            lines = self.progress_of(columns, "--floor-only", "--small", "--pairs", "4", "attach")
+            lines = [line for line in lines if line.startswith("attach: ")]
+            self.assertEqual(len(lines), 2 * 4, lines)
+            self.assertLess(max(map(len, lines)), columns)
+            for done, line in enumerate(lines):
+                self.assertRegex(line, rf" {done % 4}/4( |$)")
+                self.assertEqual("left" in line, done % 4 > 0, line)
+                bar = re.search(r"\[(#*)(\.*)\]", line)
+                width = len(bar.group(1)) + len(bar.group(2))
+                self.assertGreaterEqual(width, 10)
+                self.assertEqual(len(bar.group(1)), done % 4 * width // 4)
+        for columns in (40, 20):  # too narrow for a bar, but not for how far it is
+            narrow = [line for line in self.progress_of(columns, "--floor-only", "--small", "--pairs", "2", "attach")
+                      if "/2" in line]
+            self.assertEqual(len(narrow), 2 * 2, narrow)
+            self.assertLess(max(map(len, narrow)), columns)
+
+    def test_no_progress_elsewhere(self):
+        self.assertNotRegex(run("--floor-only", "--small", "--pairs", "2", "attach").stderr, "[\r\x1b]")
 
     def test_wrong_use(self):
         names = re.findall(r"(?m)^  (\w+) ", run("--help").stdout.split("Scenarios:\n")[1])
