@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "daemon.h"
@@ -181,6 +182,18 @@ static void warn_if_busy(void)
                 load);
 }
 
+/* Each namespace that is made takes an fd, and so it does of whoever is started to do the same. */
+static void allow_fds(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit))
+        bench_error(-errno, "raising the limit of open files");
+}
+
 static int run(const struct arguments *arguments)
 {
     struct bench_report report = BENCH_REPORT_NULL;
@@ -208,5 +221,6 @@ int main(int argc, char **argv)
     warn_if_busy();
     if (bench_private_host_enter())
         return EXIT_FAILURE;
+    allow_fds();
     return run(&arguments);
 }

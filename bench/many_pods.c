@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 #include "progress.h"
 
@@ -27,21 +26,8 @@ static unsigned long available_kb(void)
     return kilobytes;
 }
 
-/* An fd for each pod, and then some. */
-static void allow_fds(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit))
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit))
-        bench_error(-errno, "raising the limit of open files");
-}
-
 int bench_many_pods_allow(const char *scenario, size_t count)
 {
-    allow_fds();
     if (available_kb() / 2 > count * POD_KB)
         return 0;
     return bench_error(-ENOMEM, "%s: %zu namespaces would take more than half of the free memory", scenario,

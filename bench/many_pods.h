@@ -8,13 +8,12 @@
 #include "report.h"
 
 /*
- * Pods by the thousand: each takes an fd of the bench and a good deal of the kernel's memory, and making them
- * all takes a while.
+ * Pods by the thousand: each takes a good deal of the kernel's memory, and making them all takes a while.
  *
  * Both return 0 or -errno, told on stderr.
  */
 
-/* Would so many leave half of the free memory to others? -ENOMEM. Also makes room for their fds. */
+/* Would so many leave half of the free memory to others? -ENOMEM. */
 int bench_many_pods_allow(const char *scenario, size_t count);
 
 /* Make pods until there are `count`, with word on how far it is. */

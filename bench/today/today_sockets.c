@@ -8,7 +8,6 @@
 #include <linux/rtnetlink.h>
 #include <sched.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,7 +24,13 @@ static int listen_here(void)
 
     if (socket_fd < 0)
         return -errno;
-    return bind(socket_fd, (struct sockaddr *)&address, sizeof(address)) ? -errno : 0;
+    if (bind(socket_fd, (struct sockaddr *)&address, sizeof(address))) {
+        int result = -errno;
+
+        close(socket_fd);
+        return result;
+    }
+    return 0;
 }
 
 /* Both descriptors stay. */
