@@ -113,28 +113,44 @@ static int run_turn(const struct bench_experiment *experiment, unsigned side, do
  * square), for what one leaves to the kernel to do must not always fall to the same. Of an odd number that
  * takes every order backwards, too.
  */
-static unsigned side_at(unsigned number, unsigned turn, unsigned sides)
+static unsigned place_at(unsigned number, unsigned turn, unsigned count)
 {
-    const bool backwards = sides % 2 && number / sides % 2;
-    const unsigned step = backwards ? sides - 1 - turn : turn;
+    const bool backwards = count % 2 && number / count % 2;
+    const unsigned step = backwards ? count - 1 - turn : turn;
 
-    return (number + (step % 2 ? (step + 1) / 2 : sides - step / 2)) % sides;
+    return (number + (step % 2 ? (step + 1) / 2 : count - step / 2)) % count;
 }
 
-static int run_round(const struct bench_options *options, const struct bench_experiment *experiment,
-                     unsigned number, unsigned warm_up, struct round *round)
+/* Who takes part; how many. */
+static unsigned gather(const struct bench_options *options, const struct bench_experiment *experiment,
+                       unsigned number, unsigned warm_up, unsigned present[SIDES_MAX])
 {
     const unsigned sides = BENCH_SIDES + others_of(experiment);
+    unsigned count = 0;
+
+    for (unsigned side = 0; side < sides; side++)
+        if (takes_part(options, experiment, side, number, warm_up))
+            present[count++] = side;
+    return count;
+}
+
+/* The square is of those who take part, for with gaps in it none would keep its place. So rounds of as many
+ * have a square of their own: turned[] is how far each has come. */
+static int run_round(const struct bench_options *options, const struct bench_experiment *experiment,
+                     unsigned number, unsigned warm_up, unsigned turned[SIDES_MAX + 1], struct round *round)
+{
+    unsigned present[SIDES_MAX];
+    const unsigned count = gather(options, experiment, number, warm_up, present);
+    const unsigned order = turned[count]++;
     int result = 0;
 
     for (unsigned side = 0; side < SIDES_MAX; side++)
         for (unsigned m = 0; m < BENCH_METRICS_MAX; m++)
             round->values[side][m] = NAN;
-    for (unsigned turn = 0; turn < sides && result == 0; turn++) {
-        unsigned side = side_at(number, turn, sides);
+    for (unsigned turn = 0; turn < count && result == 0; turn++) {
+        unsigned side = present[place_at(order, turn, count)];
 
-        if (takes_part(options, experiment, side, number, warm_up))
-            result = run_turn(experiment, side, round->values[side]);
+        result = run_turn(experiment, side, round->values[side]);
     }
     return result;
 }
@@ -144,13 +160,14 @@ static int measure(const struct bench_options *options, const struct bench_exper
 {
     const unsigned warm_up = options->small ? 0 : experiment->warm_up ? experiment->warm_up : WARM_UP;
     const unsigned rounds = warm_up + options->pairs;
+    unsigned turned[SIDES_MAX + 1] = {0};
 
     for (unsigned number = 0; number < rounds; number++) {
         struct round *round = &samples->rounds[number < warm_up ? 0 : number - warm_up];
         int result;
 
         bench_progress(report, experiment->scenario, experiment->metrics[0].variant, number, rounds);
-        result = run_round(options, experiment, number, warm_up, round);
+        result = run_round(options, experiment, number, warm_up, turned, round);
         if (result)
             return result;
     }
