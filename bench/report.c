@@ -52,8 +52,9 @@ static json_t *row_json(const struct bench_row *row)
         return NULL;
     json_object_set_new(object, "ours", row->has_ours ? json_real(row->ours) : json_null());
     json_object_set_new(object, "ratio", row->has_ours ? json_real(row->ratio.median) : json_null());
-    json_object_set_new(object, "spread", json_real(row->ratio.spread));
-    json_object_set_new(object, "interval", json_pack("[f, f]", row->ratio.low, row->ratio.high));
+    json_object_set_new(object, "spread", row->pooled ? json_null() : json_real(row->ratio.spread));
+    json_object_set_new(object, "interval",
+                        row->pooled ? json_null() : json_pack("[f, f]", row->ratio.low, row->ratio.high));
     return object;
 }
 
@@ -105,6 +106,13 @@ static void set_value(struct cells *cells, unsigned column, double value)
     set_number(cells, column, value < 10 ? 3 : value < 1000 ? 1 : 0, value);
 }
 
+static void set_interval(struct cells *cells, const struct bench_row *row, int digits)
+{
+    snprintf(cells->numbers[INTERVAL], NUMBER_MAX, "[%.*f, %.*f]", digits, row->ratio.low, digits,
+             row->ratio.high);
+    cells->text[INTERVAL] = cells->numbers[INTERVAL];
+}
+
 /* Without ours the interval and the spread are in the floor's unit. */
 static void fill_cells(struct cells *cells, const struct bench_row *row)
 {
@@ -115,16 +123,18 @@ static void fill_cells(struct cells *cells, const struct bench_row *row)
                                      [BESIDE] = beside(row),
                                      [OURS] = "-",
                                      [UNIT] = row->unit,
-                                     [RATIO] = "-"}};
+                                     [RATIO] = "-",
+                                     [INTERVAL] = "-",
+                                     [SPREAD] = "-"}};
     set_value(cells, THAT, row->floor);
     if (row->has_ours) {
         set_value(cells, OURS, row->ours);
         set_number(cells, RATIO, 3, row->ratio.median);
     }
-    snprintf(cells->numbers[INTERVAL], NUMBER_MAX, "[%.*f, %.*f]", digits, row->ratio.low, digits,
-             row->ratio.high);
-    cells->text[INTERVAL] = cells->numbers[INTERVAL];
-    set_number(cells, SPREAD, digits, row->ratio.spread);
+    if (!row->pooled) {
+        set_interval(cells, row, digits);
+        set_number(cells, SPREAD, digits, row->ratio.spread);
+    }
     set_number(cells, PAIRS, 0, row->pairs);
 }
 

@@ -18,6 +18,7 @@ struct bench_row {
     struct bench_summary ratio; /* ours ÷ floor of each pair; of the floor's own samples without ours */
     unsigned pairs;
     bool has_ours;
+    bool pooled; /* one figure of all rounds together: ratio is its median alone, no interval, no spread */
 };
 
 struct bench_report {

@@ -73,6 +73,7 @@ static int forget(struct latency *latency)
     return result;
 }
 
+/* What it does when it has forgotten would be in the way of whoever is next. */
 static int prepare(void *context, enum bench_side side)
 {
     struct latency *latency = context;
@@ -80,7 +81,7 @@ static int prepare(void *context, enum bench_side side)
 
     if (result == 0)
         result = bench_pods_clear(&latency->pods, 0, latency->count, BENCH_POD_DEVICES);
-    if (result == 0 && side == BENCH_OURS)
+    if (result == 0 && latency->daemon.pid) /* with --floor-only there is none */
         result = bench_daemon_rest(&latency->daemon);
     return result ? result : bench_settle();
 }
@@ -116,7 +117,7 @@ static int attach_one(struct latency *latency, enum bench_side side, const struc
 
     nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
     bench_stopwatch_restart(latency->stopwatch);
-    since = bench_now();
+    last = since = bench_now();
     if (side == BENCH_OURS)
         result = bench_daemon_feed(&latency->daemon, &pid, 1, 1);
     else
@@ -195,9 +196,10 @@ static int add_pooled(const struct bench_options *options, struct bench_report *
                                         .unit = "us",
                                         .floor = p99[BENCH_FLOOR],
                                         .ours = p99[BENCH_OURS],
-                                        .ratio = {.median = ratio, .low = ratio, .high = ratio},
+                                        .ratio = {.median = ratio},
                                         .pairs = options->pairs,
                                         .has_ours = !options->floor_only,
+                                        .pooled = true,
                                     });
 }
 
