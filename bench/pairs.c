@@ -197,6 +197,11 @@ static unsigned compare(const struct bench_options *options, struct samples *sam
     return count;
 }
 
+static const char *name_of(const struct bench_experiment *experiment, unsigned side, unsigned m)
+{
+    return side < BENCH_SIDES ? experiment->floor_names[m] : experiment->others[side - BENCH_SIDES].name;
+}
+
 static int add_row(const struct bench_options *options, const struct bench_experiment *experiment,
                    unsigned beside, unsigned m, struct bench_report *report, struct samples *samples)
 {
@@ -204,18 +209,17 @@ static int add_row(const struct bench_options *options, const struct bench_exper
 
     if (count == 0)
         return 0;
-    return bench_report_add(
-        report, &(struct bench_row){
-                    .scenario = experiment->scenario,
-                    .variant = experiment->metrics[m].variant,
-                    .beside = beside < BENCH_SIDES ? "floor" : experiment->others[beside - BENCH_SIDES].name,
-                    .unit = experiment->metrics[m].unit,
-                    .floor = bench_summarise(samples->beside, count).median,
-                    .ours = bench_summarise(samples->ours, count).median,
-                    .ratio = bench_summarise(samples->ratio, count),
-                    .pairs = count,
-                    .has_ours = !options->floor_only,
-                });
+    return bench_report_add(report, &(struct bench_row){
+                                        .scenario = experiment->scenario,
+                                        .variant = experiment->metrics[m].variant,
+                                        .beside = name_of(experiment, beside, m),
+                                        .unit = experiment->metrics[m].unit,
+                                        .floor = bench_summarise(samples->beside, count).median,
+                                        .ours = bench_summarise(samples->ours, count).median,
+                                        .ratio = bench_summarise(samples->ratio, count),
+                                        .pairs = count,
+                                        .has_ours = !options->floor_only,
+                                    });
 }
 
 static int add_rows(const struct bench_options *options, const struct bench_experiment *experiment,

@@ -48,7 +48,9 @@ struct bench_experiment {
     struct bench_metric metrics[BENCH_METRICS_MAX]; /* ends with a NULL variant, or at the maximum */
     /* Before anybody's turn: the state that all begin with; not timed. */
     int (*prepare)(void *context, enum bench_side side);
-    bench_run_fn *run[BENCH_SIDES];              /* a floor that is NULL has no turn and no rows */
+    bench_run_fn *run[BENCH_SIDES]; /* a floor that is NULL has no turn and no rows */
+    /* What stands beside the variant in the floor's row of each metric; NULL: "floor". */
+    const char *floor_names[BENCH_METRICS_MAX];
     struct bench_other others[BENCH_OTHERS_MAX]; /* ends with a NULL name, or at the maximum */
     /* After it: ask the kernel whether the work was done; not timed. NULL: nothing to ask. */
     int (*verify)(void *context);

@@ -49,8 +49,8 @@ static const unsigned tracked[] = {100, 5000}, tracked_small[] = {5, 20};
 
 /*
  * What everybody else on the host has of a daemon that sits there and has nothing to do: a device is set down
- * and up again, containers die. "Floor" is the same where there is no daemon, on devices that never had a
- * clsact.
+ * and up again, containers die. Beside it is the same where there is no daemon, on devices that never had a
+ * clsact, or have an empty one.
  */
 struct others {
     struct bench_pods pods;
@@ -333,6 +333,11 @@ static int measure(const struct bench_options *options, struct bench_report *rep
                     {names[DEATH], "ms"}},
         .prepare = prepare,
         .run = {run, run},
+        .floor_names = {[LINK] = "no daemon",
+                        [LINK_CLSACT] = "clsact, no daemon",
+                        [LINK_MEAN] = "clsact, no daemon",
+                        [VETH] = "no daemon",
+                        [DEATH] = "no daemon"},
         .verify = verify,
         .context = others,
         .warm_up = WARM_UP,

@@ -16,7 +16,7 @@
 /* What a start leaves to be done later is done by then: freed memory is given back, pages are trimmed. */
 #define SETTLE_SECONDS 3
 
-/* There are no bare system calls to compare with: the "floor" is what we allow ourselves, a minute. */
+/* There are no bare system calls to compare with, but what we allow ourselves, a minute. */
 static const double switches_allowed = 10.0, cpu_ms_allowed = 60.0, base_mb_allowed = 16.0,
                     namespace_mb_allowed = 0.002;
 
@@ -119,6 +119,7 @@ static int add_row(struct bench_report *report, struct idle *idle, enum figure f
     return bench_report_add(report, &(struct bench_row){
                                         .scenario = "idle",
                                         .variant = variant,
+                                        .beside = "allowance",
                                         .unit = unit,
                                         .floor = allowed,
                                         .ours = bench_summarise(idle->figures[figure], idle->looks).median,

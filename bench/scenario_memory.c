@@ -30,7 +30,7 @@ enum stage { NONE, FEW, SOME, MANY, STAGES };
 
 static const unsigned numbers[STAGES] = {0, 100, 1000, 10000}, numbers_small[STAGES] = {0, 10, 40, 80};
 
-/* There are no bare system calls to compare with: the "floor" is what we allow ourselves. */
+/* There are no bare system calls to compare with, but what we allow ourselves. */
 static const double base_allowed_mb = 16.0, some_allowed_bytes = 2000.0, many_allowed_bytes = 1000.0;
 
 struct memory {
@@ -151,7 +151,7 @@ static int add_row(struct bench_report *report, struct figure *figure)
 
 static int add_base(struct bench_report *report, const struct memory *memory)
 {
-    struct figure figure = {"idle (beside 16 MB)", NULL, "MB", .count = memory->starts[NONE]};
+    struct figure figure = {"idle (beside 16 MB)", "allowance", "MB", .count = memory->starts[NONE]};
 
     set_that(&figure, base_allowed_mb);
     for (unsigned i = 0; i < figure.count; i++)
@@ -163,7 +163,7 @@ static int add_base(struct bench_report *report, const struct memory *memory)
 static int add_growth(struct bench_report *report, const struct memory *memory, enum stage stage,
                       const char *variant, double allowed)
 {
-    struct figure figure = {variant, NULL, "bytes", .count = memory->starts[stage]};
+    struct figure figure = {variant, "allowance", "bytes", .count = memory->starts[stage]};
     unsigned more = memory->numbers[stage] - memory->numbers[stage - 1];
 
     set_that(&figure, allowed);

@@ -156,6 +156,7 @@ class Bench(unittest.TestCase):
         for row in rows:
             # The few pages that so few namespaces take may have been there already.
             self.check_row(row, 1, may_be_nothing=row["unit"] == "bytes")
+            self.assertEqual(row["beside"] == "allowance", row["unit"] != "descriptors", row)
             if row["beside"].startswith("a netlink socket"):
                 self.assertEqual(row["floor"], 3 + 2 * int(re.search(r"(\d+) namespaces", row["variant"]).group(1)))
             elif row["unit"] == "descriptors":
@@ -165,6 +166,8 @@ class Bench(unittest.TestCase):
         rows = rows_of("--small", "--pairs", "1", "churn")
         self.assertEqual(len(rows), 6 + 6 + 5 + 5 + 1)
         self.assertEqual(len({row["variant"] for row in rows}), len(rows))
+        others = ["no daemon", *["clsact, no daemon"] * 2, *["no daemon"] * 2]
+        self.assertEqual([row["beside"] for row in rows], ["floor"] * 12 + others * 2 + ["floor"])
         for row in rows:
             self.assertEqual(row["scenario"], "churn")
             self.check_row(row, 1, may_be_nothing="missed" in row["variant"])
@@ -187,6 +190,7 @@ class Bench(unittest.TestCase):
         self.assertEqual([row["scenario"] for row in rows], ["idle"] * 4)
         for row in rows:
             self.check_row(row, 1, may_be_nothing=True)
+            self.assertEqual(row["beside"], "allowance")
         self.assertGreater(rows[-1]["ours"], 1, "memory")
 
     def assert_refused(self, words, *command, **environment):
