@@ -106,10 +106,13 @@ static void set_value(struct cells *cells, unsigned column, double value)
     set_number(cells, column, value < 10 ? 3 : value < 1000 ? 1 : 0, value);
 }
 
+/* In parentheses where it is the least and the most. */
 static void set_interval(struct cells *cells, const struct bench_row *row, int digits)
 {
-    snprintf(cells->numbers[INTERVAL], NUMBER_MAX, "[%.*f, %.*f]", digits, row->ratio.low, digits,
-             row->ratio.high);
+    const bool all = row->pairs < BENCH_INTERVAL_SAMPLES;
+
+    snprintf(cells->numbers[INTERVAL], NUMBER_MAX, "%c%.*f, %.*f%c", all ? '(' : '[', digits, row->ratio.low,
+             digits, row->ratio.high, all ? ')' : ']');
     cells->text[INTERVAL] = cells->numbers[INTERVAL];
 }
 

@@ -285,6 +285,13 @@ class Bench(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stdout.count("us/device"), 2, done.stdout)
 
+    def test_table_tells_a_range_from_an_interval(self):
+        for pairs, bounds in ((5, r"\(\d.*, \d.*\)"), (6, r"\[\d.*, \d.*\]")):
+            done = run("--floor-only", "--small", "--pairs", str(pairs), "attach")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            for line in done.stdout.splitlines()[1:]:
+                self.assertRegex(line, bounds)
+
     def test_table_fits_what_is_in_it(self):
         done = run("--floor-only", "--small", "--pairs", "1", "--namespaces", "7", "startup")
         self.assertEqual(done.returncode, 0, done.stderr)

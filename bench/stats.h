@@ -4,6 +4,9 @@
 
 #include <stddef.h>
 
+/* Of fewer samples no part is an interval of 95 %, nor all of them. */
+#define BENCH_INTERVAL_SAMPLES 6u
+
 /*
  * What a series of samples says, without assuming a distribution: noise on a shared machine has a long tail
  * on one side only.
@@ -11,7 +14,7 @@
 struct bench_summary {
     double median;
     double spread;    /* the width of the middle half (interquartile range) */
-    double low, high; /* of the median, by ranks: 95 % or more from 6 samples on, below that all there are */
+    double low, high; /* of the median, by ranks: 95 % or more, or, of too few for that, all there are */
 };
 
 /* Sorts samples. count must be above 0. */
