@@ -42,34 +42,41 @@ static const char *beside(const struct bench_row *row)
     return row->beside ? row->beside : "floor";
 }
 
+/* NULL when there is no memory, or a figure that JSON has no word for, as a NAN. */
 static json_t *row_json(const struct bench_row *row)
 {
-    json_t *object =
-        json_pack("{s:s, s:s, s:s, s:f, s:s, s:i}", "scenario", row->scenario, "variant", row->variant,
-                  "beside", beside(row), "floor", row->floor, "unit", row->unit, "pairs", (int)row->pairs);
+    return json_pack("{s:s, s:s, s:s, s:f, s:s, s:i, s:o, s:o, s:o, s:o}", "scenario", row->scenario,
+                     "variant", row->variant, "beside", beside(row), "floor", row->floor, "unit", row->unit,
+                     "pairs", (int)row->pairs, "ours", row->has_ours ? json_real(row->ours) : json_null(),
+                     "ratio", row->has_ours ? json_real(row->ratio.median) : json_null(), "spread",
+                     row->pooled ? json_null() : json_real(row->ratio.spread), "interval",
+                     row->pooled ? json_null() : json_pack("[f, f]", row->ratio.low, row->ratio.high));
+}
 
-    if (!object)
-        return NULL;
-    json_object_set_new(object, "ours", row->has_ours ? json_real(row->ours) : json_null());
-    json_object_set_new(object, "ratio", row->has_ours ? json_real(row->ratio.median) : json_null());
-    json_object_set_new(object, "spread", row->pooled ? json_null() : json_real(row->ratio.spread));
-    json_object_set_new(object, "interval",
-                        row->pooled ? json_null() : json_pack("[f, f]", row->ratio.low, row->ratio.high));
-    return object;
+/* The rows that can be said are said, whatever the others. */
+static int fill_json(json_t *rows, const struct bench_report *report)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < report->count; i++) {
+        const struct bench_row *row = &report->rows[i];
+
+        if (json_array_append_new(rows, row_json(row)))
+            result = bench_error(-EINVAL, "%s, %s: not a row for JSON", row->scenario, row->variant);
+    }
+    return result;
 }
 
 int bench_report_print_json(const struct bench_report *report)
 {
     json_t *rows = json_array();
-    int result;
+    int filled = fill_json(rows, report);
+    int result = json_dumpf(rows, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
 
-    for (size_t i = 0; i < report->count; i++)
-        json_array_append_new(rows, row_json(&report->rows[i]));
-    result = json_dumpf(rows, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     json_decref(rows);
     if (result || puts("") == EOF || fflush(stdout))
         return bench_error(-EIO, "writing the report");
-    return 0;
+    return filled;
 }
 
 /* ---- the table ---- */

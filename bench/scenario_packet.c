@@ -48,7 +48,8 @@ static int keep_least(int program, unsigned repeat, double *least)
     return result;
 }
 
-/* The same instructions over the same packet can only be held up: the least is what they take. */
+/* The same instructions over the same packet can only be held up: the least is what they take. Where the
+ * empty program was held up more than the other in all of its looks, there is no value. */
 static int compare_runs(const struct packet *packet, int program, int empty, double *value)
 {
     double least = HUGE_VAL, least_empty = HUGE_VAL;
@@ -59,7 +60,7 @@ static int compare_runs(const struct packet *packet, int program, int empty, dou
         if (result == 0)
             result = keep_least(program, packet->repeat, &least);
     }
-    *value = least - least_empty;
+    *value = least > least_empty ? least - least_empty : NAN;
     return result;
 }
 
