@@ -22,7 +22,7 @@
 struct poller {
     pthread_t thread;
     bool running;
-    int stop; /* an eventfd; owned */
+    int stop, looked; /* eventfds; owned */
     unsigned period_ms;
     const int *programs;
     int result;
@@ -32,28 +32,35 @@ static void *look(void *argument)
 {
     struct poller *poller = argument;
 
-    poller->result = today_poll(poller->stop, poller->period_ms, bench_home(), poller->programs);
+    poller->result =
+        today_poll(poller->stop, poller->looked, poller->period_ms, bench_home(), poller->programs);
+    if (eventfd_write(poller->looked, 1)) /* also when it came to nothing */
+        abort();
     return NULL;
 }
 
+/* It has looked once when this returns: what comes from now on waits for a later look. */
 static int start(struct poller *poller)
 {
+    eventfd_t unused;
     int error;
 
     poller->stop = eventfd(0, EFD_CLOEXEC);
-    if (poller->stop < 0)
+    poller->looked = eventfd(0, EFD_CLOEXEC);
+    if (poller->stop < 0 || poller->looked < 0)
         return bench_error(-errno, "eventfd");
     error = pthread_create(&poller->thread, NULL, look, poller);
     poller->running = !error;
-    return error ? bench_error(-error, "pthread_create") : 0;
+    if (error)
+        return bench_error(-error, "pthread_create");
+    return eventfd_read(poller->looked, &unused) ? bench_error(-errno, "eventfd") : 0;
 }
 
 static int stop(struct poller *poller)
 {
-    const uint64_t one = 1;
     int result = 0;
 
-    if (poller->running && write(poller->stop, &one, sizeof(one)) != sizeof(one))
+    if (poller->running && eventfd_write(poller->stop, 1))
         abort(); /* it could not be waited for */
     if (poller->running)
         pthread_join(poller->thread, NULL);
@@ -61,6 +68,8 @@ static int stop(struct poller *poller)
         result = bench_error(poller->result, "polling /proc");
     if (poller->stop >= 0)
         close(poller->stop);
+    if (poller->looked >= 0)
+        close(poller->looked);
     return result;
 }
 
@@ -171,7 +180,7 @@ static int run(struct bench_containers *containers, struct poller *poller, doubl
 /* A stopwatch of its own knows no other devices. */
 int bench_latency_poll(const int programs[2], unsigned period_ms, double *waits, size_t count)
 {
-    struct poller poller = {.stop = -1, .period_ms = period_ms, .programs = programs};
+    struct poller poller = {.stop = -1, .looked = -1, .period_ms = period_ms, .programs = programs};
     struct bench_stopwatch *stopwatch = NULL;
     struct bench_containers containers;
     int result = bench_containers_init(&containers, count);

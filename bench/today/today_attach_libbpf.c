@@ -22,6 +22,8 @@ int today_device_libbpf(uint32_t ifindex, const int programs[2])
     LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
     int result = bpf_tc_hook_create(&hook);
 
+    if (result == -EEXIST) /* somebody else's, which serves as well */
+        result = 0;
     if (result == 0)
         result = attach_hook(&hook, BPF_TC_INGRESS, programs[0]);
     if (result == 0)

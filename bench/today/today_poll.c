@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "today_poll.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -10,132 +8,116 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <bpf/libbpf.h>
 
-/* Namespaces by their numbers. */
+#include "today_device.h"
+#include "today_namespaces.h"
+
+struct device {
+    unsigned long inum; /* of its namespace */
+    unsigned ifindex;
+};
+
 struct set {
-    unsigned long *inums;
+    struct device *items;
     size_t count, capacity;
 };
 
-static int has(const struct set *set, unsigned long inum)
+/* What was attached when the last walk ended, and what is in this one: who is gone is forgotten. */
+struct attached {
+    struct set before, now;
+};
+
+static int has(const struct set *set, struct device device)
 {
     for (size_t i = 0; i < set->count; i++)
-        if (set->inums[i] == inum)
+        if (set->items[i].inum == device.inum && set->items[i].ifindex == device.ifindex)
             return 1;
     return 0;
 }
 
-static int add(struct set *set, unsigned long inum)
+static int add(struct set *set, struct device device)
 {
     if (set->count == set->capacity) {
         size_t capacity = set->capacity ? 2 * set->capacity : 64;
-        unsigned long *inums = realloc(set->inums, capacity * sizeof(*inums));
+        struct device *items = realloc(set->items, capacity * sizeof(*items));
 
-        if (!inums)
+        if (!items)
             return -ENOMEM;
-        set->inums = inums;
+        set->items = items;
         set->capacity = capacity;
     }
-    set->inums[set->count++] = inum;
+    set->items[set->count++] = device;
     return 0;
 }
 
-static void attach_hook(int ifindex, enum bpf_tc_attach_point point, int program)
+static int attach_new(unsigned long inum, struct attached *attached, const int programs[2])
 {
-    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = point);
-    LIBBPF_OPTS(bpf_tc_opts, options, .handle = 1, .priority = 10, .prog_fd = program);
-
-    bpf_tc_attach(&hook, &options);
-}
-
-static void attach_device(int ifindex, const int programs[2])
-{
-    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
-    int result = bpf_tc_hook_create(&hook);
-
-    if (result && result != -EEXIST)
-        return;
-    attach_hook(ifindex, BPF_TC_INGRESS, programs[0]);
-    attach_hook(ifindex, BPF_TC_EGRESS, programs[1]);
-}
-
-static void attach_all(const int programs[2])
-{
-    struct if_nameindex *devices = if_nameindex();
-
-    for (const struct if_nameindex *device = devices; device && device->if_index; device++)
-        attach_device((int)device->if_index, programs);
-    if_freenameindex(devices);
-}
-
-static int cover(const char *path, int home, const int programs[2])
-{
-    int netns = open(path, O_RDONLY | O_CLOEXEC);
-
-    if (netns < 0)
-        return 0;
-    if (setns(netns, CLONE_NEWNET) == 0)
-        attach_all(programs);
-    close(netns);
-    return setns(home, CLONE_NEWNET) ? -errno : 0;
-}
-
-static int look(const char *pid, const struct set *before, struct set *now, int home, const int programs[2])
-{
-    char path[300], link[64];
-    unsigned long inum;
-    ssize_t length;
-    int result;
-
-    snprintf(path, sizeof(path), "/proc/%s/ns/net", pid);
-    length = readlink(path, link, sizeof(link) - 1);
-    if (length < 0)
-        return 0;
-    link[length] = '\0';
-    if (sscanf(link, "net:[%lu]", &inum) != 1 || has(now, inum))
-        return 0;
-    result = add(now, inum);
-    return result || has(before, inum) ? result : cover(path, home, programs);
-}
-
-static int walk(const struct set *before, struct set *now, int home, const int programs[2])
-{
-    DIR *proc = opendir("/proc");
-    struct dirent *entry;
+    struct if_nameindex *entries = if_nameindex();
     int result = 0;
 
-    if (!proc)
-        return -errno;
-    while (result == 0 && (entry = readdir(proc)))
-        if (isdigit((unsigned char)entry->d_name[0]))
-            result = look(entry->d_name, before, now, home, programs);
-    closedir(proc);
+    if (!entries)
+        return 0;
+    for (const struct if_nameindex *entry = entries; entry->if_index && result == 0; entry++) {
+        struct device device = {.inum = inum, .ifindex = entry->if_index};
+
+        if (has(&attached->before, device) || today_device_libbpf(device.ifindex, programs) == 0)
+            result = add(&attached->now, device);
+    }
+    if_freenameindex(entries);
     return result;
 }
 
-int today_poll(int stop, unsigned period_ms, int home, const int programs[2])
+static int cover(const struct today_namespace *namespace, struct attached *attached, int home,
+                 const int programs[2])
+{
+    char path[64];
+    int netns, result = 0;
+
+    snprintf(path, sizeof(path), "/proc/%u/ns/net", namespace->pid);
+    netns = open(path, O_RDONLY | O_CLOEXEC);
+    if (netns < 0)
+        return 0;
+    if (setns(netns, CLONE_NEWNET) == 0)
+        result = attach_new(namespace->inum, attached, programs);
+    close(netns);
+    return setns(home, CLONE_NEWNET) ? -errno : result;
+}
+
+static int walk(struct attached *attached, int home, unsigned long home_inum, const int programs[2])
+{
+    struct today_namespace *list = NULL;
+    size_t count = 0;
+    int result = today_namespaces_list(&list, &count);
+
+    for (size_t i = 0; i < count && result == 0; i++)
+        if (list[i].inum != home_inum)
+            result = cover(&list[i], attached, home, programs);
+    free(list);
+    free(attached->before.items);
+    attached->before = attached->now;
+    attached->now = (struct set){0};
+    return result;
+}
+
+int today_poll(int stop, int looked, unsigned period_ms, int home, const int programs[2])
 {
     struct pollfd asked = {.fd = stop, .events = POLLIN};
-    struct set before = {0};
+    struct attached attached = {0};
     struct stat netns;
     /* It would complain of every clsact that was there before. */
     libbpf_print_fn_t print = libbpf_set_print(NULL);
-    int result = fstat(home, &netns) ? -errno : add(&before, netns.st_ino);
+    int result = fstat(home, &netns) ? -errno : walk(&attached, home, netns.st_ino, programs);
 
-    while (result == 0) {
-        struct set now = {0};
-
-        result = walk(&before, &now, home, programs);
-        free(before.inums);
-        before = now;
-        if (result || poll(&asked, 1, (int)period_ms) > 0)
-            break;
-    }
-    free(before.inums);
+    if (result == 0)
+        result = eventfd_write(looked, 1) ? -errno : 0;
+    while (result == 0 && poll(&asked, 1, (int)period_ms) == 0)
+        result = walk(&attached, home, netns.st_ino, programs);
+    free(attached.before.items);
     libbpf_set_print(print);
     return result;
 }
