@@ -2,7 +2,6 @@
 #include "scenario.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
@@ -17,6 +16,7 @@
 #include "private_host.h"
 #include "program.h"
 #include "stopwatch.h"
+#include "today/today.h"
 
 #define PROCESSES_EACH 3u
 #define BPFFS          "/run/netnsync-bench.bpf"
@@ -207,6 +207,7 @@ struct startup {
     struct bench_stopwatch *stopwatch;
     uint32_t *pids; /* home's comes first: the bench is in there as long as it has not entered another */
     struct bench_daemon daemon;
+    unsigned long keeper, home; /* inums */
     char excluded[64];
     enum kind kind;
     uint64_t least; /* time that a restart took; 0: none yet */
@@ -225,18 +226,23 @@ static int fresh_bpffs(void)
 
 /* Home has as many devices as there are namespaces. Where it is excluded the floor does not attach them
  * either. The keeper never counts. */
-static int exclude(struct startup *startup)
+static void exclude(struct startup *startup)
+{
+    int used =
+        snprintf(startup->excluded, sizeof(startup->excluded), "exclude.namespaces=%lu", startup->keeper);
+
+    if (startup->kind != START_AT_HOME)
+        snprintf(startup->excluded + used, sizeof(startup->excluded) - (size_t)used, ",%lu", startup->home);
+}
+
+static int learn_inums(struct startup *startup)
 {
     struct stat home, keeper;
-    int used;
 
     if (fstat(bench_home(), &home) || fstat(startup->program.keeper.items[0].netns, &keeper))
         return bench_error(-errno, "fstat");
-    used = snprintf(startup->excluded, sizeof(startup->excluded), "exclude.namespaces=%" PRIu64,
-                    (uint64_t)keeper.st_ino);
-    if (startup->kind != START_AT_HOME)
-        snprintf(startup->excluded + used, sizeof(startup->excluded) - (size_t)used, ",%" PRIu64,
-                 (uint64_t)home.st_ino);
+    startup->home = home.st_ino;
+    startup->keeper = keeper.st_ino;
     return 0;
 }
 
@@ -329,6 +335,18 @@ static int start_floor(void *context, double *milliseconds)
     return result ? bench_error(result, "floor: open, list and replace") : 0;
 }
 
+/* Everything it asks for is acknowledged: when it returns all is attached. */
+static int start_agent(void *context, double *milliseconds)
+{
+    struct startup *startup = context;
+    const unsigned long excluded[] = {startup->keeper, startup->home};
+    uint64_t since = bench_now();
+    int result = today_start(excluded, 2, bench_home(), startup->program.fds);
+
+    *milliseconds = (double)(bench_now() - since) / 1e6;
+    return result ? bench_error(result, "agent: find, open, list and attach") : 0;
+}
+
 static int start_ours(void *context, double *milliseconds)
 {
     struct startup *startup = context;
@@ -379,17 +397,21 @@ static int measure_start(const struct bench_options *options, struct bench_repor
         .verify = verify_start,
         .context = startup,
     };
-    int result;
 
+    if (kind == START)
+        experiment.others[0] =
+            (struct bench_other){.name = "agent with libbpf", .run = start_agent, .verify = verify_start};
     startup->kind = kind;
-    result = exclude(startup);
-    return result ? result : bench_run_pairs(options, &experiment, report);
+    exclude(startup);
+    return bench_run_pairs(options, &experiment, report);
 }
 
 static int furnish_start(const struct bench_options *options, struct startup *startup)
 {
     int result = bench_program_open(&startup->program);
 
+    if (result == 0)
+        result = learn_inums(startup);
     if (result == 0)
         result = bench_stopwatch_open(&startup->stopwatch); /* it has to see the devices come up */
     if (result == 0)

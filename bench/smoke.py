@@ -174,7 +174,8 @@ class Bench(unittest.TestCase):
 
     def test_startup(self):
         rows = rows_of("--pairs", "1", "--namespaces", "7", "startup")
-        self.assertEqual([row["scenario"] for row in rows], ["startup"] * 7)
+        self.assertEqual([row["scenario"] for row in rows], ["startup"] * 8)
+        self.assertEqual([row["beside"] for row in rows], ["floor"] * 5 + ["agent with libbpf"] + ["floor"] * 2)
         self.assertEqual(len({row["variant"] for row in rows}), 7)
         for row in rows:
             self.assertIn(" 7 ", row["variant"])

@@ -60,4 +60,10 @@ int today_attach_clones(int socket, const uint32_t *ifindexes, size_t count,
  * today_attach_libbpf does, go home. */
 int today_miss(const uint32_t *pids, size_t count, int home, const int programs[2]);
 
+/* ---- all namespaces that are there ---- */
+
+/* At its start an agent walks /proc, reads the namespace link of every process (today_namespaces.h), and does
+ * as today_miss with one process of each namespace that is not excluded by its inum. */
+int today_start(const unsigned long *excluded, size_t excluded_count, int home, const int programs[2]);
+
 #endif
