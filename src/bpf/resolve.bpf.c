@@ -212,7 +212,8 @@ static __always_inline void read_ingress(struct nns_list_device *device, struct 
                               (const void *)ops + bpf_core_field_offset(struct Qdisc_ops, id));
 }
 
-/* A name is written while nobody is kept from reading it: it is one where two readings agree. */
+/* A name is written, in two words, while nobody is kept from reading it. Where two readings agree it is one,
+ * but for a writer that stands still between the words for as long. */
 static __always_inline bool read_name(struct nns_list_device *device, const struct net_device *from)
 {
     __u64 *name = (__u64 *)device->name, again[2];

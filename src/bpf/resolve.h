@@ -43,6 +43,7 @@ struct nns_list_device {
 /* The owner's, shared in the same way. */
 struct nns_list_slot {
     __u32 count;
+    __u32 unused; /* names are compared eight bytes at a time, and not every processor reads these anywhere */
     struct nns_list_device devices[NNS_LIST_DEVICES];
 };
 

@@ -42,9 +42,9 @@
     X(VISITS_FAILED, "visits.failed",                                                                        \
       "visits to namespaces that failed, each followed by a later try or by namespaces.given_up")            \
     X(LIST_DUMPS, "list.dumps", "device listings")                                                           \
-    X(LIST_WALKS, "list.walks", "of these, made by one call of a program, without asking over rtnetlink")    \
+    X(LIST_WALKS, "list.walks", "of these, made by one call of a program, nothing sent")                     \
     X(LIST_REFUSED, "list.refused", "such calls that did not list all: rtnetlink was asked")                 \
-    X(LIST_LOOKS, "list.looks", "devices asked for one by one, because of news of them")                     \
+    X(LIST_LOOKS, "list.looks", "devices looked at without listing all, because of news of them")            \
     X(LIST_PARTIAL, "list.partial",                                                                          \
       "listings under which devices came or went: what they showed was taken, and another is owed")          \
     X(LIST_GIVEN_UP, "list.given_up", "listings owed and left to the next audit, after the last retry")      \

@@ -62,11 +62,11 @@ struct nns_handle {
  *
  * The first is the readers': a hit reads a key and three flags, of namespaces that many processes live in
  * again and again, on every CPU. Beside them lies only what is constant, or written when a namespace comes,
- * goes or is lost, so that no visit of the owner takes the line from them. The flags are written only when
- * they change.
+ * goes, is lost, or is given a number by rtnetlink, so that no visit of the owner takes the line from them.
+ * The flags are written only when they change; an audit's round, which goes over all, only reads them.
  *
- * The second says whether there is something to do, and when: the heap of due namespaces and an audit's
- * round, which go over all of them, touch no other. The third is what a visit needs besides.
+ * The second says whether there is something to do, and when, for that round and the heap of due namespaces.
+ * The third is what a visit needs besides.
  */
 struct nns_namespace {
     /* Shared with readers. by_cookie.key and by_inum.key are constant while readable. */

@@ -54,7 +54,7 @@ struct nns_memory {
     const char *allocator; /* a constant; NULL: nobody asked it */
     uint64_t arenas;       /* in use: each is a heap with locks of its own */
     uint64_t allocated;    /* what the daemon asked for and has not freed */
-    uint64_t active;       /* the pages that are in */
+    uint64_t active;       /* the pages in which that lies */
     uint64_t metadata;     /* the allocator's own records */
     uint64_t resident;     /* active, metadata, and free pages that are not given back yet; at most */
     uint64_t retained;     /* addresses kept for later, without memory behind them */

@@ -72,14 +72,19 @@ static size_t slots_size(unsigned workers)
     return workers * sizeof(struct nns_resolve_slot);
 }
 
+static void unmap_listed(struct nns_resolver *resolver)
+{
+    if (resolver->listed)
+        munmap(resolver->listed, sizeof(*resolver->listed));
+    resolver->listed = NULL;
+}
+
 static void unload(struct nns_resolver *resolver)
 {
     if (resolver->slots)
         munmap(resolver->slots, slots_size(resolver->workers));
-    if (resolver->listed)
-        munmap(resolver->listed, sizeof(*resolver->listed));
     resolver->slots = NULL;
-    resolver->listed = NULL;
+    unmap_listed(resolver);
     resolve_bpf__destroy(resolver->skeleton);
     resolver->skeleton = NULL;
 }
@@ -190,7 +195,10 @@ static int try(struct nns_resolver *resolver)
         return -errno;
     if (resolved->cookie != cookie)
         return -EOPNOTSUPP;
-    return resolver->listed ? try_list(resolver, cookie) : 0;
+    /* Whatever is in the way of that, pids alone are worth having. */
+    if (resolver->listed && try_list(resolver, cookie))
+        unmap_listed(resolver);
+    return 0;
 }
 
 static int load_and_try(struct nns_resolver *resolver, struct choice choice)
@@ -265,8 +273,8 @@ void nns_resolver_close(struct nns_resolver *resolver)
     free(resolver);
 }
 
-/* 0 or -errno, the kernel's or the program's. */
-static int run(int program, const void *call, uint32_t size)
+/* The kernel writes the call back as the program left it. 0 or -errno, the kernel's or the program's. */
+static int run(int program, void *call, uint32_t size)
 {
     LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = call, .ctx_size_in = size);
     int rc = bpf_prog_test_run_opts(program, &options);
@@ -276,12 +284,12 @@ static int run(int program, const void *call, uint32_t size)
 
 uint32_t *nns_resolver_pids(struct nns_resolver *resolver, unsigned worker)
 {
-    return resolver->slots[worker].pids;
+    return worker < resolver->workers ? resolver->slots[worker].pids : NULL;
 }
 
 const struct nns_resolved *nns_resolve(struct nns_resolver *resolver, unsigned worker, size_t count)
 {
-    const struct nns_resolve_call call = {.worker = worker, .count = (uint32_t)count};
+    struct nns_resolve_call call = {.worker = worker, .count = (uint32_t)count};
     int rc = worker < resolver->workers && count <= NNS_RESOLVE_MAX ? 0 : -EINVAL;
 
     if (!rc && count)
@@ -346,7 +354,7 @@ static int take_listed(const struct nns_list_slot *slot, struct nns_links *links
 
 int nns_resolver_list(struct nns_resolver *resolver, int fd, uint64_t cookie, struct nns_links *links)
 {
-    const struct nns_list_call call = {.cookie = cookie, .fd = fd};
+    struct nns_list_call call = {.cookie = cookie, .fd = fd};
     int rc = resolver->listed ? run(resolver->list, &call, sizeof(call)) : -EOPNOTSUPP;
 
     return rc ? rc : take_listed(resolver->listed, links);

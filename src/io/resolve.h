@@ -31,7 +31,7 @@ void nns_resolver_close(struct nns_resolver *resolver); /* NULL is fine */
 
 /*
  * Where a worker writes the pids it wants resolved, up to NNS_RESOLVE_MAX: memory the program reads, so that
- * nothing is copied. `worker` is the caller's own number below `workers`.
+ * nothing is copied. `worker` is the caller's own number below `workers`; NULL when it is not.
  */
 uint32_t *nns_resolver_pids(struct nns_resolver *resolver, unsigned worker);
 
@@ -48,12 +48,13 @@ const struct nns_resolved *nns_resolve(struct nns_resolver *resolver, unsigned w
 bool nns_resolver_lists(const struct nns_resolver *resolver);
 
 /*
- * List the devices of an open namespace whose cookie is known, with what sits at their ingress/clsact place,
- * all as the kernel has it at the moment of the call: nothing is sent, nobody else's lock taken. One thread
- * at a time.
+ * List the devices of an open namespace whose cookie is known, with what sits at their ingress/clsact place:
+ * all that are there throughout the call, and some of those that come or go. Nothing is sent, nobody else's
+ * lock taken. One thread at a time.
  *
- * 0; -ESTALE when fd is of another namespace, or of something else; -E2BIG when there are more, and
- * -EAGAIN when some changed meanwhile: list these another way; or -errno. *links is untouched then.
+ * 0; -ESTALE or -EBADF when fd is of another namespace, or of something else; -E2BIG when there are more
+ * devices, -EAGAIN when one of them could not be read, as where its name was being changed: list these
+ * another way; or -errno. *links is untouched then.
  */
 int nns_resolver_list(struct nns_resolver *resolver, int fd, uint64_t cookie, struct nns_links *links);
 

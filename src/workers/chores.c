@@ -51,10 +51,24 @@ static void hand_on(struct scan *scan)
     nns_pool_give_way(scan->worker);
 }
 
+/* Who was met in a namespace may have been there for a moment only, and the walk tells of one task alone:
+ * where its identity opens it that is not asked where it is. What was read of it may be torn, though. */
+static bool is_served_by_id(const struct scan *scan, const struct nns_trace_event *event)
+{
+    const struct nns_netns_id id = {.cookie = event->cookie, .inum = event->inum};
+
+    return scan->worker->context->way == NNS_HANDLES_BY_ID && nns_sync_id(scan->worker, id) == 0;
+}
+
 static void take_task(void *context, const struct nns_trace_event *event)
 {
     struct scan *scan = context;
 
+    nns_count(NNS_COUNT_DISCOVER_PIDS, 1);
+    if (is_served_by_id(scan, event)) {
+        nns_pool_give_way(scan->worker);
+        return;
+    }
     if (!scan->batch)
         scan->batch = nns_batch_new(NNS_BATCH_MAX);
     if (!scan->batch) {
@@ -64,7 +78,6 @@ static void take_task(void *context, const struct nns_trace_event *event)
     scan->batch->found = true;
     nns_sync_saw(scan->worker, event->cookie);
     nns_batch_add(scan->batch, event->number);
-    nns_count(NNS_COUNT_DISCOVER_PIDS, 1);
     if (scan->batch->count == NNS_BATCH_MAX)
         hand_on(scan);
 }

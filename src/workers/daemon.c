@@ -371,7 +371,7 @@ struct programs {
     char error[512];
 };
 
-/* What is attached, and what resolves pids. */
+/* What is attached, and what resolves pids and lists devices. */
 static void open_programs(void *of)
 {
     struct programs *programs = of;
@@ -381,7 +381,8 @@ static void open_programs(void *of)
     programs->rc = nns_meter_open(params, nns_instance_pins(daemon->instance), &daemon->meter,
                                   programs->error, sizeof(programs->error));
     if (!programs->rc && nns_weak(daemon->way) && nns_resolver_open(worker_count(params), &daemon->resolver))
-        nns_info("pids are resolved one by one: this kernel has no BPF program for that");
+        nns_info("pids are resolved one by one, and devices listed over rtnetlink: this kernel has no BPF "
+                 "program for that");
 }
 
 /* Loading BPF programs is most of what a start takes before anything is attached: half of them here, the

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "workers/look.h"
 
-/* So many can be listed in a millisecond. */
+/* So many can be listed in a millisecond, over rtnetlink. */
 enum { DEVICES_A_MS = 128 };
 
 static void look_again_at(struct nns_device *device, enum nns_look look, uint64_t now)
@@ -20,9 +20,10 @@ static void look_again_at(struct nns_device *device, enum nns_look look, uint64_
 }
 
 /*
- * A listing takes some 7 us a device, most of them under RTNL, and a host's own namespace may hold thousands.
- * Where there is news of more of them than can be asked for there is more to come: waiting about as long as
- * the listing will take leaves half of the time for everybody else, and one is for all the news until then.
+ * Over rtnetlink a listing takes some 7 us a device, most of them under RTNL, and a host's own namespace may
+ * hold thousands. Where there is news of more of them than can be asked for there is more to come: waiting
+ * about as long as the listing will take leaves half of the time for everybody else, and one is for all the
+ * news until then.
  */
 static uint64_t patience_ms(const struct nns_namespace *ns)
 {

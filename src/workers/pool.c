@@ -8,7 +8,7 @@
 enum { WORKER_STACK = 1 << 20 };
 
 /* Of a higher rank, before it is the turn of what has waited meanwhile. */
-enum { BATCHES_BEFORE = 64 };
+enum { BATCHES_BEFORE = 16 };
 
 enum rank { NAMED, FOUND, RANKS };
 
@@ -17,8 +17,9 @@ struct queue {
     uint32_t waiting;
 };
 
-/* Two lines hold all that giving and taking a batch looks at under the lock, the lock included. A condition
- * is signalled when the lock is free again: it must not take a line from whoever has that by then. */
+/* Two lines hold all that giving and taking a batch looks at under the lock, the lock included. For a
+ * batch the condition is signalled when the lock is free again: it must not take a line from whoever has that
+ * by then. */
 struct nns_pool {
     _Alignas(NNS_CACHE_LINE) uv_mutex_t lock; /* guards the fields down to stopping */
     struct queue queues[RANKS];

@@ -256,13 +256,15 @@ static void wait_for_devices(struct job *job)
 
 static int submit_batch(struct job *job)
 {
-    struct nns_batch *batch = nns_batch_new(NNS_BATCH_MAX);
+    size_t left = job->request.pid_count - job->submitted;
+    uint32_t count = left < NNS_BATCH_MAX ? (uint32_t)left : NNS_BATCH_MAX;
+    struct nns_batch *batch = nns_batch_new(count);
 
     if (!batch)
         return -ENOMEM;
     batch->job = job;
     batch->first = job->submitted;
-    while (job->submitted < job->request.pid_count && batch->count < NNS_BATCH_MAX)
+    while (batch->count < count)
         nns_batch_add(batch, job->request.pids[job->submitted++]);
     job->batches_open++;
     nns_dispatch_add(job->requests->dispatch, batch);

@@ -8,6 +8,9 @@
 #include "io/links.h"
 #include "workers/devices.h"
 
+/* Devices of a namespace. */
+enum { SMALL = 16 };
+
 /* 0, or -ENOMEM with part of it done. */
 NNS_OWNER_ONLY static int take_shown(struct nns_owner *owner, struct nns_namespace *ns,
                                      const struct nns_links *links)
@@ -41,7 +44,7 @@ NNS_OWNER_ONLY static int walk(struct nns_owner *owner, const struct nns_namespa
     if (!nns_resolver_lists(owner->context.resolver) || ns->devices.count > NNS_RESOLVER_DEVICES_MAX)
         return -EOPNOTSUPP;
     rc = nns_resolver_list(owner->context.resolver, ns->handle.fd, nns_namespace_cookie(ns), links);
-    nns_count(rc ? NNS_COUNT_LIST_REFUSED : NNS_COUNT_LIST_WALKS, 1);
+    nns_count(NNS_COUNT_LIST_REFUSED, rc != 0);
     return rc;
 }
 
@@ -57,12 +60,18 @@ static void keep_only(struct nns_links *links, const uint32_t *ifindexes, uint32
     links->count = kept;
 }
 
+/* A few more than were asked for are listed sooner than one is asked for over rtnetlink. */
+static bool is_small(const struct nns_namespace *ns)
+{
+    return ns->devices.count <= SMALL;
+}
+
 /* Ask for some, and drop those that are not there. 0 with *links those that are; -errno: nothing is known of
  * these. */
 NNS_OWNER_ONLY static int get(struct nns_owner *owner, struct nns_namespace *ns, int socket,
                               const uint32_t *ifindexes, uint32_t count, struct nns_links *links)
 {
-    int rc = walk(owner, ns, links);
+    int rc = is_small(ns) ? walk(owner, ns, links) : -EOPNOTSUPP;
 
     if (rc)
         rc = nns_links_get(socket, ifindexes, count, links);
@@ -101,6 +110,7 @@ int nns_snapshot_list(struct nns_owner *owner, struct nns_namespace *ns, int soc
     int rc = walk(owner, ns, &links);
     bool part;
 
+    nns_count(NNS_COUNT_LIST_WALKS, rc == 0);
     if (rc)
         rc = nns_links_list(socket, &links);
     part = rc == NNS_LINKS_PART;
@@ -118,19 +128,14 @@ int nns_snapshot_list(struct nns_owner *owner, struct nns_namespace *ns, int soc
     return part && !rc ? NNS_LINKS_PART : rc;
 }
 
-/*
- * What leads here is that a device came up, or that its clsact went. Where only news say so it is presumed to
- * have none, and where it does the kernel refuses a second one and it is looked at. One that we attached to
- * may be another under the same number (I5): its filters are asked for, whatever it has. News of another name
- * say nothing of either.
- */
+/* What leads here is that a device came up, or that its clsact went: where only news say so it is presumed to
+ * have none, and where it does the kernel refuses a second one and it is looked at. News of another name say
+ * nothing of that. */
 NNS_OWNER_ONLY static int take_asked(struct nns_owner *owner, struct nns_namespace *ns, struct nns_link link)
 {
-    struct nns_device *known = nns_devices_find(&ns->devices, link.ifindex);
+    const struct nns_device *known = nns_devices_find(&ns->devices, link.ifindex);
     bool renamed = known && strncmp(known->link.name, link.name, sizeof(link.name)) != 0;
 
-    if (known && !renamed && nns_device_carries(known))
-        known->doubted = true;
     if (!renamed && link.qdisc == NNS_QDISC_UNKNOWN)
         link.qdisc = NNS_QDISC_PRESUMED_NONE;
     return nns_see_device(owner, ns, &link);

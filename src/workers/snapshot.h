@@ -4,8 +4,9 @@
 
 #include "workers/owner_state.h"
 
-/* Asking the kernel which devices a namespace has, over a socket inside it, and taking over what it shows. A
- * question that failed says nothing of any device (I9). All on the owner thread. */
+/* Asking the kernel which devices a namespace has, by a program or over a socket inside it, and taking over
+ * what it shows. A question that failed says nothing of any device (I9). All on the owner thread, while the
+ * namespace's handle is open. */
 
 /* All of them. 0; NNS_LINKS_PART: what was shown is taken, and what was not is not there any more, but others
  * may be that were passed over; -errno. */

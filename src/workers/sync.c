@@ -340,6 +340,8 @@ static void sync_request(const struct sync *sync, struct nns_request request)
         sync_by_link(sync, request);
 }
 
+_Static_assert(NNS_BATCH_MAX <= NNS_RESOLVE_MAX, "a batch is resolved by one call");
+
 static const struct nns_resolved *resolve(const struct nns_sync_worker *worker, const struct nns_batch *batch)
 {
     struct nns_resolver *resolver = worker->context->resolver;
@@ -349,7 +351,7 @@ static const struct nns_resolved *resolve(const struct nns_sync_worker *worker, 
     if (!resolver)
         return NULL;
     pids = nns_resolver_pids(resolver, worker->number);
-    for (uint32_t i = 0; i < batch->count; i++)
+    for (uint32_t i = 0; pids && i < batch->count; i++)
         pids[i] = batch->results[i].pid;
     resolved = nns_resolve(resolver, worker->number, batch->count);
     nns_count(resolved ? NNS_COUNT_RESOLVE_BATCHES : NNS_COUNT_RESOLVE_REFUSED, 1);
@@ -411,6 +413,17 @@ void nns_sync_saw(const struct nns_sync_worker *worker, uint64_t cookie)
     if (ns)
         nns_namespace_ask(ns);
     nns_epoch_leave(worker->reader);
+}
+
+int nns_sync_id(const struct nns_sync_worker *worker, struct nns_netns_id id)
+{
+    const struct sync sync = {.context = worker->context, .reader = worker->reader};
+    int fd;
+
+    if (may_pass(&sync, id) || is_excluded(&sync, id))
+        return 0;
+    fd = nns_netns_open_id(id);
+    return fd < 0 ? fd : serve_unasked(&sync, fd, id);
 }
 
 int nns_sync_path(const struct nns_sync_worker *worker, const char *path, uint32_t inum)

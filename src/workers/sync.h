@@ -54,6 +54,11 @@ void nns_sync_batch(const struct nns_sync_worker *worker, struct nns_batch *batc
 /* Some task is in this namespace, whether or not it can be opened: if it is known, it lives. */
 void nns_sync_saw(const struct nns_sync_worker *worker, uint64_t cookie);
 
+/* A namespace found by its identity, where that alone opens it: unless it is known, or there is no discovery,
+ * it is opened and posted to the owner, as for a pid. 0, or -errno when it could not be opened: -ESTALE also
+ * when the identity is none. */
+int nns_sync_id(const struct nns_sync_worker *worker, struct nns_netns_id id);
+
 /* A namespace found by a path that is said to lead to the one with this inum: unless it is known, or there is
  * no discovery, it is opened and posted to the owner, as for a pid; in any case if it is astray. 0, or -errno
  * when it could not be opened: -ENOENT when the path leads elsewhere, or no longer anywhere. */

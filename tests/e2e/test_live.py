@@ -54,6 +54,27 @@ class Found(host.HostTest):
         self.assertLessEqual(daemon.counter("discover.scans") - scans, asked, "no look at everything")
         daemon.stop()
 
+    @unittest.skipUnless(kernel.opens_by_id(host.own_namespace()), "a kernel that opens them by their tasks")
+    def test_those_whose_tasks_lead_nowhere(self):
+        """Whom the walk met in one may be elsewhere when it is asked."""
+        made = [self.unnamed() for _ in range(5)]
+        daemon = self.daemon(WATCHFUL, denied=[f"pidfd_open@0:{ns.pid}=EMFILE" for ns in made])
+        self.assertFound(daemon, *made)
+        daemon.stop()
+
+    def test_more_devices_than_a_program_lists(self):
+        ns = self.unnamed()
+        ns.add_veths(130)
+        daemon = self.daemon({**DAY, "discover.enabled": "false"})
+        daemon.sync(ns.pid)
+        self.assertCovered(ns)
+        self.assertEqual(len(daemon.row(ns)["devices"]), 261)
+        if daemon.status()["capabilities"]["listing"] == "BPF program":
+            self.assertEqual((daemon.counter("list.walks"), daemon.counter("list.refused")), (0, 1))
+            daemon.sync(ns.pid)
+            self.assertEqual(daemon.counter("list.refused"), 1, "nor is that tried again")
+        daemon.stop()
+
     def test_those_that_are_there_where_the_kernel_refuses_to_walk(self):
         """Not when it is asked whether it can, at the start."""
         made = [self.unnamed() for _ in range(10)] + [self.named(), self.of_a_thread()]

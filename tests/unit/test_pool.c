@@ -170,7 +170,7 @@ Test(pool, a_sweep_comes_in_between_batches_that_never_end)
     submit();
     h.hold_batches = false;
     WAIT_UNTIL(h.sweeps == 2);
-    cr_expect_gt(h.batches, 64, "batches go first while they are few");
+    cr_expect_gt(h.batches, 16, "batches go first while they are few");
     h.keep_full = false;
     nns_pool_stop(h.pool);
     finish();
@@ -238,7 +238,7 @@ Test(pool, what_was_found_comes_in_between_the_named_that_never_end)
     submit();
     h.hold_batches = false;
     WAIT_UNTIL(h.found == 1);
-    cr_expect_gt(h.named_first, 64, "the named go first while they are few");
+    cr_expect_gt(h.named_first, 16, "the named go first while they are few");
     h.keep_full = false;
     nns_pool_stop(h.pool);
     finish();
