@@ -105,8 +105,8 @@ static int measure_test_runs(const struct bench_options *options, struct bench_r
                     [NNS_EGRESS] = {"egress, more than an empty program", "ns"}},
         .prepare = load,
         .run = {test_run_bare, test_run_meter},
-        .others = {{"per-CPU hash by device", test_run_percpu_hash},
-                   {"hash by device, atomic", test_run_hash}},
+        .others = {{.name = "per-CPU hash by device", .run = test_run_percpu_hash},
+                   {.name = "hash by device, atomic", .run = test_run_hash}},
         .context = packet,
     };
 
@@ -159,9 +159,9 @@ static int measure_wire(const struct bench_options *options, struct bench_report
                     [NNS_EGRESS] = {"egress, a run on veth, with the kernel's clock", "ns"}},
         .prepare = load,
         .run = {send_bare, send_meter},
-        .others = {{"empty program", send_nothing},
-                   {"per-CPU hash by device", send_percpu_hash},
-                   {"hash by device, atomic", send_hash}},
+        .others = {{.name = "empty program", .run = send_nothing},
+                   {.name = "per-CPU hash by device", .run = send_percpu_hash},
+                   {.name = "hash by device, atomic", .run = send_hash}},
         .context = packet,
     };
     int result = bench_packet_wire_open(&packet->wire);
