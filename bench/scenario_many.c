@@ -36,8 +36,10 @@ static int crowd_in(struct many *many, unsigned crowd, const struct bench_report
     size_t from = many->known, until = BENCH_MISS_NAMESPACES + crowd;
     uint64_t before = 0;
     uint32_t *pids;
-    int result = bench_many_pods_grow(pods, until, "many", report);
+    int result;
 
+    bench_daemon_hang_up(&many->miss.daemon); /* making them takes longer than it waits for a question */
+    result = bench_many_pods_grow(pods, until, "many", report);
     if (result || !many->miss.daemon.pid)
         return result;
     pids = calloc(until - from, sizeof(*pids));
