@@ -34,7 +34,7 @@ struct miss {
 int bench_miss_furnish(const struct bench_options *options, struct miss *miss, size_t more);
 void bench_miss_clear_away(struct miss *miss);
 
-/* Adds a row for the floor with that variant, and one for each of the others. */
+/* Adds a row beside the floor, and one beside each of the others, with that variant. */
 int bench_miss_measure(const struct bench_options *options, struct bench_report *report, struct miss *miss,
                        size_t a_message, const char *variant);
 

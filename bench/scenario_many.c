@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon.h"
 #include "many_pods.h"
@@ -35,8 +36,10 @@ static int crowd_in(struct many *many, unsigned crowd, const struct bench_report
     size_t from = many->known, until = BENCH_MISS_NAMESPACES + crowd;
     uint64_t before = 0;
     uint32_t *pids;
-    int result = bench_many_pods_grow(pods, until, "many", report);
+    int result;
 
+    bench_daemon_hang_up(&many->miss.daemon); /* making them takes longer than it waits for a question */
+    result = bench_many_pods_grow(pods, until, "many", report);
     if (result || !many->miss.daemon.pid)
         return result;
     pids = calloc(until - from, sizeof(*pids));
@@ -69,6 +72,20 @@ static int verify_crowd(const struct many *many)
 /* The report borrows them. */
 static char names[CROWDS + 1][NAME_MAX_LENGTH];
 
+/* Ours to the floor's: there are rows beside others, too. */
+static int find_ratio(const struct bench_report *report, const char *variant, struct bench_summary *ratio)
+{
+    for (size_t i = 0; i < report->count; i++) {
+        const struct bench_row *row = &report->rows[i];
+
+        if (row->variant == variant && (!row->beside || strcmp(row->beside, "floor") == 0)) {
+            *ratio = row->ratio;
+            return 0;
+        }
+    }
+    return bench_error(-ENODATA, "%s: no row beside the floor", variant);
+}
+
 static int measure_beside(const struct bench_options *options, struct bench_report *report, struct many *many,
                           enum crowd crowd, unsigned number)
 {
@@ -79,7 +96,7 @@ static int measure_beside(const struct bench_options *options, struct bench_repo
     if (result == 0)
         result = bench_miss_measure(options, report, &many->miss, A_MESSAGE, names[crowd]);
     if (result == 0)
-        many->ratios[crowd] = report->rows[report->count - 1].ratio;
+        result = find_ratio(report, names[crowd], &many->ratios[crowd]);
     return result ? result : verify_crowd(many);
 }
 
