@@ -214,6 +214,18 @@ static unsigned worker_count(const struct nns_params *params)
     return cpus < 1 ? 1 : cpus > WORKERS_AUTO_MAX ? WORKERS_AUTO_MAX : (unsigned)cpus;
 }
 
+/* Whoever started us may have left us few: what workers have opened lies in the owner's mailbox for a moment.
+ */
+static void raise_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 /* Each pinned namespace holds an fd: as many as the process may have, less what everything else can need, is
  * all the cache can use. */
 static size_t cache_capacity(const struct nns_params *params, enum nns_handle_way way)
@@ -226,10 +238,6 @@ static size_t cache_capacity(const struct nns_params *params, enum nns_handle_wa
 
     if (nns_weak(way))
         return params->cache_capacity;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
     if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == RLIM_INFINITY)
         return params->cache_capacity;
     usable = limit.rlim_cur > 2 * spare ? limit.rlim_cur - spare : limit.rlim_cur / 2;
@@ -411,6 +419,7 @@ static int open_parts(struct daemon *daemon)
     char error[512];
     int rc = nns_proc_open();
 
+    raise_limit();
     if (rc) {
         nns_error("cannot use /proc: %s", rc == -EXDEV ? "it shows another pid namespace" : strerror(-rc));
         return rc;

@@ -33,6 +33,15 @@ def whole_calls(text):
 
 
 class Kinds(host.HostTest):
+    def test_where_few_descriptors_were_left_to_the_daemon(self):
+        """What is opened waits for the owner, a descriptor each, and no pid is refused for that."""
+        made = [self.unnamed() for _ in range(100)]
+        daemon = self.daemon(under=("prlimit", "--nofile=64:4096"))
+        daemon.sync(*[ns.pid for ns in made])
+        self.assertCovered(made[0])
+        self.assertEqual(daemon.counter("sync.error"), 0)
+        daemon.stop()
+
     def test_named_unnamed_and_nested(self):
         unnamed, named = self.unnamed(), self.named()
         outer, inner = self.nested()
