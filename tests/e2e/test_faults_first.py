@@ -8,14 +8,13 @@ import re
 import host
 import test_faults
 
-# What comes after all that a start without discovery calls; by pid, as the walk tells of.
+# What comes after all that a start without discovery calls; by identity, as the walk tells of.
 WALK = [
     ("bpf@0:33", "EPERM ENOMEM"),  # BPF_ITER_CREATE
     ("read~bpf_iter", "EPERM ENOMEM"),
     ("bpf@0:10", "EPERM ENOMEM"),
     ("bpf@0:2", "EPERM ENOMEM"),
-    ("pidfd_open", "EPERM EMFILE"),
-    ("ioctl:0xff04", "EPERM ENOMEM"),  # PIDFD_GET_NET_NAMESPACE
+    ("open_by_handle_at", "EMFILE ENOMEM"),
     ("ioctl:0xb703", "EPERM"),  # NS_GET_NSTYPE
     ("ioctl:0x8008b70d", "EPERM"),  # NS_GET_ID
     ("newfstatat", "EACCES ENOMEM"),
