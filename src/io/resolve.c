@@ -348,6 +348,7 @@ static int take_listed(const struct nns_list_slot *slot, struct nns_links *links
         take_device(&slot->devices[i], link);
     }
     nns_links_sort(&taken);
+    nns_links_deinit(links);
     *links = taken;
     return 0;
 }

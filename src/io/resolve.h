@@ -54,7 +54,7 @@ bool nns_resolver_lists(const struct nns_resolver *resolver);
  *
  * 0; -ESTALE or -EBADF when fd is of another namespace, or of something else; -E2BIG when there are more
  * devices, -EAGAIN when one of them could not be read, as where its name was being changed: list these
- * another way; or -errno. *links is untouched then.
+ * another way; or -errno. *links is untouched then; else what it held is freed.
  */
 int nns_resolver_list(struct nns_resolver *resolver, int fd, uint64_t cookie, struct nns_links *links);
 
