@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -468,12 +469,15 @@ int bench_daemon_await(struct bench_daemon *daemon, const char *name, uint64_t f
     return result;
 }
 
-int bench_daemon_flush(struct bench_daemon *daemon, uint32_t inum)
+int bench_daemon_forget(struct bench_daemon *daemon, int netns)
 {
     struct nns_control_request request = NNS_CONTROL_REQUEST_NULL;
+    struct stat opened;
     char text[16];
 
-    snprintf(text, sizeof(text), "%" PRIu32, inum);
+    if (fstat(netns, &opened))
+        return bench_error(-errno, "fstat");
+    snprintf(text, sizeof(text), "%" PRIu32, (uint32_t)opened.st_ino);
     request.command = NNS_COMMAND_FLUSH;
     request.namespace = text;
     return ask(daemon, &request, NULL);

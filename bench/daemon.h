@@ -70,8 +70,8 @@ void bench_daemon_complain(struct bench_daemon *daemon);
  */
 int bench_daemon_await(struct bench_daemon *daemon, const char *name, uint64_t from, uint64_t value);
 
-/* Make it forget a namespace. */
-int bench_daemon_flush(struct bench_daemon *daemon, uint32_t inum);
+/* Make it forget an open namespace. */
+int bench_daemon_forget(struct bench_daemon *daemon, int netns);
 
 /* CPU time of all its threads so far, in nanoseconds. */
 int bench_daemon_cpu(const struct bench_daemon *daemon, uint64_t *nanoseconds);

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "daemon.h"
@@ -54,21 +53,12 @@ enum { P50, P99, IN_TIME };
 
 /* ---- the state that all begin with ---- */
 
-static int forget_pod(struct latency *latency, const struct bench_pod *pod)
-{
-    struct stat netns;
-
-    if (fstat(pod->netns, &netns))
-        return bench_error(-errno, "fstat");
-    return bench_daemon_flush(&latency->daemon, (uint32_t)netns.st_ino);
-}
-
 static int forget(struct latency *latency)
 {
     int result = 0;
 
     for (size_t i = 0; latency->known && i < latency->count && result == 0; i++)
-        result = forget_pod(latency, &latency->pods.items[i]);
+        result = bench_daemon_forget(&latency->daemon, latency->pods.items[i].netns);
     latency->known = false;
     return result;
 }

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "floor/floor.h"
 #include "miss.h"
@@ -12,21 +11,12 @@
 
 #define NAMESPACES BENCH_MISS_NAMESPACES
 
-static int forget_pod(struct miss *miss, const struct bench_pod *pod)
-{
-    struct stat netns;
-
-    if (fstat(pod->netns, &netns))
-        return bench_error(-errno, "fstat");
-    return bench_daemon_flush(&miss->daemon, (uint32_t)netns.st_ino);
-}
-
 static int forget(struct miss *miss)
 {
     int result = 0;
 
     for (size_t i = 0; miss->known && i < NAMESPACES && result == 0; i++)
-        result = forget_pod(miss, &miss->pods.items[i]);
+        result = bench_daemon_forget(&miss->daemon, miss->pods.items[i].netns);
     miss->known = false;
     return result;
 }

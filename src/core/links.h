@@ -2,7 +2,6 @@
 #ifndef NNS_CORE_LINKS_H
 #define NNS_CORE_LINKS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
