@@ -110,10 +110,21 @@ def is_dead(pid):
     return all(_has_ended(f"/proc/{pid}/task/{thread}") for thread in threads)
 
 
+def _state(task):
+    with open(f"{task}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0]
+
+
+def _is_stopped(pid):
+    try:
+        return all(_state(f"/proc/{pid}/task/{thread}") == "T" for thread in os.listdir(f"/proc/{pid}/task"))
+    except OSError:  # one has ended meanwhile
+        return False
+
+
 def _has_ended(task):
     try:
-        with open(f"{task}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] in "ZX"
+        return _state(task) in "ZX"
     except OSError:
         return True
 
@@ -489,6 +500,12 @@ class Daemon:
 
     def tell(self, number):
         os.kill(self.pid, number)
+
+    def halt(self):
+        """Nothing moves any more until SIGCONT: a thread that runs is stopped only once one that slept has had a turn."""
+        pid = self.pid
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: _is_stopped(pid), "all its threads are stopped")
 
     def stop(self, number=signal.SIGTERM):
         """Ask it to end and require that it ends well: exit 0, and nothing from a sanitizer."""

@@ -55,7 +55,7 @@ class Signals(host.HostTest):
         for ns in made:
             self.assertCovered(ns)
         # Both are pending when it goes on: signals of two numbers do not merge into one.
-        daemon.tell(signal.SIGSTOP)
+        daemon.halt()
         daemon.tell(signal.SIGTERM)
         daemon.tell(signal.SIGINT)
         daemon.tell(signal.SIGCONT)

@@ -55,7 +55,7 @@ class Lost(host.HostTest):
 
     def lose(self, serial):
         before = self.running.counter("events.lost")
-        self.running.tell(signal.SIGSTOP)
+        self.running.halt()
         self.flood()
         dead = self.change(serial)
         self.running.tell(signal.SIGCONT)

@@ -227,7 +227,7 @@ class Members:
         daemon = self.by_member(LONG)
         daemon.sync(ns.pid, gone.pid)
         other = self.seen_from(ns, self.visitor(ns))
-        daemon.tell(signal.SIGSTOP)
+        daemon.halt()
         ns.kill()
         gone.kill()
         daemon.tell(signal.SIGTERM)

@@ -194,7 +194,7 @@ class Dying(host.HostTest):
         daemon = self.daemon({"queue.depth": "256", "queue.msgsize": "128"})
         survivors = [self.unnamed() for _ in range(host.crowd(20))]
         doomed = [self.unnamed() for _ in range(5 * len(survivors))]
-        daemon.tell(signal.SIGSTOP)
+        daemon.halt()
         for i, ns in enumerate(doomed):
             daemon.queue.send(str(ns.pid).encode())
             if i % 5 == 4:

@@ -125,7 +125,7 @@ class Moves(Racing):
         self.up(three[0], "a", "b")
         daemon = self.serve(*three)
         for i in range(host.crowd(30)):
-            daemon.tell(signal.SIGSTOP)
+            daemon.halt()
             self.move(three[i % 3], three[(i + 1) % 3])
             self.move(three[(i + 1) % 3], three[(i + 2) % 3])
             daemon.tell(signal.SIGCONT)
@@ -307,7 +307,7 @@ class Vandals(Racing):
             self.assertIn(qdisc, self.ns.qdiscs())
 
     def assertDeletes(self, daemon, delete):
-        daemon.tell(signal.SIGSTOP)
+        daemon.halt()
         delete()
         bare = [place for place, rows in self.ns.ours().items() if not rows]
         self.assertGreaterEqual(len(bare), 4)

@@ -87,7 +87,7 @@ class Reuse(host.HostTest):
         """The predecessors die and the heirs come behind its back."""
         self.serve({"discover.enabled": "true", "audit.interval": "24h"})
         self.find = lambda ns: self.running.tell(signal.SIGCONT)
-        self.succeed(HEIRS, before=lambda: self.running.tell(signal.SIGSTOP))
+        self.succeed(HEIRS, before=lambda: self.running.halt())
 
     def test_deaf(self):
         """Nobody tells it that the predecessors died."""

@@ -85,7 +85,7 @@ class WatchTest(host.HostTest):
     @contextlib.contextmanager
     def held(self, daemon):
         """It does nothing meanwhile."""
-        daemon.tell(signal.SIGSTOP)
+        daemon.halt()
         try:
             yield
         finally:
